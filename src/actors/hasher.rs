@@ -1,0 +1,174 @@
+//! The password hasher: bcrypt on a few threads of low priority, so that a flood of logins slows
+//! logins and not token checks.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::domain::{Password, PasswordHash};
+
+/// Passwords that may wait for a thread or be on one; further ones are refused.
+const QUEUE: usize = 64;
+
+/// The handle of the password hasher. Clones share it.
+#[derive(Clone)]
+pub struct Hasher {
+    address: Addr<Worker>,
+    /// A `SyncArbiter` queues without bound. A place is taken here first, and travels inside the
+    /// message: a caller who hangs up frees none while the work goes on.
+    places: Arc<Semaphore>,
+}
+
+/// Why a password was not hashed or checked.
+#[derive(Debug, thiserror::Error)]
+pub enum HasherError {
+    /// Too many are waiting already.
+    #[error("the password hasher's queue is full")]
+    Busy,
+    /// The hasher has ended, or failed.
+    #[error("the password hasher failed: {0}")]
+    Failed(String),
+}
+
+/// What a check of a password found.
+#[derive(Debug)]
+pub enum Verified {
+    /// It is another password, or there was no hash to check it against.
+    No,
+    /// It is the password.
+    Yes,
+    /// It is the password, and the hash has another cost than new ones; here is one that hasn't.
+    Outdated(PasswordHash),
+}
+
+impl Hasher {
+    /// Starts the threads, one for each core. New hashes cost 2^`cost` rounds.
+    pub fn start(cost: u32) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let address = SyncArbiter::start(threads, move || Worker { cost });
+        Self { address, places: Arc::new(Semaphore::new(QUEUE)) }
+    }
+
+    /// Hashes a password.
+    ///
+    /// # Errors
+    /// [`HasherError`]
+    pub async fn hash(&self, password: Password) -> Result<PasswordHash, HasherError> {
+        self.ask(|place| Hash { password, _place: place }).await
+    }
+
+    /// Checks a password against a hash. Without one it takes the time of a check all the same, so
+    /// that nobody learns by the clock whether there was one.
+    ///
+    /// # Errors
+    /// [`HasherError`]
+    pub async fn verify(
+        &self,
+        password: Password,
+        hash: Option<PasswordHash>,
+    ) -> Result<Verified, HasherError> {
+        self.ask(|place| Verify { password, hash, _place: place }).await
+    }
+
+    async fn ask<M, T>(
+        &self,
+        message: impl FnOnce(OwnedSemaphorePermit) -> M,
+    ) -> Result<T, HasherError>
+    where
+        M: Message<Result = Result<T, HasherError>> + Send + 'static,
+        T: Send + 'static,
+        Worker: Handler<M>,
+    {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| HasherError::Busy)?;
+        let answer = self.address.send(message(place)).await;
+        answer.map_err(|error| HasherError::Failed(error.to_string()))?
+    }
+}
+
+struct Worker {
+    cost: u32,
+}
+
+impl Actor for Worker {
+    type Context = SyncContext<Self>;
+
+    fn started(&mut self, _: &mut Self::Context) {
+        // Linux gives each thread a priority of its own; elsewhere this would lower the process's.
+        #[cfg(target_os = "linux")]
+        if let Err(error) = rustix::process::setpriority_process(None, 19) {
+            log::warn!("logins will compete with token checks: {error}");
+        }
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "Result<PasswordHash, HasherError>")]
+struct Hash {
+    password: Password,
+    _place: OwnedSemaphorePermit,
+}
+
+#[derive(Message)]
+#[rtype(result = "Result<Verified, HasherError>")]
+struct Verify {
+    password: Password,
+    hash: Option<PasswordHash>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Handler<Hash> for Worker {
+    type Result = Result<PasswordHash, HasherError>;
+
+    fn handle(&mut self, message: Hash, _: &mut Self::Context) -> Self::Result {
+        hash(&message.password, self.cost)
+    }
+}
+
+impl Handler<Verify> for Worker {
+    type Result = Result<Verified, HasherError>;
+
+    fn handle(&mut self, message: Verify, _: &mut Self::Context) -> Self::Result {
+        let Verify { password, hash: stored, .. } = message;
+        let cost = stored.as_ref().and_then(cost_of);
+        let matches = match (&stored, cost) {
+            (Some(stored), Some(_)) => {
+                bcrypt::verify(password.expose(), stored.expose()).unwrap_or(false)
+            }
+            _ => {
+                spend(&password, self.cost);
+                false
+            }
+        };
+        match (matches, cost) {
+            (true, Some(cost)) if cost != self.cost => {
+                hash(&password, self.cost).map(Verified::Outdated)
+            }
+            (true, _) => Ok(Verified::Yes),
+            (false, cost) => {
+                // A cheaper hash took less time. Its own rounds and those of each cost from there
+                // up to the usual one add up to the usual number: 2^c + 2^c + 2^(c+1) + … .
+                for cost in cost.unwrap_or(self.cost)..self.cost {
+                    spend(&password, cost);
+                }
+                Ok(Verified::No)
+            }
+        }
+    }
+}
+
+fn hash(password: &Password, cost: u32) -> Result<PasswordHash, HasherError> {
+    bcrypt::hash(password.expose(), cost)
+        .map(PasswordHash::new)
+        .map_err(|error| HasherError::Failed(error.to_string()))
+}
+
+/// Takes the time of one hash of this cost.
+fn spend(password: &Password, cost: u32) {
+    let _ = std::hint::black_box(bcrypt::hash_with_salt(password.expose(), cost, [0; 16]));
+}
+
+/// The cost that a bcrypt hash names, if it is one.
+fn cost_of(hash: &PasswordHash) -> Option<u32> {
+    hash.expose().parse::<bcrypt::HashParts>().ok().map(|parts| parts.get_cost())
+}

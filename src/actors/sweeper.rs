@@ -1,0 +1,125 @@
+//! The token sweeper: removes tokens that have been dead for longer than they are kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use futures_util::future::{Either, select};
+use tokio::sync::Notify;
+
+use crate::domain::{Clock, Lifetime};
+use crate::store::{Purge, Purged, Store, StoreError};
+
+/// The handle of the token sweeper. Clones share it.
+#[derive(Clone)]
+pub struct Sweeper {
+    address: Addr<Worker>,
+    stop: Arc<Notify>,
+}
+
+/// When the sweeper passes, and what it removes.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    /// How long it rests between the end of one pass and the next.
+    pub interval: Duration,
+    /// For how long a dead token's row is kept.
+    pub retain: Duration,
+    /// How old a token may grow.
+    pub ttl: Lifetime,
+}
+
+impl Sweeper {
+    /// Starts the sweeper on the current arbiter. Its first pass begins at once.
+    pub fn start(store: Store, schedule: Schedule, clock: Clock) -> Self {
+        let stop = Arc::new(Notify::new());
+        let ending = stop.clone();
+        let address =
+            Supervisor::start(move |_| Worker { store, schedule, clock, next: None, stop: ending });
+        Self { address, stop }
+    }
+
+    /// Ends a pass that is under way after its present chunk, and lets no other begin.
+    pub async fn stop(&self) {
+        self.stop.notify_one();
+        let _ = self.address.send(Stop).await;
+    }
+
+    /// Has it pass now, after a pass that is under way, and tells what it removed.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the chunk that failed; those before it stay removed.
+    pub async fn sweep(&self) -> Result<Purged, StoreError> {
+        let answer = self.address.send(Sweep).await;
+        answer.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string())))
+    }
+}
+
+struct Worker {
+    store: Store,
+    schedule: Schedule,
+    clock: Clock,
+    /// The pass that is due next.
+    next: Option<SpawnHandle>,
+    /// Rings once, at the end.
+    stop: Arc<Notify>,
+}
+
+impl Actor for Worker {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.notify(Sweep);
+    }
+}
+
+impl Supervised for Worker {}
+
+#[derive(Message)]
+#[rtype(result = "Result<Purged, StoreError>")]
+struct Sweep;
+
+impl Handler<Sweep> for Worker {
+    /// Atomic: one pass at a time.
+    type Result = AtomicResponse<Self, Result<Purged, StoreError>>;
+
+    fn handle(&mut self, _: Sweep, context: &mut Self::Context) -> Self::Result {
+        if let Some(next) = self.next.take() {
+            context.cancel_future(next);
+        }
+        let Schedule { retain, ttl, .. } = self.schedule;
+        let (store, purge) = (self.store.clone(), Purge::of(retain, ttl, (self.clock)()));
+        let stop = self.stop.clone();
+        let pass = async move {
+            // Dropped, a purge ends between two chunks.
+            match select(Box::pin(store.purge(purge)), Box::pin(stop.notified())).await {
+                Either::Left((result, _)) => result,
+                Either::Right(_) => Err(StoreError::Unavailable("shutting down".to_owned())),
+            }
+        };
+        AtomicResponse::new(Box::pin(pass.into_actor(self).map(|result, worker, context| {
+            match &result {
+                Ok(purged) if purged.total() == 0 => log::debug!("no dead token to sweep away"),
+                Ok(Purged { revoked, expired }) => {
+                    log::info!("swept away {revoked} revoked and {expired} expired tokens");
+                }
+                Err(error) => log::warn!("the sweep goes on at the next pass: {error}"),
+            }
+            worker.next = Some(context.notify_later(Sweep, worker.schedule.interval));
+            result
+        })))
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Stop;
+
+impl Handler<Stop> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, context: &mut Self::Context) {
+        if let Some(next) = self.next.take() {
+            context.cancel_future(next);
+        }
+    }
+}

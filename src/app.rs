@@ -1,0 +1,206 @@
+//! The composition root: store → actors → auth → server, and the same in reverse at the end. The
+//! only constructor; the command line, embedding applications and every test use it.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use actix_web::dev::ServerHandle;
+use actix_web::rt::{System, spawn, task::JoinHandle};
+use actix_web::{App as Routes, HttpServer};
+
+use crate::actors::{Hasher, Schedule, Sweeper, UsageRecorder};
+use crate::auth::{Auth, NewAccount, Parts, Verdicts};
+use crate::config::Config;
+use crate::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
+use crate::http;
+use crate::store::{OpenError, Store};
+
+pub use crate::http::Demo;
+
+/// Seconds that requests under way get at shutdown. The rest of it fits into the ten that service
+/// managers grant.
+const GRACE: u64 = 7;
+
+/// Why a server did not start. Each is one line for the person who started it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database can't be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The address can't be listened on.
+    #[error("can't listen on {address}: {cause}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// The demo's user can't be created.
+    #[error("can't create the demo's user: {0}")]
+    Demo(String),
+}
+
+/// The service on an open database, without a server: what a command needs.
+pub struct Services {
+    /// The application service.
+    pub auth: Auth,
+    store: Store,
+    usage: UsageRecorder,
+}
+
+impl Services {
+    /// Opens the database and starts the actors beside it. Needs a running [`block_on`].
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub fn open(config: &Config, clock: Clock) -> Result<Self, OpenError> {
+        let verdicts = Arc::new(Verdicts::default());
+        let store = Store::open(&config.database, verdicts.clone())?;
+        let usage = UsageRecorder::start(store.clone());
+        let auth = Auth::new(Parts {
+            store: store.clone(),
+            verdicts,
+            hasher: Hasher::start(config.bcrypt_cost),
+            usage: usage.clone(),
+            clock,
+            ttl: config.token_ttl,
+            prefix: config.token_prefix.clone(),
+            retain: config.retain,
+        });
+        Ok(Self { auth, store, usage })
+    }
+
+    /// Writes down what is still in memory, and closes the database.
+    pub async fn close(self) {
+        self.usage.flush().await;
+        self.store.close().await;
+    }
+}
+
+/// A running server.
+pub struct App {
+    services: Services,
+    sweeper: Sweeper,
+    server: ServerHandle,
+    ended: JoinHandle<io::Result<()>>,
+    address: SocketAddr,
+}
+
+impl App {
+    /// Starts a server; it listens, and answers, when this returns. Needs a running [`block_on`].
+    ///
+    /// With a `demo`, creates that user, and the page shows their password to anybody.
+    ///
+    /// # Errors
+    /// [`StartError`]
+    pub async fn start(
+        config: &Config,
+        clock: Clock,
+        demo: Option<Demo>,
+    ) -> Result<Self, StartError> {
+        // First of all: a second server on the same address must not touch the database.
+        let cannot = |cause| StartError::Listen { address: config.listen, cause };
+        let listener = TcpListener::bind(config.listen).map_err(cannot)?;
+        let address = listener.local_addr().map_err(cannot)?;
+
+        let services = Services::open(config, clock.clone())?;
+        if let Some(demo) = &demo {
+            create_demo_user(&services.auth, demo).await?;
+        }
+        let schedule = Schedule {
+            interval: config.sweep_interval,
+            retain: config.retain,
+            ttl: config.token_ttl,
+        };
+        let sweeper = Sweeper::start(services.store.clone(), schedule, clock);
+
+        let auth = services.auth.clone();
+        let server = HttpServer::new(move || {
+            Routes::new().configure(|routes| http::configure(routes, &auth, demo.as_ref()))
+        })
+        .keep_alive(Duration::from_secs(75))
+        .shutdown_timeout(GRACE)
+        .disable_signals()
+        .listen(listener)
+        .map_err(cannot)?
+        .run();
+        let handle = server.handle();
+        Ok(Self { services, sweeper, server: handle, ended: spawn(server), address })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The application service.
+    pub fn auth(&self) -> &Auth {
+        &self.services.auth
+    }
+
+    /// The token sweeper.
+    pub fn sweeper(&self) -> &Sweeper {
+        &self.sweeper
+    }
+
+    /// The usage recorder.
+    pub fn usage(&self) -> &UsageRecorder {
+        &self.services.usage
+    }
+
+    /// Serves until `stop` is ready; then finishes the requests under way, stops the sweeper,
+    /// writes down what is still in memory and closes the database.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) {
+        stop.await;
+        log::info!("shutting down");
+        self.server.stop(true).await;
+        if let Ok(Err(error)) = self.ended.await {
+            log::error!("the server ended badly: {error}");
+        }
+        self.sweeper.stop().await;
+        self.services.close().await;
+    }
+}
+
+async fn create_demo_user(auth: &Auth, demo: &Demo) -> Result<(), StartError> {
+    let broken = |rule: &dyn std::fmt::Display| StartError::Demo(rule.to_string());
+    let account = NewAccount {
+        name: Name::parse("Demo User").map_err(|error| broken(&error))?,
+        email: Email::parse(&demo.email).map_err(|error| broken(&error))?,
+        password: Password::chosen(demo.password.clone()).map_err(|error| broken(&error))?,
+        abilities: Abilities::all(),
+        admin: false,
+    };
+    auth.create_user(account).await.map(drop).map_err(|error| broken(&error))
+}
+
+/// Runs a future on this thread, with the actors that it starts.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    System::new().block_on(future)
+}
+
+/// The operating system's clock.
+pub fn system_clock() -> Clock {
+    Arc::new(|| Timestamp::from(SystemTime::now()))
+}
+
+/// Ready when somebody asks the process to end: Ctrl-C, or `SIGTERM`.
+pub async fn shutdown_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                let terminate = std::pin::pin!(terminate.recv());
+                let interrupt = std::pin::pin!(interrupt);
+                futures_util::future::select(terminate, interrupt).await;
+                return;
+            }
+            Err(error) => log::warn!("SIGTERM will end the process at once: {error}"),
+        }
+    }
+    let _ = interrupt.await;
+}

@@ -1,0 +1,55 @@
+use std::sync::Arc;
+
+use super::{Auth, Error, Session};
+use crate::domain::Presented;
+
+/// What is known of a token without waiting.
+#[derive(Debug)]
+pub enum Check {
+    /// It passed before, and is live.
+    Live(Arc<Session>),
+    /// It can't be a token.
+    Refused,
+    /// It must be looked up: [`Auth::look_up`].
+    Unknown(Presented),
+}
+
+impl Auth {
+    /// Checks the string of a bearer token against what is in memory. This is the path of nearly
+    /// every request: no lock is held for long, nothing is written, nothing is awaited.
+    pub fn check(&self, token: &[u8]) -> Check {
+        let Ok(presented) = Presented::parse(token, &self.0.prefix) else {
+            return Check::Refused;
+        };
+        let now = self.now();
+        match self.0.verdicts.get(&presented, now) {
+            Some(session) => {
+                self.note_use(&session, now);
+                Check::Live(session)
+            }
+            None => Check::Unknown(presented),
+        }
+    }
+
+    /// Looks a token up in the store.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`] if it isn't live; [`Error::Busy`] and the like.
+    pub async fn look_up(&self, presented: &Presented) -> Result<Arc<Session>, Error> {
+        let read = || async {
+            let row = self.0.store.token_by_hash(presented.hash).await?;
+            Ok(row.and_then(|(token, user)| Session::open(token, user, self.0.ttl, self.now())))
+        };
+        let session = self.0.verdicts.read(&presented.hash, read).await?;
+        let session = session.filter(|session| presented.names(&session.token));
+        let session = session.ok_or(Error::InvalidToken)?;
+        self.note_use(&session, self.now());
+        Ok(session)
+    }
+
+    fn note_use(&self, session: &Session, now: crate::domain::Timestamp) {
+        if session.note_use(now) {
+            self.0.usage.record(session.token.id, now);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+use crate::actors::HasherError;
+use crate::domain::Faults;
+use crate::store::StoreError;
+
+/// Why the service did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No token was sent.
+    #[error("no bearer token was sent")]
+    Unauthenticated,
+    /// What was sent is no live token.
+    #[error("the token is not live")]
+    InvalidToken,
+    /// Wrong email, wrong password, or a disabled user; nobody is told which.
+    #[error("the provided credentials are incorrect")]
+    WrongCredentials,
+    /// The token, or its owner, lacks these abilities (an RFC 6749 scope).
+    #[error("the token lacks {0}")]
+    InsufficientScope(String),
+    /// There is no such thing, or it is somebody else's.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// The input breaks rules, field by field.
+    #[error("{}", .0.summary())]
+    Invalid(Faults),
+    /// Too much is going on; worth another try in a second.
+    #[error("too many requests are waiting")]
+    Busy,
+    /// The store can't answer.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A fault of the program's own.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy => Self::Busy,
+            StoreError::Unavailable(cause) => Self::Unavailable(cause),
+            // Whoever writes something unique says what is taken.
+            error @ (StoreError::Taken | StoreError::Failed(_)) => {
+                Self::Internal(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<HasherError> for Error {
+    fn from(error: HasherError) -> Self {
+        match error {
+            HasherError::Busy => Self::Busy,
+            HasherError::Failed(cause) => Self::Internal(cause),
+        }
+    }
+}

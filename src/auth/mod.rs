@@ -1,0 +1,91 @@
+//! The application service: log in, authenticate, issue, revoke, prune. The HTTP handlers and the
+//! command line both call it, and neither goes round it.
+
+mod authenticate;
+mod error;
+mod login;
+mod manage;
+mod verdicts;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::actors::{Hasher, UsageRecorder};
+use crate::domain::{
+    Abilities, Clock, Lifetime, Name, PlainToken, Timestamp, Token, TokenPrefix, User,
+};
+use crate::store::Store;
+
+pub use authenticate::Check;
+pub use error::Error;
+pub use login::Credentials;
+pub use manage::NewAccount;
+pub use verdicts::{Session, Verdicts};
+
+/// The service. Clones share it.
+#[derive(Clone)]
+pub struct Auth(Arc<Parts>);
+
+/// What the service is made of; [`crate::app`] puts it together.
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// The checked tokens; the store's observer.
+    pub verdicts: Arc<Verdicts>,
+    /// Where passwords are hashed.
+    pub hasher: Hasher,
+    /// Where the use of tokens is noted.
+    pub usage: UsageRecorder,
+    /// Where `now` comes from.
+    pub clock: Clock,
+    /// How old a token may grow.
+    pub ttl: Lifetime,
+    /// What new tokens begin with.
+    pub prefix: TokenPrefix,
+    /// For how long a dead token's row is kept.
+    pub retain: Duration,
+}
+
+/// What somebody asks of a new token.
+#[derive(Clone, Debug)]
+pub struct TokenRequest {
+    /// What it is to be called.
+    pub name: Name,
+    /// What it is to be able to do; everything, if nothing is asked for.
+    pub abilities: Option<Abilities>,
+    /// Seconds until it expires; no bound of its own, if nothing is asked for.
+    pub expires_in: Option<i64>,
+}
+
+/// A new token: the one time that its string is known.
+#[derive(Debug)]
+pub struct Issued {
+    /// The string to send with each request.
+    pub plain: PlainToken,
+    /// What was stored of it.
+    pub token: Token,
+}
+
+impl Auth {
+    /// The service made of `parts`.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.0.clock)()
+    }
+
+    /// When `token` dies: the earlier of its own bound and `token_ttl`'s.
+    pub fn end_of(&self, token: &Token) -> Option<Timestamp> {
+        self.0.ttl.end(token.created_at, token.expires_at)
+    }
+
+    /// Whether `token` of `owner` is live now.
+    pub fn is_live(&self, token: &Token, owner: &User) -> bool {
+        self.0.ttl.check(token, owner, self.now()).is_ok()
+    }
+}

@@ -1,0 +1,168 @@
+//! That no revoked token passes: each test holds a read across what ends the token.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::app::{self, Services, block_on};
+use crate::config::Config;
+use crate::domain::{Email, Password, Presented};
+
+struct Bench {
+    services: Services,
+    issued: Issued,
+    presented: Presented,
+    config: Config,
+    _folder: TempDir,
+}
+
+/// A service with one user and one token, which nobody has checked yet.
+async fn bench() -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let config =
+        Config { database: folder.path().join("test.sqlite"), bcrypt_cost: 4, ..Config::default() };
+    let services = Services::open(&config, app::system_clock()).unwrap();
+    let email = Email::parse("ada@example.org").unwrap();
+    let name = Name::parse("Ada").unwrap();
+    let account = NewAccount {
+        name: name.clone(),
+        email: email.clone(),
+        password: Password::chosen("long enough".to_owned()).unwrap(),
+        abilities: Abilities::all(),
+        admin: false,
+    };
+    services.auth.create_user(account).await.unwrap();
+    let request = TokenRequest { name, abilities: None, expires_in: None };
+    let issued = services.auth.issue(email, request).await.unwrap();
+    let presented = Presented { hash: issued.plain.hash(), id: None };
+    Bench { services, issued, presented, config, _folder: folder }
+}
+
+/// Checks the token as the guard does, but holds the first read: it has its row, and hands it over
+/// only when `end` is done.
+async fn check_across(bench: &Bench, end: impl Future<Output = ()>) -> (bool, u32) {
+    let parts = &bench.services.auth.0;
+    let (has_read, read) = oneshot::channel();
+    let (release, released) = oneshot::channel::<()>();
+    let first = Cell::new(Some((has_read, released)));
+    let reads = Cell::new(0);
+    let hold = || async {
+        reads.set(reads.get() + 1);
+        let row = parts.store.token_by_hash(bench.presented.hash).await?;
+        if let Some((has_read, released)) = first.take() {
+            has_read.send(()).unwrap();
+            let _ = released.await;
+        }
+        let now = (parts.clock)();
+        Ok(row.and_then(|(token, user)| Session::open(token, user, parts.ttl, now)))
+    };
+    let check = parts.verdicts.read(&bench.presented.hash, hold);
+    let (session, ()) = futures_util::join!(check, async {
+        read.await.unwrap();
+        end.await;
+        drop(release);
+    });
+    (session.unwrap().is_some(), reads.get())
+}
+
+fn passes_from_memory(bench: &Bench) -> bool {
+    matches!(bench.services.auth.check(bench.issued.plain.expose().as_bytes()), Check::Live(_))
+}
+
+#[test]
+fn a_read_held_across_a_revocation_does_not_pass() {
+    block_on(async {
+        let bench = bench().await;
+        let revoke = async {
+            bench.services.auth.revoke(bench.issued.token.id, None).await.unwrap();
+        };
+        assert_eq!(check_across(&bench, revoke).await, (false, 2));
+        assert!(!passes_from_memory(&bench));
+        bench.services.close().await;
+    });
+}
+
+#[test]
+fn a_read_held_across_anothers_write_to_the_file_does_not_pass() {
+    block_on(async {
+        let bench = bench().await;
+        let elsewhere = async {
+            let other = Services::open(&bench.config, app::system_clock()).unwrap();
+            other.auth.revoke(bench.issued.token.id, None).await.unwrap();
+            other.close().await;
+            // The writer asks for the file's version before each batch.
+            bench.services.auth.revoke(-1, None).await.unwrap_err();
+        };
+        assert_eq!(check_across(&bench, elsewhere).await, (false, 2));
+        bench.services.close().await;
+    });
+}
+
+#[test]
+fn a_read_that_nothing_disturbs_passes_and_is_kept() {
+    block_on(async {
+        let bench = bench().await;
+        assert!(!passes_from_memory(&bench));
+        assert_eq!(check_across(&bench, async {}).await, (true, 1));
+        assert!(passes_from_memory(&bench));
+        bench.services.auth.revoke(bench.issued.token.id, None).await.unwrap();
+        assert!(!passes_from_memory(&bench));
+        bench.services.close().await;
+    });
+}
+
+#[test]
+fn a_revocation_whose_caller_hangs_up_still_counts() {
+    block_on(async {
+        let bench = bench().await;
+        assert_eq!(check_across(&bench, async {}).await, (true, 1));
+        let mut revoke = Box::pin(bench.services.auth.revoke(bench.issued.token.id, None));
+        assert!(futures_util::FutureExt::now_or_never(revoke.as_mut()).is_none());
+        drop(revoke);
+        // The next write is answered after it.
+        bench.services.auth.revoke(-1, None).await.unwrap_err();
+        assert!(!passes_from_memory(&bench));
+        bench.services.close().await;
+    });
+}
+
+#[test]
+fn the_cache_is_bounded() {
+    let verdicts = Verdicts::default();
+    let now = Timestamp::from_unix(0);
+    let owner = User {
+        id: 1,
+        name: Name::parse("Ada").unwrap(),
+        email: Email::parse("ada@example.org").unwrap(),
+        abilities: Abilities::all(),
+        admin: false,
+        disabled_at: None,
+        created_at: now,
+        updated_at: now,
+    };
+    let kept: Vec<Arc<Session>> = block_on(async {
+        let mut kept = Vec::new();
+        for id in 0..300_000_i64 {
+            let hash = crate::domain::TokenHash::of(&id.to_le_bytes());
+            let token = Token {
+                id,
+                name: owner.name.clone(),
+                abilities: Abilities::all(),
+                created_at: now,
+                last_used_at: None,
+                expires_at: None,
+                revoked_at: None,
+            };
+            let (token, owner) = (&token, &owner);
+            let read =
+                || async { Ok(Session::open(token.clone(), owner.clone(), Lifetime::NEVER, now)) };
+            kept.extend(verdicts.read(&hash, read).await.unwrap());
+        }
+        kept
+    });
+    let cached = kept.iter().filter(|session| Arc::strong_count(session) > 1).count();
+    assert!((65_536..=131_072).contains(&cached), "{cached}");
+}

@@ -1,0 +1,188 @@
+//! The verdict cache: tokens that passed a check, by their digest, so that the next check needs no
+//! query.
+//!
+//! It never resurrects. A verdict is read outside any lock, and a revocation may commit meanwhile;
+//! so each shard counts the revocations that touched it, and a verdict counts only if none did
+//! since its read began. Else it is read again. The store tells of a revocation before it answers
+//! it, so once an answer has left, neither a kept verdict nor one being read can pass.
+
+use std::hash::BuildHasherDefault;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use quick_cache::unsync::Cache;
+
+use super::Error;
+use crate::domain::{Lifetime, Presented, Timestamp, Token, TokenHash, User};
+use crate::store::Observer;
+
+/// Verdicts kept at most.
+const CAPACITY: usize = 131_072;
+/// Shards, each with a lock of its own.
+const SHARDS: usize = 64;
+/// Seconds between two notes of the same token's use.
+const USE_INTERVAL: i64 = 60;
+
+/// A live token and its owner, as of the check that it last passed.
+#[derive(Debug)]
+pub struct Session {
+    /// The token.
+    pub token: Token,
+    /// Its owner.
+    pub user: User,
+    /// When it dies, if nothing else ends it.
+    pub ends_at: Option<Timestamp>,
+    /// When its use was last noted, in Unix seconds; `i64::MIN` for never.
+    used_at: AtomicI64,
+}
+
+impl Session {
+    /// The session of a token, if it is live.
+    pub(super) fn open(token: Token, user: User, ttl: Lifetime, now: Timestamp) -> Option<Self> {
+        let ends_at = ttl.check(&token, &user, now).ok()?;
+        let used_at = AtomicI64::new(token.last_used_at.map_or(i64::MIN, Timestamp::as_unix));
+        Some(Self { token, user, ends_at, used_at })
+    }
+
+    /// Whether its use at `now` is to be noted: once a minute.
+    pub(super) fn note_use(&self, now: Timestamp) -> bool {
+        let (before, now) = (self.used_at.load(Ordering::Relaxed), now.as_unix());
+        now.saturating_sub(before) >= USE_INTERVAL
+            && self
+                .used_at
+                .compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// When the token was last used, to the minute.
+    pub fn last_used_at(&self) -> Option<Timestamp> {
+        match self.used_at.load(Ordering::Relaxed) {
+            i64::MIN => None,
+            seconds => Some(Timestamp::from_unix(seconds)),
+        }
+    }
+
+    /// Whether the token, and its owner, may do `ability`.
+    pub fn can(&self, ability: &str) -> bool {
+        self.token.abilities.grant(ability) && self.user.abilities.grant(ability)
+    }
+
+    fn is_live(&self, now: Timestamp) -> bool {
+        self.ends_at.is_none_or(|end| now < end)
+    }
+}
+
+/// The cache.
+pub struct Verdicts(Box<[Mutex<Shard>]>);
+
+struct Shard {
+    sessions:
+        Cache<TokenHash, Arc<Session>, quick_cache::UnitWeighter, BuildHasherDefault<Uniform>>,
+    /// How many revocations touched this shard.
+    revocations: u64,
+}
+
+/// A read that has begun; it proves when.
+#[must_use]
+struct Ticket(u64);
+
+impl Default for Verdicts {
+    /// An empty cache.
+    fn default() -> Self {
+        let shard = || {
+            let sessions = Cache::with(
+                CAPACITY / SHARDS,
+                (CAPACITY / SHARDS) as u64,
+                quick_cache::UnitWeighter,
+                BuildHasherDefault::default(),
+                Default::default(),
+            );
+            Mutex::new(Shard { sessions, revocations: 0 })
+        };
+        Self((0..SHARDS).map(|_| shard()).collect())
+    }
+}
+
+impl Verdicts {
+    /// The session of a token that passed before and is still live. Waits for nothing.
+    pub(super) fn get(&self, presented: &Presented, now: Timestamp) -> Option<Arc<Session>> {
+        let shard = self.shard(&presented.hash);
+        let session = shard.sessions.get(&presented.hash)?;
+        (session.is_live(now) && presented.names(&session.token)).then(|| session.clone())
+    }
+
+    /// Reads a token's session by `read` and keeps it; reads again for as long as a revocation
+    /// comes between. `None` if the token is not live.
+    pub(super) async fn read<R>(
+        &self,
+        hash: &TokenHash,
+        read: impl Fn() -> R,
+    ) -> Result<Option<Arc<Session>>, Error>
+    where
+        R: Future<Output = Result<Option<Session>, Error>>,
+    {
+        loop {
+            let Ticket(before) = self.begin(hash);
+            let session = read().await?.map(Arc::new);
+            let mut shard = self.shard(hash);
+            if shard.revocations == before {
+                if let Some(session) = &session {
+                    shard.sessions.insert(*hash, session.clone());
+                }
+                return Ok(session);
+            }
+        }
+    }
+
+    fn begin(&self, hash: &TokenHash) -> Ticket {
+        Ticket(self.shard(hash).revocations)
+    }
+
+    fn shard(&self, hash: &TokenHash) -> MutexGuard<'_, Shard> {
+        // The last byte: the first eight are the hash inside the shard.
+        lock(&self.0[usize::from(hash.as_bytes()[31]) % SHARDS])
+    }
+}
+
+impl Observer for Verdicts {
+    fn revoked(&self, tokens: &[TokenHash]) {
+        for hash in tokens {
+            let mut shard = self.shard(hash);
+            shard.revocations += 1;
+            shard.sessions.remove(hash);
+        }
+    }
+
+    fn anything_changed(&self) {
+        for shard in &self.0 {
+            let mut shard = lock(shard);
+            shard.revocations += 1;
+            shard.sessions.clear();
+        }
+    }
+}
+
+/// No code panics while it holds a shard; were one poisoned, it would still be whole.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes a digest's own bytes for its hash.
+#[derive(Default)]
+struct Uniform(u64);
+
+impl std::hash::Hasher for Uniform {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}

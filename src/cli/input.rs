@@ -1,0 +1,55 @@
+//! What commands take in.
+
+use std::fmt::Display;
+use std::io::{BufRead, IsTerminal};
+
+use secrecy::zeroize::Zeroizing;
+
+use super::CliError;
+use crate::domain::{Abilities, Password};
+
+/// A password to be set: typed twice without echo, or the first line of standard input.
+pub(super) fn password() -> Result<Password, CliError> {
+    let text = match std::io::stdin().is_terminal() {
+        true => typed()?,
+        false => first_line()?,
+    };
+    Password::chosen(text).map_err(|error| CliError::Usage(format!("the password {error}")))
+}
+
+fn typed() -> Result<String, CliError> {
+    let ask = |prompt| {
+        rpassword::prompt_password(prompt)
+            .map_err(|error| CliError::Io(format!("can't read the password: {error}")))
+    };
+    let first = ask("Password: ")?;
+    let again = Zeroizing::new(ask("Again: ")?);
+    match first == *again {
+        true => Ok(first),
+        false => Err(CliError::Usage("the two passwords differ".to_owned())),
+    }
+}
+
+fn first_line() -> Result<String, CliError> {
+    let mut line = String::with_capacity(128);
+    std::io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .map_err(|error| CliError::Io(format!("can't read the password: {error}")))?;
+    let end = line.trim_end_matches(['\r', '\n']).len();
+    line.truncate(end);
+    Ok(line)
+}
+
+/// The value of a flag, as `parse` reads it.
+pub(super) fn flag<T, E: Display>(name: &str, parsed: Result<T, E>) -> Result<T, CliError> {
+    parsed.map_err(|error| CliError::Usage(format!("--{name} {error}")))
+}
+
+/// `--ability`, repeated: `None` if it isn't given.
+pub(super) fn abilities(texts: &[String]) -> Result<Option<Abilities>, CliError> {
+    match texts {
+        [] => Ok(None),
+        texts => flag("ability", Abilities::parse(texts)).map(Some),
+    }
+}

@@ -1,0 +1,139 @@
+//! The command line. Exit codes: 0 done, 1 failed, 2 usage.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
+
+mod input;
+mod output;
+mod prune;
+mod serve;
+mod token;
+mod user;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Subcommand};
+
+use crate::app::{self, Services, StartError};
+use crate::auth;
+use crate::config::{Config, ConfigError, SETTINGS};
+
+#[derive(Subcommand)]
+enum Task {
+    /// Serve HTTP
+    Serve(serve::Serve),
+    /// Users: create, list
+    #[command(subcommand)]
+    User(user::UserTask),
+    /// Tokens: issue, list, revoke
+    #[command(subcommand)]
+    Token(token::TokenTask),
+    /// Remove tokens that have been dead for a while
+    Prune(prune::Prune),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Auth(#[from] auth::Error),
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// The terminal, or a file, failed.
+    #[error("{0}")]
+    Io(String),
+}
+
+impl CliError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_) | Self::Usage(_) => ExitCode::from(2),
+            Self::Start(_) | Self::Auth(_) | Self::Io(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Parses the command line, runs the command, and says how it went.
+pub fn main() -> ExitCode {
+    let matches = command().get_matches();
+    match run(&matches) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bearerd: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn command() -> Command {
+    let command = Command::new("bearerd")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Bearer-token authentication in one binary and one SQLite file")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .value_name("FILE")
+                .value_parser(clap::value_parser!(PathBuf))
+                .global(true)
+                .help("Read the settings from this file [default: bearerd.toml, if there is one]"),
+        );
+    let command = SETTINGS.iter().fold(command, |command, setting| {
+        command.arg(
+            Arg::new(setting.key)
+                .long(setting.key.replace('_', "-"))
+                .value_name("VALUE")
+                .global(true)
+                .hide_short_help(true)
+                .help_heading("Settings")
+                .help(format!("{}: {} [{}]", setting.about, setting.allowed, setting.variable())),
+        )
+    });
+    Task::augment_subcommands(command)
+}
+
+fn run(matches: &ArgMatches) -> Result<(), CliError> {
+    let task =
+        Task::from_arg_matches(matches).map_err(|error| CliError::Usage(error.to_string()))?;
+    let flags = SETTINGS.iter().filter_map(|setting| {
+        let value = matches.get_one::<String>(setting.key)?;
+        Some((setting.key.to_owned(), value.clone()))
+    });
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let file = matches.get_one::<PathBuf>("config");
+    let config = Config::load(file.map(PathBuf::as_path), environment, flags)?;
+    env_logger::Builder::new().parse_filters(&config.log).init();
+    match task {
+        Task::Serve(serve) => serve.run(config),
+        Task::User(task) => task.run(&config),
+        Task::Token(task) => task.run(&config),
+        Task::Prune(prune) => prune.run(&config),
+    }
+}
+
+/// Runs a command on an open database, and closes it again.
+fn with_services<T>(
+    config: &Config,
+    command: impl AsyncFnOnce(&auth::Auth) -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    app::block_on(async {
+        let services = Services::open(config, app::system_clock()).map_err(StartError::from)?;
+        let result = command(&services.auth).await;
+        services.close().await;
+        result
+    })
+}
+
+/// `--json`, of every command that lists.
+#[derive(Args)]
+struct Format {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}

@@ -1,0 +1,70 @@
+use std::io::Write as _;
+
+use clap::Args;
+use rand::distr::{Alphanumeric, SampleString};
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+
+use super::CliError;
+use crate::app::{self, App, Demo};
+use crate::config::Config;
+
+#[derive(Args)]
+pub(super) struct Serve {
+    /// Serve a demonstration: a database of its own, gone at the end, and a user whose password the
+    /// page shows; on a loopback address only
+    #[arg(long)]
+    demo: bool,
+}
+
+impl Serve {
+    pub(super) fn run(self, mut config: Config) -> Result<(), CliError> {
+        if config.bcrypt_cost < 10 {
+            log::warn!(
+                "bcrypt_cost is {}: under 10, hashes are quick to guess from",
+                config.bcrypt_cost
+            );
+        }
+        if !self.demo {
+            return serve(&config, None);
+        }
+        if !config.listen.ip().is_loopback() {
+            return Err(CliError::Usage(format!(
+                "--demo shows its password to anybody, so it listens on a loopback address only, \
+                 such as 127.0.0.1:8080, not on {}",
+                config.listen
+            )));
+        }
+        // Removed when dropped, after the server has closed its files.
+        let folder =
+            tempfile::Builder::new().prefix("bearerd-demo-").tempdir().map_err(|error| {
+                CliError::Io(format!("can't create a folder for the demo: {error}"))
+            })?;
+        config.database = folder.path().join("demo.sqlite");
+        // So that one can watch a dead token being swept away.
+        config.retain = std::time::Duration::from_secs(10);
+        config.sweep_interval = std::time::Duration::from_secs(5);
+        let demo = Demo {
+            email: "demo@example.org".to_owned(),
+            password: Alphanumeric.sample_string(&mut UnwrapErr(SysRng), 12),
+        };
+        serve(&config, Some(demo))
+    }
+}
+
+fn serve(config: &Config, demo: Option<Demo>) -> Result<(), CliError> {
+    app::block_on(async {
+        let credentials = demo
+            .as_ref()
+            .map(|demo| format!("demo user {}, password {}\n", demo.email, demo.password));
+        let app = App::start(config, app::system_clock(), demo).await?;
+        let address = app.address();
+        let announcement =
+            format!("bearerd listening on http://{address}\n{}", credentials.unwrap_or_default());
+        // Whoever started it may have closed its output; that is no reason not to serve.
+        let mut stdout = std::io::stdout();
+        let _ = stdout.write_all(announcement.as_bytes()).and_then(|()| stdout.flush());
+        app.run_until(app::shutdown_signal()).await;
+        Ok(())
+    })
+}

@@ -1,0 +1,140 @@
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::{CliError, Format, input, output, with_services};
+use crate::auth::TokenRequest;
+use crate::config::{self, Config};
+use crate::domain::{Abilities, Email, Name, Timestamp};
+
+#[derive(Subcommand)]
+pub(super) enum TokenTask {
+    /// Issue a token, and print it: it can't be shown again
+    Issue(Issue),
+    /// List the tokens, dead ones that are not purged yet included
+    List(List),
+    /// Revoke a token
+    Revoke {
+        /// The token's id, as `token list` shows it
+        id: i64,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct Issue {
+    /// The email of the user whom the token is for
+    #[arg(long)]
+    email: String,
+    /// What the token is called
+    #[arg(long)]
+    name: String,
+    /// What the token may do, as far as its user may; repeatable [default: *]
+    #[arg(long = "ability", value_name = "ABILITY")]
+    abilities: Vec<String>,
+    /// When it expires, counted from now, such as 90d or 12h [default: by token_ttl alone]
+    #[arg(long, value_name = "DURATION")]
+    expires_in: Option<String>,
+}
+
+#[derive(Args)]
+pub(super) struct List {
+    /// Only the tokens of the user with this email
+    #[arg(long)]
+    email: Option<String>,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Row {
+    id: i64,
+    email: Email,
+    name: Name,
+    abilities: Abilities,
+    live: bool,
+    created_at: Timestamp,
+    last_used_at: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
+}
+
+impl TokenTask {
+    pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
+        match self {
+            Self::Issue(issue) => issue.run(config),
+            Self::List(list) => list.run(config),
+            Self::Revoke { id } => {
+                with_services(config, async |auth| Ok(auth.revoke(id, None).await?))?;
+                output::print(&format!("revoked token {id}"))
+            }
+        }
+    }
+}
+
+impl Issue {
+    fn run(self, config: &Config) -> Result<(), CliError> {
+        let email = input::flag("email", Email::parse(&self.email))?;
+        let expires_in = match self.expires_in.as_deref() {
+            None => None,
+            Some(text) => {
+                let duration = config::duration(text, 1)
+                    .ok_or("must be a duration of at least 1s, such as 30d, 12h or 90s");
+                i64::try_from(input::flag("expires-in", duration)?.as_secs()).ok()
+            }
+        };
+        let request = TokenRequest {
+            name: input::flag("name", Name::parse(&self.name))?,
+            abilities: input::abilities(&self.abilities)?,
+            expires_in,
+        };
+        let issued = with_services(config, async |auth| Ok(auth.issue(email, request).await?))?;
+        output::print(issued.plain.expose())
+    }
+}
+
+impl List {
+    fn run(self, config: &Config) -> Result<(), CliError> {
+        let email = match &self.email {
+            Some(text) => Some(input::flag("email", Email::parse(text))?),
+            None => None,
+        };
+        let rows = with_services(config, async |auth| {
+            let tokens = auth.all_tokens(email).await?;
+            let rows = tokens.into_iter().map(|(token, owner)| Row {
+                live: auth.is_live(&token, &owner),
+                expires_at: auth.end_of(&token),
+                id: token.id,
+                email: owner.email,
+                name: token.name,
+                abilities: token.abilities,
+                created_at: token.created_at,
+                last_used_at: token.last_used_at,
+                revoked_at: token.revoked_at,
+            });
+            Ok(rows.collect::<Vec<_>>())
+        })?;
+        let headings = [
+            "ID",
+            "EMAIL",
+            "NAME",
+            "ABILITIES",
+            "LIVE",
+            "CREATED",
+            "LAST USED",
+            "EXPIRES",
+            "REVOKED",
+        ];
+        output::list(self.format.json, &rows, headings, |row| {
+            [
+                row.id.to_string(),
+                row.email.to_string(),
+                row.name.to_string(),
+                row.abilities.to_string(),
+                if row.live { "yes" } else { "no" }.to_owned(),
+                row.created_at.to_string(),
+                output::or_dash(row.last_used_at),
+                output::or_dash(row.expires_at),
+                output::or_dash(row.revoked_at),
+            ]
+        })
+    }
+}

@@ -1,0 +1,70 @@
+use serde::{Serialize, Serializer};
+
+/// What is wrong with an input, field by field, in the order in which it was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults(Vec<(String, Vec<String>)>);
+
+impl Faults {
+    /// No fault yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One fault of one field.
+    pub fn one(field: &str, text: impl Into<String>) -> Self {
+        let mut faults = Self::new();
+        faults.add(field, text);
+        faults
+    }
+
+    /// Notes that `field` has the fault that `text`, a sentence, describes.
+    pub fn add(&mut self, field: &str, text: impl Into<String>) {
+        let text = text.into();
+        match self.0.iter_mut().find(|(name, _)| name == field) {
+            Some((_, texts)) => texts.push(text),
+            None => self.0.push((field.to_owned(), vec![text])),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether `field` has one.
+    pub fn has(&self, field: &str) -> bool {
+        self.0.iter().any(|(name, _)| name == field)
+    }
+
+    /// The first fault, and how many more there are.
+    pub fn summary(&self) -> String {
+        let mut texts = self.0.iter().flat_map(|(_, texts)| texts);
+        let first = texts.next().map_or("", String::as_str);
+        match texts.count() {
+            0 => first.to_owned(),
+            1 => format!("{first} (and 1 more error)"),
+            more => format!("{first} (and {more} more errors)"),
+        }
+    }
+}
+
+impl Serialize for Faults {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(field, texts)| (field, texts)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_names_the_first_fault_and_counts_the_others() {
+        let mut faults = Faults::one("email", "The email field is required.");
+        assert_eq!(faults.summary(), "The email field is required.");
+        faults.add("password", "The password field is required.");
+        assert_eq!(faults.summary(), "The email field is required. (and 1 more error)");
+        faults.add("email", "Another.");
+        assert_eq!(faults.summary(), "The email field is required. (and 2 more errors)");
+    }
+}

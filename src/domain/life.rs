@@ -1,0 +1,88 @@
+use super::{Timestamp, Token, User};
+
+/// For how long a token may live by its age alone, whatever its own `expires_at` says: the setting
+/// `token_ttl`. It counts for tokens already issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime(Option<i64>);
+
+/// Why a token is not live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// It was revoked.
+    Revoked,
+    /// Its own `expires_at`, or the age that `token_ttl` allows, has come.
+    Expired,
+    /// Its owner is disabled.
+    OwnerDisabled,
+}
+
+impl Lifetime {
+    /// Tokens don't die of age.
+    pub const NEVER: Self = Self(None);
+
+    /// Tokens die `seconds` after they were created.
+    pub const fn seconds(seconds: i64) -> Self {
+        Self(Some(seconds))
+    }
+
+    /// The seconds, unless tokens don't die of age.
+    pub const fn as_seconds(self) -> Option<i64> {
+        self.0
+    }
+
+    /// When a token dies: the earlier of its own bound and that of its age.
+    pub fn end(self, created_at: Timestamp, expires_at: Option<Timestamp>) -> Option<Timestamp> {
+        let by_age = self.0.map(|seconds| created_at.plus(seconds));
+        match (by_age, expires_at) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Tokens created at this time or before are dead of age at `now`.
+    pub fn oldest_dead(self, now: Timestamp) -> Option<Timestamp> {
+        self.0.map(|seconds| now.minus(seconds))
+    }
+
+    /// Whether `token`, which belongs to `owner`, is live at `now`: `Ok` with the time it dies at,
+    /// if it has one.
+    ///
+    /// # Errors
+    /// [`Death`] says why it isn't.
+    pub fn check(
+        self,
+        token: &Token,
+        owner: &User,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Death> {
+        let end = self.end(token.created_at, token.expires_at);
+        if token.revoked_at.is_some() {
+            Err(Death::Revoked)
+        } else if end.is_some_and(|end| now >= end) {
+            Err(Death::Expired)
+        } else if owner.disabled_at.is_some() {
+            Err(Death::OwnerDisabled)
+        } else {
+            Ok(end)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earlier_bound_ends_a_token() {
+        let at = Timestamp::from_unix;
+        for (ttl, expires_at, end) in [
+            (Lifetime::NEVER, None, None),
+            (Lifetime::NEVER, Some(at(150)), Some(at(150))),
+            (Lifetime::seconds(60), None, Some(at(160))),
+            (Lifetime::seconds(60), Some(at(150)), Some(at(150))),
+            (Lifetime::seconds(60), Some(at(170)), Some(at(160))),
+        ] {
+            assert_eq!(ttl.end(at(100), expires_at), end);
+        }
+    }
+}

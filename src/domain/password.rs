@@ -1,0 +1,110 @@
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// A password in plain text: at most 72 bytes, which is all that bcrypt reads. It has no
+/// `Display` and no `Serialize`, prints as `[REDACTED]`, and is wiped when dropped.
+#[derive(Clone, Debug)]
+pub struct Password(SecretString);
+
+/// Why a string can't be a [`Password`]. Reads on from "The password field …".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordError {
+    /// Nothing at all.
+    #[error("is required")]
+    Empty,
+    /// Fewer than 8 characters, for a new one.
+    #[error("must be at least 8 characters long")]
+    TooShort,
+    /// More than 72 bytes: bcrypt would cut it silently.
+    #[error("must not be longer than 72 bytes")]
+    TooLong,
+    /// bcrypt ends a password at a NUL.
+    #[error("must not contain a NUL character")]
+    Nul,
+}
+
+impl Password {
+    /// A password that somebody claims to be theirs.
+    ///
+    /// # Errors
+    /// [`PasswordError`] for one that can't be anybody's.
+    pub fn claimed(text: String) -> Result<Self, PasswordError> {
+        let password = Self(text.into());
+        match password.expose() {
+            "" => Err(PasswordError::Empty),
+            text if text.len() > 72 => Err(PasswordError::TooLong),
+            text if text.contains('\0') => Err(PasswordError::Nul),
+            _ => Ok(password),
+        }
+    }
+
+    /// A password to be set: 8 characters to 72 bytes.
+    ///
+    /// # Errors
+    /// [`PasswordError`] says which rule it breaks.
+    pub fn chosen(text: String) -> Result<Self, PasswordError> {
+        let password = Self::claimed(text)?;
+        match password.expose().chars().count() {
+            0..8 => Err(PasswordError::TooShort),
+            _ => Ok(password),
+        }
+    }
+
+    /// The plain text, for the hash function alone.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+/// A bcrypt hash in its modular crypt form: `$2a$`, `$2b$` or `$2y$`. Printed as `[REDACTED]`.
+#[derive(Clone)]
+pub struct PasswordHash(SecretString);
+
+impl PasswordHash {
+    /// The hash that `text` spells. What is no bcrypt hash matches no password.
+    pub fn new(text: String) -> Self {
+        Self(text.into())
+    }
+
+    /// The hash's text, for the hash function and the store alone.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[REDACTED]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_bounded_by_what_bcrypt_reads() {
+        use PasswordError::{Empty, Nul, TooLong, TooShort};
+        for (text, claimed, chosen) in [
+            (String::new(), Err(Empty), Err(Empty)),
+            ("short".into(), Ok(()), Err(TooShort)),
+            ("éééééééé".into(), Ok(()), Ok(())),
+            ("x".repeat(72), Ok(()), Ok(())),
+            ("x".repeat(73), Err(TooLong), Err(TooLong)),
+            ("é".repeat(37), Err(TooLong), Err(TooLong)),
+            ("abcdefgh\0".into(), Err(Nul), Err(Nul)),
+        ] {
+            assert_eq!(Password::claimed(text.clone()).map(drop), claimed, "{text:?}");
+            assert_eq!(Password::chosen(text.clone()).map(drop), chosen, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn no_secret_is_printed() {
+        let password = Password::claimed("correct horse".into()).unwrap();
+        let hash = PasswordHash::new("$2b$04$abcdef".into());
+        let printed = format!("{password:?} {hash:?}");
+        assert!(!printed.contains("horse") && !printed.contains("$2b$"), "{printed}");
+    }
+}

@@ -1,0 +1,331 @@
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use rand::CryptoRng;
+use rand::distr::{Alphanumeric, SampleString};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::{Abilities, Name, Timestamp};
+
+/// Random characters in a token: 40 of 62 give 238 bits.
+const SECRET_LEN: usize = 40;
+/// Hex digits of the CRC-32 that follow them.
+const CHECKSUM_LEN: usize = 8;
+
+/// The longest string that is looked at: several times what any issuer hands out.
+const LONGEST: usize = 255;
+
+/// What a token string begins with, so that people and secret scanners know it: `bd_` by default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenPrefix(Box<str>);
+
+/// A string that is no [`TokenPrefix`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("1 to 10 ASCII letters or digits and an underscore, such as bd_")]
+pub struct PrefixError;
+
+impl TokenPrefix {
+    /// The prefix that `text` spells: `^[A-Za-z0-9]{1,10}_$`.
+    ///
+    /// # Errors
+    /// [`PrefixError`] if it breaks that rule.
+    pub fn parse(text: &str) -> Result<Self, PrefixError> {
+        match text.strip_suffix('_') {
+            Some(stem)
+                if (1..=10).contains(&stem.len())
+                    && stem.bytes().all(|b| b.is_ascii_alphanumeric()) =>
+            {
+                Ok(Self(text.into()))
+            }
+            _ => Err(PrefixError),
+        }
+    }
+
+    /// The prefix's characters, the underscore among them.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for TokenPrefix {
+    fn default() -> Self {
+        Self("bd_".into())
+    }
+}
+
+impl fmt::Display for TokenPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A token's whole string. It has no `Display` and no `Serialize`, prints as `[REDACTED]`, and is
+/// wiped when dropped.
+#[derive(Debug)]
+pub struct PlainToken(SecretString);
+
+impl PlainToken {
+    /// A new token: `prefix`, 40 characters of `[A-Za-z0-9]` drawn from `rng`, and the CRC-32
+    /// (zlib's) of those 40 as 8 lower-case hex digits.
+    pub fn generate(prefix: &TokenPrefix, rng: &mut impl CryptoRng) -> Self {
+        let capacity = prefix.as_str().len() + SECRET_LEN + CHECKSUM_LEN;
+        let mut text = String::with_capacity(capacity);
+        text.push_str(prefix.as_str());
+        Alphanumeric.append_string(rng, &mut text, SECRET_LEN);
+        let checksum = checksum(&text.as_bytes()[prefix.as_str().len()..]);
+        // Hex digits are ASCII, and the capacity holds them: no copy of the secret is left behind.
+        text.extend(checksum.iter().copied().map(char::from));
+        Self(text.into())
+    }
+
+    /// The string, for the answer that creates the token.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// What is stored of the token.
+    pub fn hash(&self) -> TokenHash {
+        TokenHash::of(self.expose().as_bytes())
+    }
+}
+
+/// The SHA-256 of a token's string: what is stored and looked up. Compared in constant time.
+#[derive(Clone, Copy, Eq)]
+pub struct TokenHash([u8; 32]);
+
+impl TokenHash {
+    /// The digest of a token's whole string.
+    pub fn of(token: &[u8]) -> Self {
+        Self(Sha256::digest(token).into())
+    }
+
+    /// The digest that was stored as these 32 bytes; `None` for any other number of them.
+    pub fn from_stored(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl PartialEq for TokenHash {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Hash for TokenHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // A digest is uniform as it is: any eight bytes of it make a hash.
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+    }
+}
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[DIGEST]")
+    }
+}
+
+/// A string that was sent as a bearer token, as far as it can be judged without a look-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// What to look for.
+    pub hash: TokenHash,
+    /// The row that it must stand in: the Sanctum form names it.
+    pub id: Option<i64>,
+}
+
+/// A string that no issued token can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no issued token looks like this")]
+pub struct Malformed;
+
+impl Presented {
+    /// Reads a token string.
+    ///
+    /// One that begins with `prefix` or the default prefix must have the right length, alphabet
+    /// and checksum. `{digits}|{secret}`, Laravel Sanctum's form, names its row and stands for
+    /// `secret`. Anything else may have been issued under an earlier prefix and is looked up.
+    ///
+    /// # Errors
+    /// [`Malformed`] for a string that needs no look-up to be refused.
+    pub fn parse(token: &[u8], prefix: &TokenPrefix) -> Result<Self, Malformed> {
+        if token.is_empty() || token.len() > LONGEST {
+            return Err(Malformed);
+        }
+        let known =
+            token.strip_prefix(prefix.as_str().as_bytes()).or_else(|| token.strip_prefix(b"bd_"));
+        if let Some(body) = known {
+            return match is_own_body(body) {
+                true => Ok(Self { hash: TokenHash::of(token), id: None }),
+                false => Err(Malformed),
+            };
+        }
+        match token.iter().position(|&b| b == b'|') {
+            Some(bar) => {
+                let (id, secret) = (parse_id(&token[..bar]), &token[bar + 1..]);
+                match (id, secret) {
+                    (None, _) | (_, []) => Err(Malformed),
+                    (id, secret) => Ok(Self { hash: TokenHash::of(secret), id }),
+                }
+            }
+            None => Ok(Self { hash: TokenHash::of(token), id: None }),
+        }
+    }
+}
+
+impl Presented {
+    /// Whether `token`, which was found by the digest, is the one meant: the Sanctum form says
+    /// which row it must be.
+    pub fn names(&self, token: &Token) -> bool {
+        self.id.is_none_or(|id| id == token.id)
+    }
+}
+
+fn is_own_body(body: &[u8]) -> bool {
+    body.len() == SECRET_LEN + CHECKSUM_LEN
+        && body.iter().all(u8::is_ascii_alphanumeric)
+        && body[SECRET_LEN..] == checksum(&body[..SECRET_LEN])
+}
+
+/// A row's number: decimal digits alone, within the range of a row's number.
+fn parse_id(digits: &[u8]) -> Option<i64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn checksum(secret: &[u8]) -> [u8; CHECKSUM_LEN] {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let crc = crc32fast::hash(secret);
+    std::array::from_fn(|i| HEX[(crc >> (28 - 4 * i)) as usize & 0xf])
+}
+
+/// An issued token, as stored: everything but its string.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// The row's number; never given twice.
+    pub id: i64,
+    /// What its owner calls it.
+    pub name: Name,
+    /// What it may do, as far as its owner may.
+    pub abilities: Abilities,
+    /// When it was issued.
+    pub created_at: Timestamp,
+    /// When it last passed a check, to the minute or so.
+    pub last_used_at: Option<Timestamp>,
+    /// The bound it was issued with, if any. `token_ttl` may end it earlier: [`super::Lifetime::end`].
+    pub expires_at: Option<Timestamp>,
+    /// Since when it is dead for good.
+    pub revoked_at: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    fn parse(token: &str) -> Result<Presented, Malformed> {
+        Presented::parse(token.as_bytes(), &TokenPrefix::parse("acme_").unwrap())
+    }
+
+    fn generate(prefix: &str, seed: u64) -> PlainToken {
+        let prefix = TokenPrefix::parse(prefix).unwrap();
+        PlainToken::generate(&prefix, &mut StdRng::seed_from_u64(seed))
+    }
+
+    #[test]
+    fn the_checksum_is_zlibs_crc_32() {
+        // The check value that every catalogue of CRCs gives for CRC-32/ISO-HDLC.
+        assert_eq!(&checksum(b"123456789"), b"cbf43926");
+        assert_eq!(&checksum(b""), b"00000000");
+    }
+
+    #[test]
+    fn a_prefix_is_letters_or_digits_and_an_underscore() {
+        for good in ["bd_", "A1_", "abcdefghij_"] {
+            assert!(TokenPrefix::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "_", "bd", "b-d_", "bd__", "abcdefghijk_", "é_", "bd_ ", " bd_"] {
+            assert!(TokenPrefix::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn broken_strings_are_refused_without_a_look_up() {
+        let body = "x".repeat(40);
+        for token in [
+            "",
+            "|",
+            "|x",
+            "1ABC|x",
+            "1ABC|",
+            "1,2|x",
+            "1|",
+            "-1|x",
+            "+1|x",
+            " 1|x",
+            "99999999999999999999|x",
+            "9223372036854775808|x",
+            "bd_",
+            "bd_short",
+            "acme_short",
+            &format!("bd_{body}00000000"),
+            &format!("bd_{body}"),
+            &format!("bd_{}!00000000", &body[1..]),
+        ] {
+            assert_eq!(parse(token), Err(Malformed), "{token}");
+        }
+    }
+
+    #[test]
+    fn the_sanctum_form_names_its_row_and_stands_for_its_secret() {
+        let secret = TokenHash::of(b"se|cret");
+        assert_eq!(parse("17|se|cret"), Ok(Presented { hash: secret, id: Some(17) }));
+        assert_eq!(parse("017|se|cret").unwrap().id, Some(17));
+    }
+
+    #[test]
+    fn no_token_is_printed() {
+        let token = generate("bd_", 1);
+        assert!(!format!("{token:?} {:?}", token.hash()).contains(token.expose()));
+    }
+
+    proptest! {
+        #[test]
+        fn every_issued_token_is_a_b64token_that_is_read_back(seed: u64, prefix in "[A-Za-z0-9]{1,10}_") {
+            let token = generate(&prefix, seed);
+            let text = token.expose();
+            prop_assert_eq!(text.len(), prefix.len() + 48);
+            // RFC 6750, 2.1
+            prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b)));
+            let known = TokenPrefix::parse(&prefix).unwrap();
+            let expected = Ok(Presented { hash: token.hash(), id: None });
+            prop_assert_eq!(Presented::parse(text.as_bytes(), &known), expected);
+            prop_assert_eq!(parse(text), expected, "issued under an earlier prefix");
+        }
+
+        #[test]
+        fn one_wrong_character_is_caught(seed: u64, at in 3usize..51, with in "[A-Za-z0-9]") {
+            let mut text = generate("bd_", seed).expose().to_owned();
+            prop_assume!(text[at..=at] != with);
+            text.replace_range(at..=at, &with);
+            prop_assert_eq!(parse(&text), Err(Malformed));
+        }
+
+        #[test]
+        fn no_bytes_make_the_parser_fail(bytes: Vec<u8>) {
+            let _ = Presented::parse(&bytes, &TokenPrefix::default());
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Errors as answers: the one place where a status, its message, its code and its headers are
+//! chosen. A new error does not compile until it has them.
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use std::fmt::Write as _;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+
+use super::{BODY_LIMIT, BODY_TIMEOUT};
+use crate::auth;
+use crate::domain::Faults;
+
+/// Why a request was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The service said so.
+    #[error(transparent)]
+    Auth(#[from] auth::Error),
+    /// No route has this path.
+    #[error("no route {0}")]
+    NoRoute(String),
+    /// The path's routes are for other methods.
+    #[error("no {method} for {path}")]
+    MethodNotAllowed {
+        /// The method asked for.
+        method: String,
+        /// The path.
+        path: String,
+        /// The methods that there are.
+        allow: HeaderValue,
+    },
+    /// The body, or a part of the request, can't be read.
+    #[error("{0}")]
+    Malformed(String),
+    /// The body is over the limit.
+    #[error("the body is too large")]
+    BodyTooLarge,
+    /// The body is not of the type that the route reads.
+    #[error("the body is not JSON")]
+    UnsupportedType,
+    /// The body did not arrive in time.
+    #[error("the body did not arrive in time")]
+    BodyTimeout,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    message: String,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<&'a Faults>,
+}
+
+impl ApiError {
+    /// The stable word that programs tell errors apart by.
+    fn code(&self) -> &'static str {
+        use auth::Error;
+        match self {
+            Self::Auth(Error::Unauthenticated) => "unauthenticated",
+            Self::Auth(Error::InvalidToken) => "invalid_token",
+            Self::Auth(Error::WrongCredentials) => "invalid_credentials",
+            Self::Auth(Error::InsufficientScope(_)) => "insufficient_scope",
+            Self::Auth(Error::NotFound(_)) => "not_found",
+            Self::Auth(Error::Invalid(_)) => "validation_failed",
+            Self::Auth(Error::Busy | Error::Unavailable(_)) => "service_unavailable",
+            Self::Auth(Error::Internal(_)) => "server_error",
+            Self::NoRoute(_) => "route_not_found",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::Malformed(_) => "malformed_request",
+            Self::BodyTooLarge => "payload_too_large",
+            Self::UnsupportedType => "unsupported_media_type",
+            Self::BodyTimeout => "request_timeout",
+        }
+    }
+
+    /// The sentence that people read. Nothing of a cause inside the server is in it.
+    fn message(&self) -> String {
+        use auth::Error;
+        match self {
+            Self::Auth(Error::Unauthenticated | Error::InvalidToken) => "Unauthenticated.".into(),
+            Self::Auth(Error::WrongCredentials) => "The provided credentials are incorrect.".into(),
+            Self::Auth(Error::InsufficientScope(_)) => "Invalid ability provided.".into(),
+            Self::Auth(Error::NotFound(what)) => format!("The {what} could not be found."),
+            Self::Auth(Error::Invalid(faults)) => faults.summary(),
+            Self::Auth(Error::Busy | Error::Unavailable(_)) => "Service Unavailable".into(),
+            Self::Auth(Error::Internal(_)) => "Server Error".into(),
+            Self::NoRoute(path) => {
+                format!("The route {} could not be found.", path.trim_start_matches('/'))
+            }
+            Self::MethodNotAllowed { method, path, allow } => format!(
+                "The {method} method is not supported for route {}. Supported methods: {}.",
+                path.trim_start_matches('/'),
+                allow.to_str().unwrap_or_default(),
+            ),
+            Self::Malformed(what) => what.clone(),
+            Self::BodyTooLarge => {
+                format!("The request body must not be larger than {BODY_LIMIT} bytes.")
+            }
+            Self::UnsupportedType => {
+                "The request body must be JSON, sent with Content-Type: application/json.".into()
+            }
+            Self::BodyTimeout => {
+                format!("The request body must arrive within {} seconds.", BODY_TIMEOUT.as_secs())
+            }
+        }
+    }
+
+    /// The headers that go with the status.
+    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        use auth::Error;
+        match self {
+            Self::Auth(Error::Unauthenticated | Error::WrongCredentials) => {
+                vec![(WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="bearerd""#))]
+            }
+            Self::Auth(Error::InvalidToken) => vec![(
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static(r#"Bearer realm="bearerd", error="invalid_token""#),
+            )],
+            Self::Auth(Error::InsufficientScope(scope)) => {
+                let challenge = format!(
+                    r#"Bearer realm="bearerd", error="insufficient_scope", scope="{scope}""#
+                );
+                // Abilities are printable ASCII without quotes.
+                HeaderValue::try_from(challenge)
+                    .map(|value| (WWW_AUTHENTICATE, value))
+                    .into_iter()
+                    .collect()
+            }
+            Self::Auth(Error::Busy | Error::Unavailable(_)) => {
+                vec![(RETRY_AFTER, HeaderValue::from_static("1"))]
+            }
+            Self::MethodNotAllowed { allow, .. } => vec![(ALLOW, allow.clone())],
+            Self::Auth(Error::Internal(_)) => {
+                let id = request_id();
+                log::error!("request {id} failed: {self}");
+                HeaderValue::try_from(id)
+                    .map(|id| (HeaderName::from_static("x-request-id"), id))
+                    .into_iter()
+                    .collect()
+            }
+            Self::Auth(Error::NotFound(_) | Error::Invalid(_))
+            | Self::NoRoute(_)
+            | Self::Malformed(_)
+            | Self::BodyTooLarge
+            | Self::UnsupportedType
+            | Self::BodyTimeout => Vec::new(),
+        }
+    }
+}
+
+/// Sixteen random hex digits, by which a client's report is found in the log.
+fn request_id() -> String {
+    let mut id = String::with_capacity(16);
+    let _ = write!(id, "{:016x}", rand::random::<u64>());
+    id
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        use auth::Error;
+        match self {
+            Self::Auth(Error::Unauthenticated | Error::InvalidToken | Error::WrongCredentials) => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::Auth(Error::InsufficientScope(_)) => StatusCode::FORBIDDEN,
+            Self::Auth(Error::NotFound(_)) | Self::NoRoute(_) => StatusCode::NOT_FOUND,
+            Self::Auth(Error::Invalid(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Auth(Error::Busy | Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Auth(Error::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        if let Self::Auth(auth::Error::Unavailable(cause)) = self {
+            log::warn!("answered 503: {cause}");
+        }
+        let errors =
+            if let Self::Auth(auth::Error::Invalid(faults)) = self { Some(faults) } else { None };
+        let body = Body { message: self.message(), code: self.code(), errors };
+        let mut response = HttpResponse::build(self.status_code());
+        response.insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")));
+        response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
+        for header in self.headers() {
+            response.insert_header(header);
+        }
+        response.body(serde_json::to_vec(&body).unwrap_or_default())
+    }
+}

@@ -1,0 +1,186 @@
+//! A JSON body, read field by field: every fault of the request is found at once, and a field that
+//! nobody asked for is one of them.
+
+use std::fmt;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::web::Payload;
+use futures_util::StreamExt;
+use secrecy::zeroize::Zeroizing;
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::error::ApiError;
+use super::{BODY_LIMIT, BODY_TIMEOUT};
+use crate::auth;
+use crate::domain::Faults;
+
+/// The fields of a body, taken out one by one.
+pub(super) struct Form {
+    fields: Map<String, Value>,
+    known: Vec<&'static str>,
+    faults: Faults,
+}
+
+impl Form {
+    /// Reads a request's body as a JSON object.
+    ///
+    /// # Errors
+    /// 400 for what is no JSON object, 408, 413 and 415 as their names say, and 422 for a field
+    /// that stands twice.
+    pub(super) async fn read(request: &HttpRequest, body: Payload) -> Result<Self, ApiError> {
+        if !is_json(request) {
+            return Err(ApiError::UnsupportedType);
+        }
+        let bytes = tokio::time::timeout(BODY_TIMEOUT, collect(body))
+            .await
+            .map_err(|_| ApiError::BodyTimeout)??;
+        let Fields { fields, repeated } = serde_json::from_slice(&bytes).map_err(explain)?;
+        let mut faults = Faults::new();
+        for field in repeated {
+            faults.add(&field, format!("The {field} field must not be given twice."));
+        }
+        Ok(Self { fields, known: Vec::new(), faults })
+    }
+
+    /// A string that must be there, as `parse` reads it.
+    pub(super) fn required<T, E: fmt::Display>(
+        &mut self,
+        field: &'static str,
+        parse: impl FnOnce(String) -> Result<T, E>,
+    ) -> Option<T> {
+        match self.take(field) {
+            None => self.fault(field, "is required"),
+            Some(Value::String(text)) => match parse(text) {
+                Ok(value) => Some(value),
+                Err(error) => self.fault(field, error),
+            },
+            Some(_) => self.fault(field, "must be a string"),
+        }
+    }
+
+    /// A whole number within `range`, if it is there.
+    pub(super) fn optional_integer(
+        &mut self,
+        field: &'static str,
+        range: std::ops::RangeInclusive<i64>,
+    ) -> Option<i64> {
+        let value = self.take(field)?;
+        match value.as_i64().filter(|number| range.contains(number)) {
+            Some(number) => Some(number),
+            None => {
+                let (least, most) = (range.start(), range.end());
+                self.fault(field, format!("must be a whole number from {least} to {most}"))
+            }
+        }
+    }
+
+    /// A list of strings, as `parse` reads it, if it is there.
+    pub(super) fn optional_list<T, E: fmt::Display>(
+        &mut self,
+        field: &'static str,
+        parse: impl FnOnce(Vec<String>) -> Result<T, E>,
+    ) -> Option<T> {
+        let value = self.take(field)?;
+        match serde_json::from_value::<Vec<String>>(value) {
+            Err(_) => self.fault(field, "must be a list of strings"),
+            Ok(texts) => match parse(texts) {
+                Ok(value) => Some(value),
+                Err(error) => self.fault(field, error),
+            },
+        }
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// 422 with every fault that was found, fields that nobody took included.
+    pub(super) fn finish(mut self) -> Result<(), ApiError> {
+        let known = self.known.join(", ");
+        for field in self.fields.keys() {
+            // A key may be anything, and as long as the body: what is shown of it is not.
+            let shown: String = field.chars().filter(|c| !c.is_control()).take(100).collect();
+            let text = format!("The {shown} field is not known here. Known are: {known}.");
+            self.faults.add(&shown, text);
+        }
+        match self.faults.is_empty() {
+            true => Ok(()),
+            false => Err(auth::Error::Invalid(self.faults).into()),
+        }
+    }
+
+    /// What a field holds; `null` is nothing.
+    fn take(&mut self, field: &'static str) -> Option<Value> {
+        self.known.push(field);
+        self.fields.remove(field).filter(|value| !value.is_null())
+    }
+
+    fn fault<T>(&mut self, field: &str, rule: impl fmt::Display) -> Option<T> {
+        self.faults.add(field, format!("The {} field {rule}.", field.replace('_', " ")));
+        None
+    }
+}
+
+fn is_json(request: &HttpRequest) -> bool {
+    let value = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next()).map(str::trim);
+    essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+}
+
+async fn collect(mut body: Payload) -> Result<Zeroizing<Vec<u8>>, ApiError> {
+    // Large enough from the start: a password is not left behind in an outgrown buffer.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(1024));
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|error| {
+            ApiError::Malformed(format!("The request body can't be read: {error}."))
+        })?;
+        if bytes.len() + chunk.len() > BODY_LIMIT {
+            return Err(ApiError::BodyTooLarge);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn explain(error: serde_json::Error) -> ApiError {
+    let (line, column) = (error.line(), error.column());
+    let text = match error.classify() {
+        serde_json::error::Category::Data => "The request body must be a JSON object.".to_owned(),
+        _ => format!("The request body is not valid JSON: line {line}, column {column}."),
+    };
+    ApiError::Malformed(text)
+}
+
+struct Fields {
+    fields: Map<String, Value>,
+    /// Keys that stand more than once: which of the values was meant can't be told.
+    repeated: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let (mut fields, mut repeated) = (Map::new(), Vec::new());
+                while let Some((key, value)) = map.next_entry::<String, Value>()? {
+                    if fields.insert(key.clone(), value).is_some() && !repeated.contains(&key) {
+                        repeated.push(key);
+                    }
+                }
+                Ok(Fields { fields, repeated })
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}

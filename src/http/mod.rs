@@ -1,0 +1,25 @@
+//! HTTP: the route table (`routes`), the guard before each route, the handlers behind it, and
+//! the one file that turns errors into answers.
+
+mod answer;
+mod error;
+mod extract;
+mod form;
+mod guard;
+mod health;
+mod pages;
+mod routes;
+mod tokens;
+mod users;
+
+pub use extract::Current;
+pub use guard::{Guard, Needs};
+pub use pages::Demo;
+pub use routes::configure;
+
+use std::time::Duration;
+
+/// The most that a request's body may hold, in bytes.
+const BODY_LIMIT: usize = 64 * 1024;
+/// How long a client may take to send a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);

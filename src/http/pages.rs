@@ -1,0 +1,111 @@
+//! The demo page: the files of `static/`, held in the binary.
+
+use std::rc::Rc;
+
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::web::{self, Bytes, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use rust_embed::Embed;
+use sha2::{Digest, Sha256};
+
+#[derive(Embed)]
+#[folder = "static/"]
+struct Files;
+
+/// The user of a demonstration: the page shows who it is.
+#[derive(Clone, Debug)]
+pub struct Demo {
+    /// The user's email.
+    pub email: String,
+    /// The user's password, which is no secret.
+    pub password: String,
+}
+
+/// Scripts, styles and requests of the page's own alone; a form that no script catches goes
+/// nowhere.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Where `index.html` has a place for the demo's user.
+const DEMO: &str = "<!--demo-->";
+
+/// Adds a route for each file: `index.html` at `/`, the others under their own names.
+pub(super) fn configure(config: &mut ServiceConfig, demo: Option<&Demo>) {
+    for name in Files::iter() {
+        let Some(file) = Files::get(&name) else {
+            continue;
+        };
+        let (path, body) = match name.as_ref() {
+            "index.html" => ("/".to_owned(), introduce(&file.data, demo)),
+            name => (format!("/{name}"), Bytes::copy_from_slice(&file.data)),
+        };
+        let page = Rc::new(Page { media_type: media_type(&name), tag: tag(&body), body });
+        config.route(
+            &path,
+            web::get().to(move |request: HttpRequest| {
+                let page = page.clone();
+                async move { page.answer(&request) }
+            }),
+        );
+    }
+}
+
+/// The page, with the demo's user in its place.
+fn introduce(html: &[u8], demo: Option<&Demo>) -> Bytes {
+    let metas = demo.map(|Demo { email, password }| {
+        let meta = |name: &str, value: &str| {
+            let value = value.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
+            format!(r#"<meta name="bearerd-demo-{name}" content="{value}">"#)
+        };
+        meta("email", email) + &meta("password", password)
+    });
+    let html = String::from_utf8_lossy(html);
+    html.replace(DEMO, &metas.unwrap_or_default()).into()
+}
+
+fn media_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        _ => "application/octet-stream",
+    }
+}
+
+fn tag(body: &[u8]) -> String {
+    let digest = Sha256::digest(body);
+    let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{hex}\"")
+}
+
+struct Page {
+    media_type: &'static str,
+    /// The entity tag, quotes included.
+    tag: String,
+    body: Bytes,
+}
+
+impl Page {
+    fn answer(&self, request: &HttpRequest) -> HttpResponse {
+        let known = request.headers().get(IF_NONE_MATCH);
+        let mut response = match known.is_some_and(|tag| tag.as_bytes() == self.tag.as_bytes()) {
+            true => HttpResponse::NotModified(),
+            false => HttpResponse::Ok(),
+        };
+        response
+            .insert_header((CONTENT_TYPE, HeaderValue::from_static(self.media_type)))
+            .insert_header((CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)))
+            .insert_header((X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
+            .insert_header((REFERRER_POLICY, HeaderValue::from_static("no-referrer")))
+            // A new release shows at the next visit, and an unchanged file is not sent again.
+            .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-cache")))
+            .insert_header((ETAG, self.tag.as_str()));
+        match known.is_some_and(|tag| tag.as_bytes() == self.tag.as_bytes()) {
+            true => response.finish(),
+            false => response.body(self.body.clone()),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Opening the file: its permissions, its pragmas, its schema.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+
+use diesel::connection::SimpleConnection;
+use diesel::migration::MigrationSource;
+use diesel::prelude::*;
+use diesel::sqlite::Sqlite;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+/// Why a database can't be used. Each is one line for the person who started the program.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Missing folder, missing permission, a directory in the file's place.
+    #[error("can't open the database {path}: {cause}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system or SQLite said.
+        cause: String,
+    },
+    /// The file is something else.
+    #[error("{0} is not a SQLite database; move it away, or name another file")]
+    NotADatabase(PathBuf),
+    /// The file, or its folder, can be read but not written.
+    #[error("the database {0} is read-only; bearerd needs to write to it and to its folder")]
+    ReadOnly(PathBuf),
+    /// The file was last used by a later release.
+    #[error(
+        "the database {path} is newer than this program: it has the migration {version}; use the bearerd that wrote it, or a later one"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The first migration that this program doesn't know.
+        version: String,
+    },
+}
+
+/// How long a connection waits for a lock that another process holds.
+const BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 5000;";
+
+/// The connection that writes: durable at each commit, the schema up to date.
+pub(super) fn open_writer(path: &Path) -> Result<SqliteConnection, OpenError> {
+    create_private(path).map_err(|cause| match cause.kind() {
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
+            if path.is_file() =>
+        {
+            OpenError::ReadOnly(path.to_owned())
+        }
+        _ => OpenError::Open { path: path.to_owned(), cause: cause.to_string() },
+    })?;
+    let explain = |cause: String| explain(path, cause);
+    let mut connection = connect(path).map_err(|error| explain(error.to_string()))?;
+    connection
+        .batch_execute(BUSY_TIMEOUT)
+        .and_then(|()| connection.batch_execute("PRAGMA trusted_schema = OFF;"))
+        .map_err(|error| explain(error.to_string()))?;
+    // Before the first write: a file that a later release wrote is left as it is.
+    refuse_newer(&mut connection, path)?;
+    connection
+        .batch_execute(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
+        )
+        .map_err(|error| explain(error.to_string()))?;
+    connection.run_pending_migrations(MIGRATIONS).map_err(|error| explain(error.to_string()))?;
+    // A read-only file shows itself at the first write alone, and there may have been none.
+    connection
+        .batch_execute("BEGIN IMMEDIATE; PRAGMA user_version = 0; ROLLBACK;")
+        .map_err(|error| explain(error.to_string()))?;
+    Ok(connection)
+}
+
+/// A connection that can't write.
+pub(super) fn prepare_reader(connection: &mut SqliteConnection) -> QueryResult<()> {
+    connection.batch_execute(BUSY_TIMEOUT)?;
+    connection.batch_execute("PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;")
+}
+
+/// The path in a form that SQLite can't take for a URI or for a database in memory.
+pub(super) fn as_sqlite_path(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    path.to_string_lossy().into_owned()
+}
+
+fn connect(path: &Path) -> ConnectionResult<SqliteConnection> {
+    SqliteConnection::establish(&as_sqlite_path(path))
+}
+
+/// Creates the file where there is none. It will hold password hashes, so only its owner may read
+/// it; SQLite gives its companions (`-wal`, `-shm`) the same mode.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create(true).read(true).write(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+fn refuse_newer(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    diesel::table! {
+        __diesel_schema_migrations (version) {
+            version -> Text,
+        }
+    }
+    diesel::table! {
+        sqlite_master (name) {
+            name -> Text,
+        }
+    }
+    let explain = |error: diesel::result::Error| explain(path, error.to_string());
+    let history = sqlite_master::table.filter(sqlite_master::name.eq("__diesel_schema_migrations"));
+    let has_history: bool =
+        diesel::select(diesel::dsl::exists(history)).get_result(connection).map_err(explain)?;
+    if !has_history {
+        return Ok(());
+    }
+    let known: Vec<String> = MigrationSource::<Sqlite>::migrations(&MIGRATIONS)
+        .map_err(|error| OpenError::Open { path: path.to_owned(), cause: error.to_string() })?
+        .iter()
+        .map(|migration| migration.name().version().to_string())
+        .collect();
+    let unknown = __diesel_schema_migrations::table
+        .select(__diesel_schema_migrations::version)
+        .filter(__diesel_schema_migrations::version.ne_all(known))
+        .order(__diesel_schema_migrations::version)
+        .first::<String>(connection)
+        .optional()
+        .map_err(explain)?;
+    match unknown {
+        Some(version) => Err(OpenError::Newer { path: path.to_owned(), version }),
+        None => Ok(()),
+    }
+}
+
+fn explain(path: &Path, cause: String) -> OpenError {
+    let path = path.to_owned();
+    if cause.contains("not a database") {
+        OpenError::NotADatabase(path)
+    } else if cause.contains("readonly database") {
+        OpenError::ReadOnly(path)
+    } else {
+        OpenError::Open { path, cause }
+    }
+}

@@ -1,0 +1,142 @@
+//! The SQLite file, and the only module that knows Diesel: a pool of readers, one writer, and one
+//! file of queries for each table.
+//!
+//! Reads run on the readers' threads (`readers`), each on a connection that can't write. Writes
+//! queue for the writer (`writer`), which commits those that have gathered as one transaction.
+//! Both queues are bounded, and refuse with [`StoreError::Busy`].
+
+mod connection;
+mod purge;
+mod readers;
+mod schema;
+mod tokens;
+mod users;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::prelude::*;
+
+use crate::domain::TokenHash;
+
+pub use connection::OpenError;
+pub use purge::{Purge, Purged};
+pub use tokens::{NewToken, Page, Revoked};
+pub use users::{Account, NewUser};
+
+use readers::Readers;
+use writer::Writer;
+
+/// Told after each commit, and before any answer to it leaves, which tokens may no longer pass a
+/// check on what was read before.
+pub trait Observer: Send + Sync + 'static {
+    /// These tokens were revoked, or lost their owner.
+    fn revoked(&self, tokens: &[TokenHash]);
+    /// Anything may have changed: another process wrote to the file, or it isn't known whether a
+    /// commit took place.
+    fn anything_changed(&self);
+}
+
+/// The open database. Clones share it.
+#[derive(Clone)]
+pub struct Store(Arc<Shared>);
+
+struct Shared {
+    readers: Readers,
+    writer: Writer,
+}
+
+/// Why the store gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The queue is full. Nothing was done; worth another try in a second.
+    #[error("the store's queue is full")]
+    Busy,
+    /// SQLite can't answer: a full or failing disk, a file locked for too long, a store that has
+    /// been closed. Nothing was done, unless the message says otherwise.
+    #[error("the store can't answer: {0}")]
+    Unavailable(String),
+    /// Something unique is taken already: an email.
+    #[error("already taken")]
+    Taken,
+    /// A fault of the program's own.
+    #[error("the store failed: {0}")]
+    Failed(String),
+}
+
+impl From<diesel::result::Error> for StoreError {
+    fn from(error: diesel::result::Error) -> Self {
+        use diesel::result::{DatabaseErrorKind, Error};
+        match error {
+            Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Self::Taken,
+            Error::DatabaseError(..) | Error::BrokenTransactionManager => {
+                Self::Unavailable(error.to_string())
+            }
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+impl Store {
+    /// Opens the SQLite file at `path`, creates it (for its owner's eyes alone) where there is
+    /// none, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`OpenError`], in one line that a person can act on.
+    pub fn open(path: &Path, observer: Arc<dyn Observer>) -> Result<Self, OpenError> {
+        let connection = connection::open_writer(path)?;
+        let failed = |cause: Box<dyn std::error::Error>| OpenError::Open {
+            path: path.to_owned(),
+            cause: cause.to_string(),
+        };
+        let writer = Writer::start(connection, observer).map_err(failed)?;
+        let readers = Readers::start(path).map_err(failed)?;
+        Ok(Self(Arc::new(Shared { readers, writer })))
+    }
+
+    /// Whether the store can answer.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it can't within a second.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let read = self.read(|connection| {
+            schema::users::table.select(schema::users::id).first::<i64>(connection).optional()
+        });
+        match tokio::time::timeout(Duration::from_secs(1), read).await {
+            Ok(answer) => answer.map(drop),
+            Err(_) => Err(StoreError::Unavailable("no answer within a second".to_owned())),
+        }
+    }
+
+    /// Answers what is queued, then closes the file, its write-ahead log merged into it. What is
+    /// asked afterwards is refused as [`StoreError::Unavailable`].
+    pub async fn close(&self) {
+        let store = self.clone();
+        let closing = tokio::task::spawn_blocking(move || {
+            store.0.readers.close();
+            store.0.writer.close();
+        });
+        if closing.await.is_err() {
+            log::error!("the store did not close cleanly");
+        }
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.0.readers.run(query).await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut writer::Transaction<'_>) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.0.writer.run(job).await
+    }
+}

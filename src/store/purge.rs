@@ -1,0 +1,100 @@
+//! What the sweeper removes, in chunks that each commit by themselves.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+
+use super::schema::tokens;
+use super::{Store, StoreError};
+use crate::domain::{Lifetime, Timestamp};
+
+/// The most rows that one transaction of a purge removes: a few milliseconds of the writer's time,
+/// so that logins and revocations get their turn between two chunks.
+const CHUNK: i64 = 500;
+
+/// Which tokens to remove: those that died at these times or before.
+#[derive(Clone, Copy, Debug)]
+pub struct Purge {
+    /// Tokens revoked by then.
+    pub revoked_by: Timestamp,
+    /// Tokens whose own `expires_at` came by then.
+    pub expired_by: Timestamp,
+    /// Tokens created by then; `None` if tokens don't die of age.
+    pub created_by: Option<Timestamp>,
+}
+
+impl Purge {
+    /// Which tokens have been dead for `retain` or longer at `now`, where they live for `ttl`.
+    pub fn of(retain: Duration, ttl: Lifetime, now: Timestamp) -> Self {
+        let by = now.minus(i64::try_from(retain.as_secs()).unwrap_or(i64::MAX));
+        Self { revoked_by: by, expired_by: by, created_by: ttl.oldest_dead(by) }
+    }
+}
+
+/// How many tokens a purge removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Purged {
+    /// Those that had been revoked.
+    pub revoked: usize,
+    /// Those that had expired, by their own bound or of age.
+    pub expired: usize,
+}
+
+impl Purged {
+    /// All of them.
+    pub fn total(self) -> usize {
+        self.revoked + self.expired
+    }
+}
+
+impl Store {
+    /// Removes dead tokens chunk by chunk until none is left.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the first chunk that fails; those before it stay removed.
+    pub async fn purge(&self, purge: Purge) -> Result<Purged, StoreError> {
+        let mut purged = Purged {
+            revoked: self.in_chunks(move |c| revoked(c, purge.revoked_by)).await?,
+            expired: self.in_chunks(move |c| expired(c, purge.expired_by)).await?,
+        };
+        if let Some(created_by) = purge.created_by {
+            purged.expired += self.in_chunks(move |c| aged(c, created_by)).await?;
+        }
+        Ok(purged)
+    }
+
+    async fn in_chunks(
+        &self,
+        delete: impl Fn(&mut SqliteConnection) -> QueryResult<usize> + Copy + Send + 'static,
+    ) -> Result<usize, StoreError> {
+        let mut total = 0;
+        loop {
+            let removed = self.write(move |tx| delete(tx.connection)).await?;
+            total += removed;
+            if removed < CHUNK as usize {
+                return Ok(total);
+            }
+        }
+    }
+}
+
+// A table can't stand in its own subquery under one name.
+diesel::alias!(tokens as dead: Dead);
+
+fn revoked(c: &mut SqliteConnection, by: Timestamp) -> QueryResult<usize> {
+    let chunk = dead.filter(dead.field(tokens::revoked_at).le(by.as_unix()));
+    let ids = chunk.select(dead.field(tokens::id)).limit(CHUNK);
+    diesel::delete(tokens::table.filter(tokens::id.eq_any(ids))).execute(c)
+}
+
+fn expired(c: &mut SqliteConnection, by: Timestamp) -> QueryResult<usize> {
+    let chunk = dead.filter(dead.field(tokens::expires_at).le(by.as_unix()));
+    let ids = chunk.select(dead.field(tokens::id)).limit(CHUNK);
+    diesel::delete(tokens::table.filter(tokens::id.eq_any(ids))).execute(c)
+}
+
+fn aged(c: &mut SqliteConnection, by: Timestamp) -> QueryResult<usize> {
+    let chunk = dead.filter(dead.field(tokens::created_at).le(by.as_unix()));
+    let ids = chunk.select(dead.field(tokens::id)).limit(CHUNK);
+    diesel::delete(tokens::table.filter(tokens::id.eq_any(ids))).execute(c)
+}

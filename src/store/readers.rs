@@ -1,0 +1,121 @@
+//! The readers: threads that run queries on connections that can't write.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use diesel::prelude::*;
+use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
+use scheduled_thread_pool::ScheduledThreadPool;
+use tokio::sync::oneshot;
+
+use super::StoreError;
+use super::connection::{as_sqlite_path, prepare_reader};
+
+/// Queries that may wait for a reader; further ones are refused.
+pub(super) const QUEUE: usize = 1024;
+
+type Connections = Pool<ConnectionManager<SqliteConnection>>;
+type Query = Box<dyn FnOnce(&mut SqliteConnection) + Send>;
+
+pub(super) struct Readers {
+    queue: Sender<Job>,
+    /// Taken by whoever closes the readers.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+enum Job {
+    Query(Query),
+    /// One for each thread: it ends.
+    Close,
+}
+
+impl Readers {
+    pub(super) fn start(path: &Path) -> Result<Self, Box<dyn std::error::Error>> {
+        let count = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8));
+        let helper =
+            ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("pool").build();
+        let connections = Pool::builder()
+            .max_size(count as u32)
+            .min_idle(Some(1))
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connection_timeout(Duration::from_secs(5))
+            // A local file has no connection that goes stale.
+            .test_on_check_out(false)
+            .connection_customizer(Box::new(ReadOnly))
+            .thread_pool(Arc::new(helper))
+            .build(ConnectionManager::new(as_sqlite_path(path)))?;
+        let (queue, jobs) = bounded(QUEUE);
+        let threads = (0..count)
+            .map(|_| {
+                let (jobs, connections) = (jobs.clone(), connections.clone());
+                std::thread::Builder::new()
+                    .name("reader".to_owned())
+                    .spawn(move || serve(&jobs, &connections))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { queue, threads: Mutex::new(threads) })
+    }
+
+    /// Runs `query` on one of the readers. A caller who stops waiting frees no place in the queue:
+    /// the query keeps it until a reader takes it.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, result) = oneshot::channel();
+        let job = Job::Query(Box::new(move |connection| {
+            // Whoever asked may have hung up.
+            let _ = answer.send(query(connection));
+        }));
+        self.queue.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => closed(),
+        })?;
+        Ok(result.await.map_err(|_| closed())??)
+    }
+
+    /// Answers what is queued, then ends the threads and closes their connections.
+    pub(super) fn close(&self) {
+        let mut threads = self.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for _ in threads.iter() {
+            let _ = self.queue.send(Job::Close);
+        }
+        for thread in threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+pub(super) fn closed() -> StoreError {
+    StoreError::Unavailable("it is closed, or dropped the question".to_owned())
+}
+
+fn serve(jobs: &Receiver<Job>, connections: &Connections) {
+    while let Ok(Job::Query(query)) = jobs.recv() {
+        match connections.get() {
+            // A panic must cost its own query alone, not the thread. The answer's sender is
+            // dropped with it, which the caller sees.
+            Ok(mut connection) => {
+                if catch_unwind(AssertUnwindSafe(|| query(&mut connection))).is_err() {
+                    log::error!("a query panicked");
+                }
+            }
+            Err(error) => log::error!("no connection for a reader: {error}"),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct ReadOnly;
+
+impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for ReadOnly {
+    fn on_acquire(&self, connection: &mut SqliteConnection) -> Result<(), diesel::r2d2::Error> {
+        prepare_reader(connection).map_err(diesel::r2d2::Error::QueryError)
+    }
+}

@@ -1,0 +1,182 @@
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::join_all;
+use tempfile::TempDir;
+
+use super::*;
+use crate::app::block_on;
+use crate::domain::{Abilities, Email, Name, PasswordHash, Timestamp};
+
+#[derive(Default)]
+struct Recorder(Mutex<Vec<&'static str>>);
+
+impl Observer for Recorder {
+    fn revoked(&self, tokens: &[TokenHash]) {
+        self.0.lock().unwrap().extend(tokens.iter().map(|_| "revoked"));
+    }
+
+    fn anything_changed(&self) {
+        self.0.lock().unwrap().push("anything");
+    }
+}
+
+fn open() -> (Store, Arc<Recorder>, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = Arc::new(Recorder::default());
+    let store = Store::open(&folder.path().join("test.sqlite"), recorder.clone()).unwrap();
+    (store, recorder, folder)
+}
+
+fn user(email: &str) -> NewUser {
+    NewUser {
+        name: Name::parse("Ada").unwrap(),
+        email: Email::parse(email).unwrap(),
+        password_hash: PasswordHash::new("$2b$".to_owned()),
+        abilities: Abilities::all(),
+        admin: false,
+    }
+}
+
+const NOW: Timestamp = Timestamp::from_unix(0);
+
+/// Holds the writer inside a job until the returned sender is dropped.
+fn hold_writer(store: &Store) -> (mpsc::Sender<()>, impl Future<Output = Result<(), StoreError>>) {
+    let (release, released) = mpsc::channel::<()>();
+    let (entered, entrance) = mpsc::channel();
+    let mut held = Box::pin({
+        let store = store.clone();
+        async move {
+            store
+                .write(move |_| {
+                    entered.send(()).unwrap();
+                    let _ = released.recv();
+                    Ok(())
+                })
+                .await
+        }
+    });
+    // One poll puts it into the queue.
+    assert!(futures_util::FutureExt::now_or_never(held.as_mut()).is_none());
+    entrance.recv().unwrap();
+    (release, held)
+}
+
+#[test]
+fn a_failing_job_spoils_no_other_of_its_batch() {
+    let (store, _, _folder) = open();
+    block_on(async {
+        let (release, held) = hold_writer(&store);
+        let batch = ["a@x.org", "b@x.org", "A@X.ORG", "c@x.org"].map(|email| {
+            let store = store.clone();
+            async move { store.insert_user(user(email), NOW).await }
+        });
+        let panic = store.write(|_| -> QueryResult<()> { panic!("on purpose") });
+        let (results, panicked, ()) = futures_util::join!(join_all(batch), panic, async {
+            drop(release);
+            held.await.unwrap();
+        });
+        assert!(matches!(results.as_slice(), [Ok(_), Ok(_), Err(StoreError::Taken), Ok(_)]));
+        assert!(matches!(panicked, Err(StoreError::Failed(_))));
+        assert_eq!(store.users().await.unwrap().len(), 3);
+        store.close().await;
+    });
+}
+
+#[test]
+fn a_full_disk_refuses_a_write_and_loses_nothing() {
+    let (store, _, _folder) = open();
+    block_on(async {
+        store.insert_user(user("first@x.org"), NOW).await.unwrap();
+        // SQLite's own limit gives the error of a full disk.
+        store.write(|tx| set_max_pages(tx.connection, 1)).await.unwrap();
+        let mut large = user("large@x.org");
+        large.password_hash = PasswordHash::new("x".repeat(1_000_000));
+        let refused = store.insert_user(large.clone(), NOW).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+        store.write(|tx| set_max_pages(tx.connection, 1_000_000)).await.unwrap();
+        store.insert_user(large, NOW).await.unwrap();
+        assert_eq!(store.users().await.unwrap().len(), 2);
+        store.close().await;
+    });
+}
+
+fn set_max_pages(connection: &mut SqliteConnection, pages: u32) -> QueryResult<()> {
+    use diesel::connection::SimpleConnection;
+    connection.batch_execute(&format!("PRAGMA max_page_count = {pages}"))
+}
+
+#[test]
+fn a_full_queue_of_writes_refuses_the_next() {
+    let (store, _, _folder) = open();
+    block_on(async {
+        let (release, held) = hold_writer(&store);
+        let mut waiting: Vec<_> =
+            (0..writer::QUEUE).map(|_| Box::pin(store.write(|_| Ok(())))).collect();
+        for write in &mut waiting {
+            assert!(futures_util::FutureExt::now_or_never(write.as_mut()).is_none());
+        }
+        // Callers who hang up free no place: their writes are still to be done.
+        waiting.truncate(writer::QUEUE / 2);
+        assert!(matches!(store.write(|_| Ok(())).await, Err(StoreError::Busy)));
+        drop(release);
+        held.await.unwrap();
+        for result in join_all(waiting).await {
+            result.unwrap();
+        }
+        store.write(|_| Ok(())).await.unwrap();
+        store.close().await;
+    });
+}
+
+#[test]
+fn a_full_queue_of_reads_refuses_the_next() {
+    let (store, _, _folder) = open();
+    block_on(async {
+        let (release, released) = mpsc::channel::<()>();
+        let released = Arc::new(Mutex::new(released));
+        // Readers that take a query block on it; the rest of the queue fills behind them.
+        let mut waiting = Vec::new();
+        let refused = loop {
+            let released = released.clone();
+            let mut read = Box::pin(store.read(move |_| {
+                let _ = released.lock().unwrap().recv();
+                Ok(())
+            }));
+            match futures_util::FutureExt::now_or_never(read.as_mut()) {
+                None => waiting.push(read),
+                Some(result) => break result,
+            }
+        };
+        assert!(matches!(refused, Err(StoreError::Busy)));
+        assert!(waiting.len() >= readers::QUEUE);
+        drop(release);
+        for result in join_all(waiting).await {
+            result.unwrap();
+        }
+        store.ping().await.unwrap();
+        store.close().await;
+    });
+}
+
+#[test]
+fn a_reader_can_not_write() {
+    let (store, _, _folder) = open();
+    block_on(async {
+        let write =
+            store.read(|connection| diesel::delete(schema::users::table).execute(connection));
+        assert!(matches!(write.await, Err(StoreError::Unavailable(_))));
+        store.close().await;
+    });
+}
+
+#[test]
+fn a_closed_store_refuses() {
+    let (store, _, _folder) = open();
+    block_on(async {
+        store.close().await;
+        assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
+        let write = store.insert_user(user("a@x.org"), NOW).await;
+        assert!(matches!(write, Err(StoreError::Unavailable(_))));
+    });
+}

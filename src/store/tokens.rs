@@ -1,0 +1,274 @@
+//! The table `tokens`.
+
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+
+use super::schema::{tokens, users};
+use super::users::UserRow;
+use super::{Store, StoreError};
+use crate::domain::{
+    Abilities, Email, Lifetime, Name, PasswordHash, Timestamp, Token, TokenHash, User,
+};
+
+/// A token to be stored.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// What it is called.
+    pub name: Name,
+    /// The digest of its string.
+    pub hash: TokenHash,
+    /// What it may do.
+    pub abilities: Abilities,
+    /// When it is issued.
+    pub created_at: Timestamp,
+    /// Its own bound, if any.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A part of a longer list.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The part's rows.
+    pub rows: Vec<T>,
+    /// How many rows the whole list has.
+    pub total: i64,
+}
+
+/// How many tokens a revocation ended.
+pub type Revoked = usize;
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = tokens)]
+struct TokenRow {
+    id: i64,
+    name: String,
+    abilities: String,
+    created_at: i64,
+    last_used_at: Option<i64>,
+    expires_at: Option<i64>,
+    revoked_at: Option<i64>,
+}
+
+impl From<TokenRow> for Token {
+    fn from(row: TokenRow) -> Self {
+        Self {
+            id: row.id,
+            name: Name::from_stored(row.name),
+            abilities: Abilities::from_stored(row.abilities),
+            created_at: Timestamp::from_unix(row.created_at),
+            last_used_at: row.last_used_at.map(Timestamp::from_unix),
+            expires_at: row.expires_at.map(Timestamp::from_unix),
+            revoked_at: row.revoked_at.map(Timestamp::from_unix),
+        }
+    }
+}
+
+type Rows = (TokenRow, UserRow);
+
+fn into_domain((token, owner): Rows) -> (Token, User) {
+    (token.into(), owner.into())
+}
+
+impl Store {
+    /// The token with this digest and its owner, live or not.
+    ///
+    /// # Errors
+    /// [`StoreError`], as from every question.
+    pub async fn token_by_hash(
+        &self,
+        hash: TokenHash,
+    ) -> Result<Option<(Token, User)>, StoreError> {
+        let row = self
+            .read(move |c| {
+                tokens::table
+                    .inner_join(users::table)
+                    .filter(tokens::digest.eq(hash.as_bytes().as_slice()))
+                    .select((TokenRow::as_select(), UserRow::as_select()))
+                    .first::<Rows>(c)
+                    .optional()
+            })
+            .await?;
+        Ok(row.map(into_domain))
+    }
+
+    /// Stores a token for whoever has this id, if the password's hash is still `verified`: a
+    /// password changed, or a user shut out, while a login was being checked, ends that login.
+    ///
+    /// # Errors
+    /// [`StoreError`], as from every write.
+    pub async fn insert_token_for_login(
+        &self,
+        user_id: i64,
+        verified: PasswordHash,
+        token: NewToken,
+    ) -> Result<Option<Token>, StoreError> {
+        self.write(move |tx| {
+            let still_valid = users::table
+                .find(user_id)
+                .filter(users::password_hash.eq(verified.expose()))
+                .filter(users::disabled_at.is_null());
+            match diesel::select(diesel::dsl::exists(still_valid)).get_result(tx.connection)? {
+                true => insert(tx.connection, user_id, &token).map(Some),
+                false => Ok(None),
+            }
+        })
+        .await
+    }
+
+    /// Stores a token for the user with this email; `None` if there is no such user.
+    ///
+    /// # Errors
+    /// [`StoreError`], as from every write.
+    pub async fn insert_token_for_email(
+        &self,
+        email: Email,
+        token: NewToken,
+    ) -> Result<Option<Token>, StoreError> {
+        self.write(move |tx| {
+            let owner = users::table.filter(users::email.eq(email.as_str())).select(users::id);
+            match owner.first(tx.connection).optional()? {
+                Some(user_id) => insert(tx.connection, user_id, &token).map(Some),
+                None => Ok(None),
+            }
+        })
+        .await
+    }
+
+    /// A page of a user's live tokens, newest first, after the first `offset`.
+    ///
+    /// # Errors
+    /// [`StoreError`], as from every question.
+    pub async fn live_tokens_of(
+        &self,
+        user_id: i64,
+        ttl: Lifetime,
+        now: Timestamp,
+        offset: i64,
+        limit: i64,
+    ) -> Result<Page<Token>, StoreError> {
+        let oldest_dead = ttl.oldest_dead(now).map_or(i64::MIN, Timestamp::as_unix);
+        self.read(move |c| {
+            // One transaction: the count and the rows are of one moment.
+            c.transaction(|c| {
+                let live = tokens::table
+                    .filter(tokens::user_id.eq(user_id))
+                    .filter(tokens::revoked_at.is_null())
+                    .filter(tokens::expires_at.is_null().or(tokens::expires_at.gt(now.as_unix())))
+                    .filter(tokens::created_at.gt(oldest_dead));
+                let total = live.count().get_result(c)?;
+                let rows = live
+                    .select(TokenRow::as_select())
+                    .order(tokens::id.desc())
+                    .offset(offset)
+                    .limit(limit)
+                    .load::<TokenRow>(c)?;
+                Ok(Page { rows: rows.into_iter().map(Token::from).collect(), total })
+            })
+        })
+        .await
+    }
+
+    /// Every token that has not been purged, oldest first, with its owner; those of one user if an
+    /// email is given.
+    ///
+    /// # Errors
+    /// [`StoreError`], as from every question.
+    pub async fn all_tokens(&self, email: Option<Email>) -> Result<Vec<(Token, User)>, StoreError> {
+        let mut query = tokens::table
+            .inner_join(users::table)
+            .select((TokenRow::as_select(), UserRow::as_select()))
+            .order(tokens::id)
+            .into_boxed();
+        if let Some(email) = email {
+            query = query.filter(users::email.eq(email.as_str().to_owned()));
+        }
+        let rows = self.read(move |c| query.load::<Rows>(c)).await?;
+        Ok(rows.into_iter().map(into_domain).collect())
+    }
+
+    /// Revokes the token with this id, if it belongs to `owner` (anybody, if `None`) and isn't
+    /// revoked yet.
+    ///
+    /// # Errors
+    /// [`StoreError`], as from every write.
+    pub async fn revoke_token(
+        &self,
+        id: i64,
+        owner: Option<i64>,
+        now: Timestamp,
+    ) -> Result<Revoked, StoreError> {
+        self.write(move |tx| {
+            let anybody = owner.is_none().into_sql::<Bool>();
+            let digests = diesel::update(tokens::table.find(id))
+                .filter(tokens::revoked_at.is_null())
+                .filter(tokens::user_id.eq(owner.unwrap_or_default()).or(anybody))
+                .set(tokens::revoked_at.eq(now.as_unix()))
+                .returning(tokens::digest)
+                .load::<Vec<u8>>(tx.connection)?;
+            Ok(note_revoked(tx, &digests))
+        })
+        .await
+    }
+
+    /// Revokes the tokens of `owner`, all but `except`.
+    ///
+    /// # Errors
+    /// [`StoreError`], as from every write.
+    pub async fn revoke_tokens_of(
+        &self,
+        owner: i64,
+        except: Option<i64>,
+        now: Timestamp,
+    ) -> Result<Revoked, StoreError> {
+        self.write(move |tx| {
+            let digests = diesel::update(tokens::table)
+                .filter(tokens::user_id.eq(owner))
+                .filter(tokens::revoked_at.is_null())
+                // No row has a negative number.
+                .filter(tokens::id.ne(except.unwrap_or(-1)))
+                .set(tokens::revoked_at.eq(now.as_unix()))
+                .returning(tokens::digest)
+                .load::<Vec<u8>>(tx.connection)?;
+            Ok(note_revoked(tx, &digests))
+        })
+        .await
+    }
+
+    /// Notes when tokens, by their ids, last passed a check. Never moves a time back.
+    ///
+    /// # Errors
+    /// [`StoreError`], as from every write.
+    pub async fn record_usage(&self, uses: Vec<(i64, Timestamp)>) -> Result<(), StoreError> {
+        self.write(move |tx| {
+            for (id, at) in uses {
+                let earlier =
+                    tokens::last_used_at.is_null().or(tokens::last_used_at.lt(at.as_unix()));
+                diesel::update(tokens::table.find(id).filter(earlier))
+                    .set(tokens::last_used_at.eq(at.as_unix()))
+                    .execute(tx.connection)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn note_revoked(tx: &mut super::writer::Transaction<'_>, digests: &[Vec<u8>]) -> Revoked {
+    tx.revoke(digests.iter().filter_map(|digest| TokenHash::from_stored(digest)));
+    digests.len()
+}
+
+fn insert(c: &mut SqliteConnection, user_id: i64, token: &NewToken) -> QueryResult<Token> {
+    diesel::insert_into(tokens::table)
+        .values((
+            tokens::user_id.eq(user_id),
+            tokens::name.eq(token.name.as_str()),
+            tokens::digest.eq(token.hash.as_bytes().as_slice()),
+            tokens::abilities.eq(token.abilities.as_scope()),
+            tokens::created_at.eq(token.created_at.as_unix()),
+            tokens::expires_at.eq(token.expires_at.map(Timestamp::as_unix)),
+        ))
+        .returning(TokenRow::as_returning())
+        .get_result::<TokenRow>(c)
+        .map(Token::from)
+}

@@ -1,0 +1,242 @@
+//! The writer: the one connection that writes, and its group commit.
+//!
+//! SQLite lets one connection write at a time, and a durable commit costs a wait for the disk. So
+//! the writes that arrive while one batch commits form the next batch: one transaction, a
+//! savepoint for each job so that one that fails spoils no other, and no answer before `COMMIT`.
+//! The idea is as old as IMS Fast Path: Gawlick and Kinkade, "Varieties of Concurrency Control in
+//! IMS/VS Fast Path", 1985.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use tokio::sync::oneshot;
+
+use super::readers::closed;
+use super::{Observer, StoreError};
+use crate::domain::TokenHash;
+
+/// Writes that may wait for the next batch; further ones are refused.
+pub(super) const QUEUE: usize = 1024;
+/// The most writes in one transaction.
+const BATCH: usize = 256;
+/// How long the writer rests before it asks whether another process wrote.
+const POLL: Duration = Duration::from_millis(250);
+
+pub(super) struct Writer {
+    queue: Sender<Message>,
+    /// Taken by whoever closes the writer.
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+enum Message {
+    Job(Box<dyn Job>),
+    Close,
+}
+
+/// What a write sees: the connection, and a list of the tokens that its commit kills.
+pub(super) struct Transaction<'a> {
+    pub(super) connection: &'a mut SqliteConnection,
+    revoked: &'a mut Vec<TokenHash>,
+}
+
+impl Transaction<'_> {
+    /// Has the observer told, after the commit, that these tokens may no longer pass.
+    pub(super) fn revoke(&mut self, tokens: impl IntoIterator<Item = TokenHash>) {
+        self.revoked.extend(tokens);
+    }
+}
+
+/// One write: it runs inside the batch's transaction and is settled after its end.
+trait Job: Send {
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> Result<(), ()>;
+    /// Answers the caller: with what `run` gave, or with why the batch failed.
+    fn settle(self: Box<Self>, failure: Option<&str>);
+}
+
+struct Write<F, T> {
+    work: Option<F>,
+    result: Option<QueryResult<T>>,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<F, T> Job for Write<F, T>
+where
+    F: FnOnce(&mut Transaction<'_>) -> QueryResult<T> + Send,
+    T: Send,
+{
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> Result<(), ()> {
+        let work = self.work.take().ok_or(())?;
+        // A panic must cost its own job alone: its result stays empty.
+        self.result = catch_unwind(AssertUnwindSafe(|| work(transaction))).ok();
+        match self.result {
+            Some(Ok(_)) => Ok(()),
+            _ => Err(()),
+        }
+    }
+
+    fn settle(self: Box<Self>, failure: Option<&str>) {
+        let result = match (failure, self.result) {
+            (Some(cause), _) => Err(StoreError::Unavailable(cause.to_owned())),
+            (None, Some(result)) => result.map_err(StoreError::from),
+            (None, None) => Err(StoreError::Failed("a write panicked".to_owned())),
+        };
+        // Whoever asked may have hung up.
+        let _ = self.answer.send(result);
+    }
+}
+
+impl Writer {
+    pub(super) fn start(
+        mut connection: SqliteConnection,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, Box<dyn std::error::Error>> {
+        let (queue, messages) = bounded(QUEUE);
+        // Before anything can be read and cached: no other process's write goes unnoticed.
+        let data_version = data_version(&mut connection)?;
+        let worker = Worker { connection, observer, data_version };
+        let thread = std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || worker.serve(&messages))?;
+        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Runs `work` in the next batch; the answer comes after its commit, and after the observer was
+    /// told. A caller who stops waiting stops nothing: the write goes on and keeps its place.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Transaction<'_>) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, result) = oneshot::channel();
+        let job = Box::new(Write { work: Some(work), result: None, answer });
+        self.queue.try_send(Message::Job(job)).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => closed(),
+        })?;
+        result.await.map_err(|_| closed())?
+    }
+
+    /// Commits what is queued, merges the write-ahead log and closes the connection.
+    pub(super) fn close(&self) {
+        let mut thread = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(thread) = thread.take() {
+            let _ = self.queue.send(Message::Close);
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Worker {
+    connection: SqliteConnection,
+    observer: Arc<dyn Observer>,
+    /// What `PRAGMA data_version` said last: it changes when another connection commits.
+    data_version: i64,
+}
+
+impl Worker {
+    fn serve(mut self, messages: &Receiver<Message>) {
+        let mut closing = false;
+        while !closing {
+            let mut batch = Vec::new();
+            match messages.recv_timeout(POLL) {
+                Ok(Message::Job(job)) => batch.push(job),
+                Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => closing = true,
+                Err(RecvTimeoutError::Timeout) => self.heed_other_writers(),
+            }
+            while !batch.is_empty() && batch.len() < BATCH {
+                match messages.try_recv() {
+                    Ok(Message::Job(job)) => batch.push(job),
+                    Ok(Message::Close) => {
+                        closing = true;
+                        break;
+                    }
+                    Err(_) => break,
+                }
+            }
+            if !batch.is_empty() {
+                self.commit(batch);
+            }
+        }
+        // The last connection to a file merges the log as it closes; another process may have one.
+        if let Err(error) = self.connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE);") {
+            log::warn!("the write-ahead log stays as it is until the next start: {error}");
+        }
+    }
+
+    /// Runs the jobs as one transaction, tells the observer, and answers.
+    fn commit(&mut self, mut batch: Vec<Box<dyn Job>>) {
+        let mut revoked = Vec::new();
+        let failure = match self.transact(&mut batch, &mut revoked) {
+            Ok(()) => {
+                if !revoked.is_empty() {
+                    self.observer.revoked(&revoked);
+                }
+                None
+            }
+            Err(error) => {
+                log::error!("{} writes were lost: {error}", batch.len());
+                // Fails where SQLite has rolled back by itself already.
+                let _ = self.connection.batch_execute("ROLLBACK");
+                // A commit that failed half-way may yet stand.
+                self.observer.anything_changed();
+                Some(error.to_string())
+            }
+        };
+        for job in batch {
+            job.settle(failure.as_deref());
+        }
+    }
+
+    fn transact(
+        &mut self,
+        batch: &mut [Box<dyn Job>],
+        revoked: &mut Vec<TokenHash>,
+    ) -> QueryResult<()> {
+        self.connection.batch_execute("BEGIN IMMEDIATE")?;
+        self.heed_other_writers();
+        for job in batch {
+            self.connection.batch_execute("SAVEPOINT job")?;
+            let known = revoked.len();
+            let connection = &mut self.connection;
+            if job.run(&mut Transaction { connection, revoked }).is_err() {
+                revoked.truncate(known);
+                // On a full or failing disk SQLite may roll the whole transaction back. Then there
+                // is no savepoint left to go back to, and this error ends the batch.
+                self.connection.batch_execute("ROLLBACK TO job")?;
+            }
+            self.connection.batch_execute("RELEASE job")?;
+        }
+        self.connection.batch_execute("COMMIT")
+    }
+
+    /// Has the observer told if another connection has committed since the last time.
+    fn heed_other_writers(&mut self) {
+        match data_version(&mut self.connection) {
+            Ok(now) if now == self.data_version => {}
+            Ok(now) => {
+                self.data_version = now;
+                self.observer.anything_changed();
+            }
+            Err(error) => {
+                log::error!("can't tell whether another process wrote: {error}");
+                self.observer.anything_changed();
+            }
+        }
+    }
+}
+
+fn data_version(connection: &mut SqliteConnection) -> QueryResult<i64> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        data_version: i64,
+    }
+    diesel::sql_query("PRAGMA data_version")
+        .get_result::<Row>(connection)
+        .map(|row| row.data_version)
+}

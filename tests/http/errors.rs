@@ -1,0 +1,123 @@
+use serde_json::json;
+
+use crate::support::{EMAIL, PASSWORD, start};
+
+fn post(headers: &str, body: &[u8]) -> Vec<u8> {
+    let mut request = format!(
+        "POST /api/tokens HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    request.extend_from_slice(body);
+    request
+}
+
+const JSON: &str = "Content-Type: application/json\r\n";
+
+#[test]
+fn json_that_does_not_parse_is_told_by_line_and_column() {
+    let server = start();
+    for (body, text) in [
+        (b"".as_slice(), "line 1, column 0"),
+        (b"{\n  \"email\": oops}", "line 2, column 12"),
+        (b"{\"a\":1} trailing", "line 1, column 9"),
+        (b"{\"a\":\xff\xfe}", "line 1, column"),
+        (b"\0", "line 1"),
+        (&[b'['; 1000], "must be a JSON object"),
+        (b"[]", "must be a JSON object"),
+        (b"\"text\"", "must be a JSON object"),
+        (b"null", "must be a JSON object"),
+    ] {
+        let (status, answer) = server.send_raw(&post(JSON, body));
+        assert_eq!(status, 400, "{answer}");
+        assert!(answer.contains(text), "{answer}");
+        assert!(answer.contains("\"code\":\"malformed_request\""), "{answer}");
+    }
+    let deep = [b"{\"a\":".as_slice(), &[b'['; 1000]].concat();
+    assert_eq!(server.send_raw(&post(JSON, &deep)).0, 400);
+}
+
+#[test]
+fn another_type_than_json_is_refused() {
+    let server = start();
+    let body = format!("email={EMAIL}&password={PASSWORD}&device_name=x");
+    for headers in
+        ["", "Content-Type: application/x-www-form-urlencoded\r\n", "Content-Type: ;\r\n"]
+    {
+        let (status, answer) = server.send_raw(&post(headers, body.as_bytes()));
+        assert_eq!(status, 415, "{answer}");
+        assert!(answer.contains("application/json"), "{answer}");
+    }
+    let body = json!({"email": EMAIL, "password": PASSWORD, "device_name": "x"}).to_string();
+    let headers = "Content-Type: Application/JSON; charset=utf-8\r\n";
+    assert_eq!(server.send_raw(&post(headers, body.as_bytes())).0, 201);
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused() {
+    let server = start();
+    let body = vec![b' '; 64 * 1024 + 1];
+    let (status, answer) = server.send_raw(&post(JSON, &body));
+    assert_eq!(status, 413);
+    assert!(answer.contains("65536 bytes"), "{answer}");
+}
+
+#[test]
+fn unknown_routes_and_methods_are_told_apart() {
+    let server = start();
+    let answer = server.send("GET", "/api/x", &[], None);
+    assert_eq!(answer.status, 404);
+    assert_eq!(
+        answer.json(),
+        json!({"message": "The route api/x could not be found.", "code": "route_not_found"})
+    );
+    for (method, path, allow) in [
+        ("PUT", "/api/tokens", "POST, GET, HEAD, DELETE"),
+        ("POST", "/api/tokens/current", "GET, HEAD, DELETE"),
+        ("GET", "/api/tokens/7", "DELETE"),
+        ("OPTIONS", "/api/user", "GET, HEAD"),
+    ] {
+        let answer = server.send(method, path, &[], None);
+        assert_eq!(answer.status, 405);
+        assert_eq!(answer.header("allow"), Some(allow));
+        let body = answer.json();
+        assert_eq!(body["code"], "method_not_allowed");
+        let message = format!(
+            "The {method} method is not supported for route {}. Supported methods: {allow}.",
+            &path[1..]
+        );
+        assert_eq!(body["message"], message);
+    }
+}
+
+#[test]
+fn answers_are_json_whatever_is_accepted() {
+    let server = start();
+    let answer = server.send("GET", "/api/user", &[("Accept", "text/html")], None);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.json()["code"], "unauthenticated");
+}
+
+#[test]
+fn health_is_answered_and_so_is_its_head() {
+    let server = start();
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(server.send("GET", path, &[], None).status, 200);
+        let head = server.send("HEAD", path, &[], None);
+        assert_eq!((head.status, head.body.as_str()), (200, ""));
+    }
+}
+
+#[test]
+fn the_page_allows_itself_alone() {
+    let server = start();
+    let page = server.send("GET", "/", &[], None);
+    assert_eq!(page.status, 200);
+    assert!(page.header("content-type").unwrap().starts_with("text/html"));
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    assert!(!page.body.contains("bearerd-demo-"), "no demo, no demo's password");
+    let tag = page.header("etag").unwrap();
+    assert_eq!(server.send("GET", "/", &[("If-None-Match", tag)], None).status, 304);
+}

@@ -1,0 +1,146 @@
+use bearerd::app;
+use bearerd::auth::TokenRequest;
+use bearerd::domain::{Email, Lifetime, Name, TokenPrefix};
+
+use crate::support::{INVALID_TOKEN, NO_CREDENTIALS, start, start_with};
+
+/// Every guarded route, and the ability it needs beside a live token.
+const GUARDED: &[(&str, &str, Option<&str>)] = &[
+    ("GET", "/api/user", None),
+    ("GET", "/api/tokens", Some("tokens:read")),
+    ("DELETE", "/api/tokens", Some("tokens:write")),
+    ("GET", "/api/tokens/current", None),
+    ("DELETE", "/api/tokens/current", None),
+    ("DELETE", "/api/tokens/1", Some("tokens:write")),
+];
+
+#[test]
+fn every_guarded_route_refuses_whoever_lacks_what_it_needs() {
+    let server = start();
+    let dead = server.issue(&["*"]);
+    assert_eq!(server.delete("/api/tokens/current", &dead).status, 204);
+    for &(method, path, ability) in GUARDED {
+        let request = |token: &str| server.with_token(method, path, token);
+        server.send(method, path, &[], None).assert_refused(NO_CREDENTIALS);
+        request(&dead).assert_refused(INVALID_TOKEN);
+        request("bd_nonsense").assert_refused(INVALID_TOKEN);
+        if let Some(ability) = ability {
+            let answer = request(&server.issue(&["posts:read"]));
+            assert_eq!(answer.status, 403, "{method} {path}");
+            assert_eq!(answer.json()["message"], "Invalid ability provided.");
+            let challenge =
+                format!(r#"Bearer realm="bearerd", error="insufficient_scope", scope="{ability}""#);
+            assert_eq!(answer.header("www-authenticate"), Some(challenge.as_str()));
+        }
+        let capable = server.issue(ability.as_slice());
+        let answer = request(&capable);
+        assert!([200, 204, 404].contains(&answer.status), "{method} {path}: {}", answer.status);
+    }
+}
+
+#[test]
+fn a_token_can_do_what_both_it_and_its_owner_may() {
+    let server = start();
+    let owner = "bob@example.org";
+    server.create_user(owner, "a good password", &["tokens:read"]);
+    let token = app::block_on(server.auth.issue(
+        Email::parse(owner).unwrap(),
+        TokenRequest { name: Name::parse("all").unwrap(), abilities: None, expires_in: None },
+    ));
+    let token = token.unwrap().plain.expose().to_owned();
+    assert_eq!(server.get("/api/tokens", &token).status, 200);
+    assert_eq!(server.delete("/api/tokens", &token).status, 403);
+}
+
+#[test]
+fn odd_headers_are_refused_and_never_an_error() {
+    let server = start();
+    let token = server.issue(&["*"]);
+    let ask = |header: &[u8]| {
+        let mut request = b"GET /api/user HTTP/1.1\r\nHost: x\r\nConnection: close\r\n".to_vec();
+        request.extend_from_slice(header);
+        request.extend_from_slice(b"\r\n\r\n");
+        server.send_raw(&request).0
+    };
+    let long = [b"Authorization: Bearer ".as_slice(), &vec![b'x'; 64 * 1024]].concat();
+    let twice = format!("Authorization: Bearer {token}\r\nAuthorization: Bearer {token}");
+    for header in [
+        b"X-Nothing: 1".as_slice(),
+        b"Authorization:",
+        b"Authorization: Bearer",
+        b"Authorization: Bearer ",
+        b"Authorization: Basic YTpi",
+        format!("Authorization: Token {token}").as_bytes(),
+        format!("Authorization: {token}").as_bytes(),
+        format!("Authorization: Bearer {token}, Bearer {token}").as_bytes(),
+        twice.as_bytes(),
+        b"Authorization: Bearer \xff\xfe",
+        &long,
+    ] {
+        assert_eq!(
+            ask(header),
+            401,
+            "{:?}",
+            String::from_utf8_lossy(&header[..header.len().min(60)])
+        );
+    }
+    for broken in ["|", "|x", "1ABC|x", "1ABC|", "1,2|x", "99999999999999999999|x", "1|", "0|x"] {
+        assert_eq!(ask(format!("Authorization: Bearer {broken}").as_bytes()), 401, "{broken}");
+    }
+    // RFC 9110, 5.5: a field that holds these is malformed as a whole.
+    for control in [b"Authorization: Bearer a\0b".as_slice(), b"Authorization: Bearer a\x07b"] {
+        assert_eq!(ask(control), 400);
+    }
+    for good in ["Bearer", "bearer", "BEARER   "] {
+        assert_eq!(ask(format!("Authorization: {good} {token} \t").as_bytes()), 200, "{good}");
+    }
+}
+
+#[test]
+fn a_token_in_sanctums_form_works_with_its_own_row_alone() {
+    // What Sanctum stores is the digest of what follows the bar. So is what this server stores of
+    // a token whose prefix it doesn't know, if its string is taken for what follows the bar.
+    let server = start_with(|config| config.token_prefix = TokenPrefix::parse("old_").unwrap());
+    let secret = server.issue(&["*"]);
+    server.issue(&["*"]);
+    assert_eq!(server.get("/api/user", &format!("2|{secret}")).status, 401);
+    assert_eq!(server.get("/api/user", &format!("1|{secret}")).status, 200);
+    assert_eq!(server.get("/api/user", &format!("2|{secret}")).status, 401, "and cached");
+    assert_eq!(server.delete("/api/tokens/current", &format!("1|{secret}")).status, 204);
+    assert_eq!(server.get("/api/user", &format!("1|{secret}")).status, 401);
+}
+
+#[test]
+fn a_token_of_an_earlier_prefix_keeps_working() {
+    let server = start_with(|config| config.token_prefix = TokenPrefix::parse("old_").unwrap());
+    let token = server.issue(&["*"]);
+    assert!(token.starts_with("old_"));
+    let server = server.restart(|config| config.token_prefix = TokenPrefix::parse("new_").unwrap());
+    assert_eq!(server.get("/api/user", &token).status, 200);
+}
+
+#[test]
+fn a_token_is_live_until_the_second_before_its_end() {
+    let server = start();
+    let token = server.issue_for(crate::support::EMAIL, &["*"], Some(60));
+    let shown = server.get("/api/tokens/current", &token).json();
+    assert_eq!(shown["data"]["expires_at"], "2026-01-01T00:01:00Z");
+    server.set_clock(59);
+    assert_eq!(server.get("/api/user", &token).status, 200);
+    server.set_clock(60);
+    server.get("/api/user", &token).assert_refused(INVALID_TOKEN);
+}
+
+#[test]
+fn token_ttl_ends_a_token_that_has_a_later_bound_of_its_own() {
+    let server = start_with(|config| {
+        config.token_ttl = Lifetime::seconds(3600);
+    });
+    let token = server.issue_for(crate::support::EMAIL, &["*"], Some(7200));
+    let shown = server.get("/api/tokens/current", &token).json();
+    assert_eq!(shown["data"]["expires_at"], "2026-01-01T01:00:00Z");
+    server.set_clock(3599);
+    assert_eq!(server.get("/api/user", &token).status, 200);
+    server.set_clock(3600);
+    server.get("/api/user", &token).assert_refused(INVALID_TOKEN);
+}

@@ -1,0 +1,193 @@
+use bearerd::app;
+use bearerd::domain::TokenHash;
+use serde_json::json;
+
+use crate::support::{EMAIL, INVALID_TOKEN, PASSWORD, Server, start, start_with};
+
+#[test]
+fn a_person_logs_in_requests_and_logs_out() {
+    let server = start();
+    let answer =
+        server.log_in(json!({"email": EMAIL, "password": PASSWORD, "device_name": "laptop"}));
+    assert_eq!(answer.status, 201);
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let body = answer.json();
+    assert_eq!(body["token_type"], "Bearer");
+    assert_eq!(body["user"], json!({"id": 1, "name": "Ada Lovelace", "email": EMAIL}));
+    assert_eq!(
+        body["access_token"],
+        json!({
+            "id": 1, "name": "laptop", "abilities": ["*"], "created_at": "2026-01-01T00:00:00Z",
+            "last_used_at": null, "expires_at": "2026-01-31T00:00:00Z", "current": true,
+        })
+    );
+    let token = answer.token();
+
+    let user = server.get("/api/user", &token);
+    assert_eq!(user.status, 200);
+    assert_eq!(
+        user.json(),
+        json!({"data": {
+            "id": 1, "name": "Ada Lovelace", "email": EMAIL, "abilities": ["*"], "admin": false,
+            "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
+        }})
+    );
+
+    let out = server.delete("/api/tokens/current", &token);
+    assert_eq!((out.status, out.body.as_str()), (204, ""));
+    server.get("/api/user", &token).assert_refused(INVALID_TOKEN);
+    server.delete("/api/tokens/current", &token).assert_refused(INVALID_TOKEN);
+}
+
+#[test]
+fn the_email_is_compared_without_case() {
+    let server = start();
+    let body = json!({"email": "ADA@Example.ORG", "password": PASSWORD, "device_name": "x"});
+    assert_eq!(server.log_in(body).status, 201);
+}
+
+#[test]
+fn a_wrong_password_and_an_unknown_email_get_the_same_answer() {
+    let server = start();
+    let wrong = json!({"email": EMAIL, "password": "wrong", "device_name": "x"});
+    let unknown = json!({"email": "nobody@example.org", "password": PASSWORD, "device_name": "x"});
+    let answers = [server.log_in(wrong), server.log_in(unknown)];
+    for answer in &answers {
+        assert_eq!(answer.status, 401);
+        assert_eq!(
+            answer.json(),
+            json!({
+                "message": "The provided credentials are incorrect.",
+                "code": "invalid_credentials",
+            })
+        );
+    }
+    assert_eq!(answers[0].header("www-authenticate"), answers[1].header("www-authenticate"));
+}
+
+#[test]
+fn every_fault_of_a_login_is_told_at_once() {
+    let server = start();
+    let answer = server.log_in(json!({}));
+    assert_eq!(answer.status, 422);
+    let body = answer.json();
+    assert_eq!(body["message"], "The email field is required. (and 2 more errors)");
+    assert_eq!(body["code"], "validation_failed");
+    let fields: Vec<_> = body["errors"].as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["device_name", "email", "password"]);
+}
+
+#[test]
+fn what_breaks_a_rule_is_named_by_its_field() {
+    let server = start();
+    for (field, value, text) in [
+        ("email", json!("ada"), "must be a valid email address"),
+        ("email", json!(5), "must be a string"),
+        ("email", json!(null), "is required"),
+        ("email", json!(["a@b.c"]), "must be a string"),
+        ("email", json!("a".repeat(300) + "@b.c"), "longer than 254"),
+        ("password", json!("x".repeat(73)), "longer than 72 bytes"),
+        ("password", json!(""), "is required"),
+        ("password", json!({"$ne": ""}), "must be a string"),
+        ("device_name", json!("  "), "is required"),
+        ("device_name", json!("x".repeat(256)), "longer than 255"),
+        ("device_name", json!("a\u{0}b"), "control characters"),
+        ("abilities", json!("posts:read"), "list of strings"),
+        ("abilities", json!([5]), "list of strings"),
+        ("abilities", json!(["a b"]), "printable ASCII"),
+        ("abilities", json!(["x".repeat(101)]), "longer than 100"),
+        ("expires_in", json!(0), "whole number from 1"),
+        ("expires_in", json!(-5), "whole number from 1"),
+        ("expires_in", json!(1.5), "whole number from 1"),
+        ("expires_in", json!("60"), "whole number from 1"),
+        ("expires_in", json!(1e300), "whole number from 1"),
+        ("abilites", json!(["posts:read"]), "not known here"),
+    ] {
+        let mut body = json!({"email": EMAIL, "password": PASSWORD, "device_name": "x"});
+        body[field] = value;
+        let answer = server.log_in(body);
+        assert_eq!(answer.status, 422, "{field}: {}", answer.body);
+        let errors = &answer.json()["errors"];
+        assert_eq!(errors.as_object().unwrap().len(), 1, "{errors}");
+        assert!(errors[field][0].as_str().unwrap().contains(text), "{errors}");
+    }
+    let everybody = app::block_on(server.auth.all_tokens(None)).unwrap();
+    assert!(everybody.is_empty(), "a refused login must leave no token");
+}
+
+#[test]
+fn a_field_that_stands_twice_is_refused() {
+    let server = start();
+    let body = format!(
+        r#"{{"email":"{EMAIL}","password":"wrong","password":"{PASSWORD}","device_name":"x"}}"#
+    );
+    let request = format!(
+        "POST /api/tokens HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let (status, body) = server.send_raw(request.as_bytes());
+    assert_eq!(status, 422);
+    assert!(body.contains("must not be given twice"), "{body}");
+}
+
+#[test]
+fn asking_for_more_than_the_user_has_is_refused() {
+    let server = start();
+    server.create_user("bob@example.org", PASSWORD, &["posts:*"]);
+    let ask = |abilities: &[&str]| {
+        server.log_in(json!({
+            "email": "bob@example.org", "password": PASSWORD, "device_name": "x",
+            "abilities": abilities,
+        }))
+    };
+    assert_eq!(ask(&["posts:read", "posts:*"]).status, 201);
+    assert_eq!(ask(&[]).status, 201);
+    let answer = ask(&["posts:read", "users:read", "*"]);
+    assert_eq!(answer.status, 422);
+    let text = answer.json()["errors"]["abilities"][0].as_str().unwrap().to_owned();
+    assert!(text.contains("users:read, *"), "{text}");
+}
+
+#[test]
+fn five_logins_give_five_tokens_and_logging_out_ends_one() {
+    let server = start();
+    let body = json!({"email": EMAIL, "password": PASSWORD, "device_name": "x"});
+    let tokens: Vec<_> = (0..5).map(|_| server.log_in(body.clone()).token()).collect();
+    assert_eq!(server.delete("/api/tokens/current", &tokens[2]).status, 204);
+    for (i, token) in tokens.iter().enumerate() {
+        let expected = if i == 2 { 401 } else { 200 };
+        assert_eq!(server.get("/api/user", token).status, expected, "token {i}");
+    }
+}
+
+#[test]
+fn the_file_holds_a_tokens_digest_and_not_its_string() {
+    let mut server = start();
+    let body = json!({"email": EMAIL, "password": PASSWORD, "device_name": "x"});
+    let token = server.log_in(body).token();
+    server.stop();
+    let file = std::fs::read(&server.config.database).unwrap();
+    let holds = |bytes: &[u8]| file.windows(bytes.len()).any(|window| window == bytes);
+    assert!(holds(TokenHash::of(token.as_bytes()).as_bytes()));
+    assert!(!holds(&token.as_bytes()[3..]));
+    assert!(!holds(PASSWORD.as_bytes()));
+}
+
+#[test]
+fn a_hash_of_another_cost_logs_in_and_is_replaced() {
+    let stored = |server: &Server| {
+        let file = std::fs::read(&server.config.database).unwrap();
+        let text = String::from_utf8_lossy(&file).into_owned();
+        text.find("$2b$").map(|at| text[at..at + 7].to_owned()).unwrap()
+    };
+    let mut server = start_with(|config| config.bcrypt_cost = 5);
+    server.stop();
+    assert_eq!(stored(&server), "$2b$05$");
+    let mut server = server.restart(|config| config.bcrypt_cost = 4);
+    let body = json!({"email": EMAIL, "password": PASSWORD, "device_name": "x"});
+    assert_eq!(server.log_in(body.clone()).status, 201);
+    assert_eq!(server.log_in(body).status, 201);
+    server.stop();
+    assert_eq!(stored(&server), "$2b$04$");
+}

@@ -1,0 +1,10 @@
+//! The server, through HTTP: each test starts one of its own on a free port and a fresh database.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod errors;
+mod guard;
+mod login;
+mod shutdown;
+mod support;
+mod sweep;
+mod tokens;

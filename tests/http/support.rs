@@ -1,0 +1,227 @@
+//! A server for a test, a clock that the test sets, and a client.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bearerd::actors::{Sweeper, UsageRecorder};
+use bearerd::app::{self, App};
+use bearerd::auth::{Auth, NewAccount, TokenRequest};
+use bearerd::config::Config;
+use bearerd::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+pub const EMAIL: &str = "ada@example.org";
+pub const PASSWORD: &str = "correct horse battery";
+/// 2026-01-01T00:00:00Z, when every test begins.
+pub const START: i64 = 1_767_225_600;
+
+pub struct Server {
+    pub address: SocketAddr,
+    pub auth: Auth,
+    pub sweeper: Sweeper,
+    pub usage: UsageRecorder,
+    pub config: Config,
+    now: Arc<AtomicI64>,
+    running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    folder: Option<TempDir>,
+}
+
+/// A server with the settings that a test leaves alone, and Ada for a user.
+pub fn start() -> Server {
+    start_with(|_| ())
+}
+
+pub fn start_with(change: impl FnOnce(&mut Config)) -> Server {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config {
+        database: folder.path().join("test.sqlite"),
+        listen: ([127, 0, 0, 1], 0).into(),
+        bcrypt_cost: 4,
+        ..Config::default()
+    };
+    change(&mut config);
+    let server = launch(folder, config, Arc::new(AtomicI64::new(START)));
+    server.create_user(EMAIL, PASSWORD, &["*"]);
+    server
+}
+
+fn launch(folder: TempDir, config: Config, now: Arc<AtomicI64>) -> Server {
+    let reading = now.clone();
+    let clock: Clock = Arc::new(move || Timestamp::from_unix(reading.load(Ordering::SeqCst)));
+    let (stop, stopped) = oneshot::channel();
+    let (started, parts) = mpsc::channel();
+    let settings = config.clone();
+    let thread = std::thread::spawn(move || {
+        app::block_on(async {
+            let app = App::start(&settings, clock, None).await.unwrap();
+            let handles =
+                (app.address(), app.auth().clone(), app.sweeper().clone(), app.usage().clone());
+            started.send(handles).unwrap();
+            app.run_until(async { stopped.await.unwrap_or(()) }).await;
+        });
+    });
+    let (address, auth, sweeper, usage) = parts.recv().unwrap();
+    Server {
+        address,
+        auth,
+        sweeper,
+        usage,
+        config,
+        now,
+        running: Some((stop, thread)),
+        folder: Some(folder),
+    }
+}
+
+impl Server {
+    pub fn create_user(&self, email: &str, password: &str, abilities: &[&str]) {
+        let account = NewAccount {
+            name: Name::parse("Ada Lovelace").unwrap(),
+            email: Email::parse(email).unwrap(),
+            password: Password::chosen(password.to_owned()).unwrap(),
+            abilities: Abilities::parse(abilities).unwrap(),
+            admin: false,
+        };
+        app::block_on(self.auth.create_user(account)).unwrap();
+    }
+
+    /// A token for Ada, without a login.
+    pub fn issue(&self, abilities: &[&str]) -> String {
+        self.issue_for(EMAIL, abilities, None)
+    }
+
+    pub fn issue_for(&self, email: &str, abilities: &[&str], expires_in: Option<i64>) -> String {
+        let request = TokenRequest {
+            name: Name::parse("test").unwrap(),
+            abilities: Some(Abilities::parse(abilities).unwrap()),
+            expires_in,
+        };
+        let issued = app::block_on(self.auth.issue(Email::parse(email).unwrap(), request));
+        issued.unwrap().plain.expose().to_owned()
+    }
+
+    /// Moves the server's clock to this many seconds after the test's beginning.
+    pub fn set_clock(&self, seconds: i64) {
+        self.now.store(START + seconds, Ordering::SeqCst);
+    }
+
+    pub fn log_in(&self, body: Value) -> Answer {
+        self.send("POST", "/api/tokens", &[], Some(&body))
+    }
+
+    pub fn get(&self, path: &str, token: &str) -> Answer {
+        self.with_token("GET", path, token)
+    }
+
+    pub fn delete(&self, path: &str, token: &str) -> Answer {
+        self.with_token("DELETE", path, token)
+    }
+
+    pub fn with_token(&self, method: &str, path: &str, token: &str) -> Answer {
+        let header = format!("Bearer {token}");
+        self.send(method, path, &[("Authorization", &header)], None)
+    }
+
+    pub fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Answer {
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let url = format!("http://{}{path}", self.address);
+        let mut request = ureq::http::Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = match body {
+            Some(body) => {
+                request = request.header("Content-Type", "application/json");
+                agent.run(request.body(body.to_string()).unwrap())
+            }
+            None => agent.run(request.body(()).unwrap()),
+        };
+        Answer::read(response.unwrap())
+    }
+
+    /// Sends bytes as they are, and reads the status and the body of the answer.
+    pub fn send_raw(&self, request: &[u8]) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(request).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
+        (status.unwrap_or_else(|| panic!("no answer: {text:?}")), body)
+    }
+
+    /// Ends the server as a signal would, and waits until it has.
+    pub fn stop(&mut self) {
+        if let Some((stop, thread)) = self.running.take() {
+            drop(stop);
+            thread.join().unwrap();
+        }
+    }
+
+    /// Ends the server, and starts it again on the same file with other settings.
+    pub fn restart(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        self.stop();
+        let mut config = self.config.clone();
+        change(&mut config);
+        launch(self.folder.take().unwrap(), config, self.now.clone())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub headers: ureq::http::HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    fn read(mut response: ureq::http::Response<ureq::Body>) -> Self {
+        let body = response.body_mut().read_to_string().unwrap();
+        Self { status: response.status().as_u16(), headers: response.headers().clone(), body }
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The body's field `token`.
+    pub fn token(&self) -> String {
+        assert_eq!(self.status, 201, "{}", self.body);
+        self.json()["token"].as_str().unwrap().to_owned()
+    }
+
+    /// The whole of a refusal by the guard.
+    pub fn assert_refused(&self, challenge: &str) {
+        assert_eq!(self.status, 401, "{}", self.body);
+        assert_eq!(self.header("www-authenticate"), Some(challenge));
+        assert_eq!(self.json()["message"], "Unauthenticated.");
+    }
+}
+
+pub const NO_CREDENTIALS: &str = r#"Bearer realm="bearerd""#;
+pub const INVALID_TOKEN: &str = r#"Bearer realm="bearerd", error="invalid_token""#;

@@ -1,0 +1,66 @@
+use bearerd::app;
+use bearerd::domain::Lifetime;
+use bearerd::store::Purged;
+
+use crate::support::{EMAIL, Server, start_with};
+
+const MINUTE: i64 = 60;
+
+fn sweep(server: &Server) -> Purged {
+    app::block_on(server.sweeper.sweep()).unwrap()
+}
+
+fn ids(server: &Server) -> Vec<i64> {
+    let tokens = app::block_on(server.auth.all_tokens(None)).unwrap();
+    tokens.iter().map(|(token, _)| token.id).collect()
+}
+
+#[test]
+fn dead_tokens_are_swept_away_after_they_were_kept_for_a_while() {
+    let server = start_with(|config| config.token_ttl = Lifetime::NEVER);
+    let revoked = server.issue(&["*"]);
+    server.issue_for(EMAIL, &["*"], Some(MINUTE));
+    let live = server.issue(&["*"]);
+    assert_eq!(server.delete("/api/tokens/current", &revoked).status, 204);
+    let day = 24 * 60 * MINUTE;
+    server.set_clock(day - 1);
+    assert_eq!(sweep(&server), Purged { revoked: 0, expired: 0 });
+    server.set_clock(day);
+    assert_eq!(sweep(&server), Purged { revoked: 1, expired: 0 });
+    server.set_clock(day + MINUTE);
+    assert_eq!(sweep(&server), Purged { revoked: 0, expired: 1 });
+    server.set_clock(1000 * day);
+    assert_eq!(sweep(&server), Purged::default());
+    assert_eq!(server.get("/api/user", &live).status, 200);
+}
+
+#[test]
+fn prune_counts_from_the_end_of_a_tokens_life() {
+    let server = start_with(|config| config.token_ttl = Lifetime::seconds(60 * MINUTE));
+    let base = 1000 * MINUTE;
+    for created_ago in [181, 179, 121] {
+        server.set_clock(base - created_ago * MINUTE);
+        server.issue(&["*"]);
+    }
+    server.set_clock(base);
+    let hours = |hours: u64| std::time::Duration::from_secs(hours * 3600);
+    let purged = app::block_on(server.auth.prune(Some(hours(2)))).unwrap();
+    assert_eq!(purged, Purged { revoked: 0, expired: 1 });
+    assert_eq!(ids(&server), [2, 3]);
+}
+
+#[test]
+fn without_a_token_ttl_nothing_is_pruned_for_its_age() {
+    let server = start_with(|config| config.token_ttl = Lifetime::NEVER);
+    let base = 1000 * MINUTE;
+    for expired_ago in [121, 119] {
+        server.set_clock(base - (expired_ago + 10) * MINUTE);
+        server.issue_for(EMAIL, &["*"], Some(10 * MINUTE));
+    }
+    server.set_clock(0);
+    server.issue(&["*"]);
+    server.set_clock(base);
+    let purged = app::block_on(server.auth.prune(Some(std::time::Duration::from_secs(7200))));
+    assert_eq!(purged.unwrap(), Purged { revoked: 0, expired: 1 });
+    assert_eq!(ids(&server), [2, 3]);
+}

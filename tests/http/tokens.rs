@@ -1,0 +1,121 @@
+use bearerd::app;
+use serde_json::{Value, json};
+
+use crate::support::{EMAIL, INVALID_TOKEN, PASSWORD, Server, start};
+
+fn ids(listing: &Value) -> Vec<i64> {
+    listing["data"].as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect()
+}
+
+#[test]
+fn the_list_shows_live_tokens_newest_first_page_by_page() {
+    let server = start();
+    let tokens: Vec<_> = (0..7).map(|_| server.issue(&["*"])).collect();
+    let expiring = server.issue_for(EMAIL, &["*"], Some(60));
+    server.create_user("bob@example.org", PASSWORD, &["*"]);
+    server.issue_for("bob@example.org", &["*"], None);
+    assert_eq!(server.delete("/api/tokens/3", &tokens[0]).status, 204);
+    server.set_clock(60);
+    assert_eq!(server.get("/api/user", &expiring).status, 401);
+
+    let first = server.get("/api/tokens?per_page=4", &tokens[6]).json();
+    assert_eq!(ids(&first), [7, 6, 5, 4]);
+    assert_eq!(first["data"][0]["current"], true);
+    assert_eq!(first["data"][1]["current"], false);
+    assert_eq!(
+        first["meta"],
+        json!({"current_page": 1, "last_page": 2, "per_page": 4, "total": 6})
+    );
+    assert_eq!(
+        first["links"],
+        json!({
+            "first": "/api/tokens?page=1&per_page=4", "last": "/api/tokens?page=2&per_page=4",
+            "prev": null, "next": "/api/tokens?page=2&per_page=4",
+        })
+    );
+    let second = server.get(first["links"]["next"].as_str().unwrap(), &tokens[6]).json();
+    assert_eq!(ids(&second), [2, 1]);
+    assert_eq!(second["links"]["next"], Value::Null);
+    let beyond = server.get("/api/tokens?page=9", &tokens[6]).json();
+    assert_eq!(ids(&beyond), [0_i64; 0]);
+
+    for query in ["page=0", "page=x", "per_page=101", "per_page=-1", "page=99999999999999999999"] {
+        let answer = server.get(&format!("/api/tokens?{query}"), &tokens[6]);
+        assert_eq!(answer.status, 422, "{query}");
+    }
+}
+
+#[test]
+fn somebody_elses_token_is_not_found() {
+    let server = start();
+    server.create_user("bob@example.org", PASSWORD, &["*"]);
+    let mine = server.issue(&["*"]);
+    let his = server.issue_for("bob@example.org", &["*"], None);
+    for id in ["2", "3", "0", "-1", "x", "99999999999999999999"] {
+        let answer = server.delete(&format!("/api/tokens/{id}"), &mine);
+        assert_eq!(answer.status, 404, "{id}");
+        assert_eq!(answer.json()["message"], "The token could not be found.");
+    }
+    assert_eq!(server.get("/api/user", &his).status, 200);
+}
+
+#[test]
+fn one_token_revokes_another() {
+    let server = start();
+    let (one, other) = (server.issue(&["*"]), server.issue(&["*"]));
+    assert_eq!(server.get("/api/user", &other).status, 200, "now it is cached");
+    assert_eq!(server.delete("/api/tokens/2", &one).status, 204);
+    server.get("/api/user", &other).assert_refused(INVALID_TOKEN);
+    assert_eq!(server.delete("/api/tokens/2", &one).status, 404);
+}
+
+#[test]
+fn all_tokens_of_a_user_and_nobody_elses_are_revoked() {
+    let server = start();
+    server.create_user("bob@example.org", PASSWORD, &["*"]);
+    let his = server.issue_for("bob@example.org", &["*"], None);
+    let mine: Vec<_> = (0..3).map(|_| server.issue(&["*"])).collect();
+    for token in &mine {
+        assert_eq!(server.get("/api/user", token).status, 200, "now it is cached");
+    }
+    assert_eq!(server.delete("/api/tokens?except=curent", &mine[0]).status, 422);
+    assert_eq!(server.delete("/api/tokens?except=current", &mine[0]).status, 204);
+    let statuses: Vec<_> = mine.iter().map(|token| server.get("/api/user", token).status).collect();
+    assert_eq!(statuses, [200, 401, 401]);
+    assert_eq!(server.delete("/api/tokens", &mine[0]).status, 204);
+    assert_eq!(server.get("/api/user", &mine[0]).status, 401);
+    assert_eq!(server.get("/api/user", &his).status, 200);
+}
+
+fn last_used(server: &Server, id: i64) -> Option<String> {
+    app::block_on(server.usage.flush());
+    let tokens = app::block_on(server.auth.all_tokens(None)).unwrap();
+    let (token, _) = tokens.into_iter().find(|(token, _)| token.id == id).unwrap();
+    token.last_used_at.map(|at| at.to_string())
+}
+
+#[test]
+fn the_last_use_is_noted_once_a_minute_and_a_403_counts() {
+    let server = start();
+    let token = server.issue(&["posts:read"]);
+    assert_eq!(last_used(&server, 1), None);
+    server.set_clock(10);
+    assert_eq!(server.get("/api/tokens", &token).status, 403);
+    assert_eq!(last_used(&server, 1).as_deref(), Some("2026-01-01T00:00:10Z"));
+    server.set_clock(69);
+    assert_eq!(server.get("/api/user", &token).status, 200);
+    assert_eq!(last_used(&server, 1).as_deref(), Some("2026-01-01T00:00:10Z"));
+    server.set_clock(70);
+    let shown = server.get("/api/tokens/current", &token).json();
+    assert_eq!(shown["data"]["last_used_at"], "2026-01-01T00:01:10Z");
+    assert_eq!(last_used(&server, 1).as_deref(), Some("2026-01-01T00:01:10Z"));
+}
+
+#[test]
+fn a_failed_check_is_no_use() {
+    let server = start();
+    let token = server.issue_for(EMAIL, &["*"], Some(60));
+    server.set_clock(60);
+    assert_eq!(server.get("/api/user", &token).status, 401);
+    assert_eq!(last_used(&server, 1), None);
+}
