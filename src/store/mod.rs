@@ -105,7 +105,11 @@ impl Store {
     /// [`StoreError`] if it can't within a second.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let read = self.read(|connection| {
-            schema::users::table.select(schema::users::id).first::<i64>(connection).optional()
+            schema::users::table
+                .find(0)
+                .select(schema::users::id)
+                .first::<i64>(connection)
+                .optional()
         });
         match tokio::time::timeout(Duration::from_secs(1), read).await {
             Ok(answer) => answer.map(drop),

@@ -1,8 +1,12 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bearerd::app;
 use bearerd::domain::Lifetime;
 use bearerd::store::Purged;
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, SqliteConnection};
 
-use crate::support::{EMAIL, Server, start_with};
+use crate::support::{EMAIL, START, Server, start_with};
 
 const MINUTE: i64 = 60;
 
@@ -63,4 +67,59 @@ fn without_a_token_ttl_nothing_is_pruned_for_its_age() {
     let purged = app::block_on(server.auth.prune(Some(std::time::Duration::from_secs(7200))));
     assert_eq!(purged.unwrap(), Purged { revoked: 0, expired: 1 });
     assert_eq!(ids(&server), [2, 3]);
+}
+
+/// 400,000 tokens of Ada's: a quarter revoked, a quarter expired a minute after the beginning.
+fn db_insert_400_000_tokens(server: &Server) {
+    let path = server.config.database.to_string_lossy();
+    let mut connection = SqliteConnection::establish(&path).unwrap();
+    connection
+        .batch_execute(&format!(
+            "PRAGMA busy_timeout = 5000;
+             WITH RECURSIVE row(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM row WHERE i < 400000)
+             INSERT INTO tokens
+                 (user_id, name, digest, abilities, created_at, expires_at, revoked_at)
+             SELECT 1, 'bulk', randomblob(32), '*', {START},
+                 CASE WHEN i % 4 = 0 THEN {START} + 60 END,
+                 CASE WHEN i % 4 = 1 THEN {START} END
+             FROM row"
+        ))
+        .unwrap();
+}
+
+#[test]
+fn a_large_sweep_fails_no_request_and_takes_no_live_token() {
+    let server = start_with(|config| config.token_ttl = Lifetime::NEVER);
+    db_insert_400_000_tokens(&server);
+    let tokens: Vec<_> = (0..4).map(|_| server.issue(&["*"])).collect();
+    server.set_clock(2 * 24 * 60 * MINUTE);
+    let (swept, address) = (&AtomicBool::new(false), server.address);
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = tokens
+            .iter()
+            .map(|token| {
+                scope.spawn(move || {
+                    let header = format!("Bearer {token}");
+                    let agent = ureq::Agent::new_with_defaults();
+                    let url = format!("http://{address}/api/user");
+                    let mut answered = 0;
+                    // Each status but 200 is an error here.
+                    while !swept.load(Ordering::Relaxed) {
+                        let mut answer =
+                            agent.get(&url).header("Authorization", &header).call().unwrap();
+                        answer.body_mut().read_to_string().unwrap();
+                        answered += 1;
+                    }
+                    answered
+                })
+            })
+            .collect();
+        let purged = sweep(&server);
+        swept.store(true, Ordering::Relaxed);
+        assert_eq!(purged, Purged { revoked: 100_000, expired: 100_000 });
+        for client in clients {
+            assert!(client.join().unwrap() > 0);
+        }
+    });
+    assert_eq!(ids(&server).len(), 200_004);
 }

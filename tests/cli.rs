@@ -1,0 +1,382 @@
+//! The program, as a person starts it.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, SqliteConnection};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A folder with a database in it, and the program at work there.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bearerd"));
+        command.current_dir(self.path()).args(arguments).env("BEARERD_BCRYPT_COST", "4");
+        command
+    }
+
+    fn run_with_input(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A program that refuses its arguments reads nothing.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.run_with_input(arguments, "")
+    }
+
+    /// What a command prints, if it succeeds.
+    fn print(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn create_ada(&self) {
+        let create = ["user", "create", "--email", "ada@example.org", "--name", "Ada"];
+        let output = self.run_with_input(&create, "correct horse\nsecond line\n");
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+
+    fn issue(&self) -> String {
+        let token = self.print(&["token", "issue", "--email", "ada@example.org", "--name", "ci"]);
+        token.trim_end().to_owned()
+    }
+
+    fn serve(&self) -> Serving {
+        Serving::start(self.command(&["serve", "--listen", "127.0.0.1:0"]))
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+struct Serving {
+    child: Child,
+    url: String,
+}
+
+impl Serving {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim_end().strip_prefix("bearerd listening on ").unwrap().to_owned();
+        Self { child, url }
+    }
+
+    fn status(&self, token: &str) -> u16 {
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let request = agent
+            .get(format!("{}/api/user", self.url))
+            .header("Authorization", format!("Bearer {token}"));
+        request.call().unwrap().status().as_u16()
+    }
+
+    /// Waits until the server answers so, for no longer than a second and what a slow machine adds.
+    fn await_status(&self, token: &str, expected: u16) -> Duration {
+        let start = Instant::now();
+        while self.status(token) != expected {
+            assert!(start.elapsed() < Duration::from_secs(10), "the server heeded nobody");
+        }
+        start.elapsed()
+    }
+
+    fn signal(&mut self, signal: &str) -> Option<i32> {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn users_are_created_and_listed() {
+    let place = Place::new();
+    place.create_ada();
+    let create = ["user", "create", "--email", "bob@example.org", "--name", "Bob", "--admin"];
+    let abilities = ["--ability", "posts:read", "--ability", "posts:write"];
+    let output = place.run_with_input(&[&create[..], &abilities].concat(), "another password\n");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let rows: Value = serde_json::from_str(&place.print(&["user", "list", "--json"])).unwrap();
+    assert_eq!(rows[0]["email"], "ada@example.org");
+    assert_eq!(rows[0]["abilities"], json!(["*"]));
+    assert_eq!(rows[1]["admin"], true);
+    assert_eq!(rows[1]["abilities"], json!(["posts:read", "posts:write"]));
+    let table = place.print(&["user", "list"]);
+    assert!(table.starts_with("ID  EMAIL"), "{table}");
+    assert_eq!(table.lines().count(), 3);
+}
+
+#[test]
+fn an_email_is_taken_once() {
+    let place = Place::new();
+    place.create_ada();
+    let again = ["user", "create", "--email", "ADA@example.org", "--name", "Ada"];
+    let output = place.run_with_input(&again, "correct horse\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), "bearerd: The email has already been taken.\n");
+}
+
+#[test]
+fn bad_arguments_are_named_and_exit_with_2() {
+    let place = Place::new();
+    for (arguments, input, text) in [
+        (
+            &["user", "create", "--email", "ada", "--name", "A"][..],
+            "long enough\n",
+            "--email must be",
+        ),
+        (
+            &["user", "create", "--email", "a@b.c", "--name", " "],
+            "long enough\n",
+            "--name is required",
+        ),
+        (
+            &["user", "create", "--email", "a@b.c", "--name", "A"],
+            "short\n",
+            "at least 8 characters",
+        ),
+        (&["user", "create", "--email", "a@b.c", "--name", "A"], "", "the password is required"),
+        (&["user", "create", "--name", "A"], "", "--email"),
+        (
+            &["user", "create", "--email", "a@b.c", "--name", "A", "--ability", "a b"],
+            "long enough\n",
+            "--ability must contain",
+        ),
+        (
+            &["token", "issue", "--email", "a@b.c", "--name", "x", "--expires-in", "soon"],
+            "",
+            "--expires-in must be a duration",
+        ),
+        (&["token", "revoke", "x"], "", "invalid value"),
+        (&["prune", "--hours", "-1"], "", "-1"),
+        (&["serve", "--listen", "everywhere"], "", "--listen on the command line"),
+        (&["serve", "--demo", "--listen", "0.0.0.0:0"], "", "loopback"),
+        (&["nonsense"], "", "nonsense"),
+        (&[], "", "Usage"),
+    ] {
+        let output = place.run_with_input(arguments, input);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(text), "{arguments:?}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("panicked"));
+    }
+}
+
+#[test]
+fn a_token_is_issued_listed_and_revoked() {
+    let place = Place::new();
+    place.create_ada();
+    let token = place.issue();
+    assert_eq!(token.len(), 51);
+    let scoped = ["--ability", "posts:read", "--expires-in", "90d"];
+    let issue = ["token", "issue", "--email", "ada@example.org", "--name", "scoped"];
+    place.print(&[&issue[..], &scoped].concat());
+    place.print(&["token", "revoke", "1"]);
+    let rows: Value = serde_json::from_str(&place.print(&["token", "list", "--json"])).unwrap();
+    assert_eq!(rows[0]["live"], false);
+    assert!(rows[0]["revoked_at"].is_string());
+    assert_eq!(rows[1]["live"], true);
+    assert_eq!(rows[1]["abilities"], json!(["posts:read"]));
+    let others = place.print(&["token", "list", "--email", "bob@example.org", "--json"]);
+    assert_eq!(others.trim(), "[]");
+
+    let again = place.run(&["token", "revoke", "1"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(stderr(&again), "bearerd: there is no such token\n");
+    let nobody = place.run(&["token", "issue", "--email", "bob@example.org", "--name", "x"]);
+    assert_eq!(nobody.status.code(), Some(1));
+    assert_eq!(stderr(&nobody), "bearerd: there is no such user\n");
+    assert_eq!(place.print(&["prune", "--hours", "1"]), "removed 0 tokens: 0 revoked, 0 expired\n");
+    assert_eq!(place.print(&["prune", "--hours", "0"]), "removed 1 tokens: 1 revoked, 0 expired\n");
+}
+
+#[test]
+fn a_running_server_heeds_what_another_process_revokes() {
+    let place = Place::new();
+    place.create_ada();
+    let server = place.serve();
+    let token = place.issue();
+    assert_eq!(server.status(&token), 200, "issued beside the server");
+    assert_eq!(server.status(&token), 200, "now it is cached");
+    place.print(&["token", "revoke", "1"]);
+    server.await_status(&token, 401);
+}
+
+#[test]
+fn signals_end_the_server_well() {
+    for signal in ["-TERM", "-INT"] {
+        let place = Place::new();
+        place.create_ada();
+        let mut server = place.serve();
+        let token = place.issue();
+        assert_eq!(server.status(&token), 200);
+        assert_eq!(server.signal(signal), Some(0));
+        let rows: Value = serde_json::from_str(&place.print(&["token", "list", "--json"])).unwrap();
+        assert!(rows[0]["last_used_at"].is_string(), "{rows}");
+    }
+}
+
+#[test]
+fn a_request_under_way_is_finished_at_shutdown() {
+    let place = Place::new();
+    place.create_ada();
+    let mut server = place.serve();
+    let body = r#"{"email":"ada@example.org","password":"correct horse","device_name":"x"}"#;
+    let (first, rest) = body.split_at(20);
+    let address = server.url.strip_prefix("http://").unwrap().to_owned();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let head = format!(
+        "POST /api/tokens HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Expect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    // The handler is waiting for the body when it asks for it.
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
+    stream.write_all(first.as_bytes()).unwrap();
+    let id = server.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    stream.write_all(rest.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("HTTP/1.1 201 Created"), "{answer}");
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+}
+
+/// Starts a server that must fail, and gives the one line that says why.
+fn refusal(command: &mut Command) -> String {
+    let output = command.env_remove("BEARERD_BCRYPT_COST").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(output.stdout.is_empty());
+    let message = stderr(&output);
+    assert_eq!(message.lines().count(), 1, "{message}");
+    message
+}
+
+#[test]
+fn a_database_that_can_not_be_used_is_one_clear_line() {
+    let place = Place::new();
+    let path = |name: &str| place.path().join(name);
+    fs::write(path("text.sqlite"), "no database, but long enough to be read. ".repeat(30)).unwrap();
+    fs::create_dir(path("folder.sqlite")).unwrap();
+    place.print(&["--database-url", "sqlite://newer.sqlite", "user", "list"]);
+    let newer = path("newer.sqlite").to_string_lossy().into_owned();
+    SqliteConnection::establish(&newer)
+        .unwrap()
+        .batch_execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('99991231000000')")
+        .unwrap();
+    for (name, text) in [
+        ("missing/x.sqlite", "can't open the database"),
+        ("folder.sqlite", "can't open the database"),
+        ("text.sqlite", "is not a SQLite database"),
+        ("newer.sqlite", "newer than this program: it has the migration 99991231000000"),
+    ] {
+        let url = format!("sqlite://{name}");
+        let message = refusal(&mut place.command(&[
+            "--database-url",
+            &url,
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+        ]));
+        assert!(message.contains(text) && message.contains(name), "{message}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_read_only_database_is_one_clear_line() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    place.create_ada();
+    let file = place.path().join("bearerd.sqlite");
+    for (path, mode) in [(file.as_path(), 0o444), (place.path(), 0o555)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let mut serve = place.command(&["serve", "--listen", "127.0.0.1:0"]);
+    // Whom permissions don't hold back becomes somebody whom they do.
+    let message = match fs::OpenOptions::new().write(true).open(&file) {
+        Err(_) => refusal(&mut serve),
+        Ok(_) => {
+            // The build's folder may be closed to others.
+            let program = tempfile::tempdir().unwrap();
+            let copy = program.path().join("bearerd");
+            fs::copy(serve.get_program(), &copy).unwrap();
+            fs::set_permissions(program.path(), fs::Permissions::from_mode(0o755)).unwrap();
+            let mut nobody = Command::new("setpriv");
+            nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy);
+            refusal(nobody.args(serve.get_args()).current_dir(place.path()))
+        }
+    };
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(message.contains("bearerd.sqlite is read-only"), "{message}");
+}
+
+#[test]
+fn an_address_in_use_is_one_clear_line() {
+    let place = Place::new();
+    place.create_ada();
+    let server = place.serve();
+    let address = server.url.strip_prefix("http://").unwrap();
+    let output = place.run(&["serve", "--listen", address]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains(&format!("can't listen on {address}")), "{}", stderr(&output));
+}
+
+#[test]
+fn the_demo_shows_its_user_and_leaves_nothing_behind() {
+    let place = Place::new();
+    let mut command = place.command(&["serve", "--demo", "--listen", "127.0.0.1:0"]);
+    command.env("TMPDIR", place.path());
+    let mut server = Serving::start(command);
+    let page = ureq::get(&server.url).call().unwrap().body_mut().read_to_string().unwrap();
+    assert!(page.contains(r#"<meta name="bearerd-demo-email" content="demo@example.org">"#));
+    assert_eq!(server.signal("-TERM"), Some(0));
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_file_is_for_its_owners_eyes_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let _server = place.serve();
+    let files: Vec<_> = fs::read_dir(place.path()).unwrap().map(Result::unwrap).collect();
+    assert_eq!(files.len(), 3, "the database and its two companions");
+    for file in files {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{file:?}");
+    }
+}

@@ -1,0 +1,102 @@
+//! That no request and no sweep scans a table: every statement that the server sends to SQLite is
+//! explained.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use bearerd::app::{self, App};
+use bearerd::auth::{Check, Credentials, NewAccount, TokenRequest};
+use bearerd::config::Config;
+use bearerd::domain::{Abilities, Email, Name, Password};
+use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
+use diesel::sql_types::Text;
+use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection};
+
+static STATEMENTS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+fn record() -> Option<Box<dyn Instrumentation>> {
+    Some(Box::new(|event: InstrumentationEvent<'_>| {
+        if let InstrumentationEvent::StartQuery { query, .. } = event {
+            let text = query.to_string();
+            let statement = text.split(" -- binds").next().unwrap().to_owned();
+            STATEMENTS.lock().unwrap().insert(statement);
+        }
+    }))
+}
+
+#[derive(QueryableByName)]
+struct Step {
+    #[diesel(sql_type = Text)]
+    detail: String,
+}
+
+#[test]
+fn no_request_and_no_sweep_scans_a_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config {
+        database: folder.path().join("test.sqlite"),
+        listen: ([127, 0, 0, 1], 0).into(),
+        bcrypt_cost: 4,
+        ..Config::default()
+    };
+    // Opening may look at the whole of a small table: the migrations'.
+    app::block_on(async {
+        app::Services::open(&config, app::system_clock()).unwrap().close().await;
+    });
+    set_default_instrumentation(record).unwrap();
+    app::block_on(async {
+        let app = App::start(&config, app::system_clock(), None).await.unwrap();
+        STATEMENTS.lock().unwrap().clear();
+        exercise(&app).await;
+        app.run_until(async {}).await;
+    });
+    let statements = STATEMENTS.lock().unwrap().clone();
+    let about_rows = |text: &&String| text.contains("`tokens`") || text.contains("`users`");
+    let statements: Vec<_> = statements.iter().filter(about_rows).collect();
+    let deletions = statements.iter().filter(|text| text.starts_with("DELETE")).count();
+    assert!(statements.len() >= 12 && deletions == 3, "{statements:#?}");
+    let path = config.database.to_string_lossy();
+    let mut connection = SqliteConnection::establish(&path).unwrap();
+    for statement in statements {
+        let plan: Vec<Step> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {statement}"))
+            .load(&mut connection)
+            .unwrap();
+        for Step { detail } in plan {
+            let scans = detail.starts_with("SCAN") && detail != "SCAN CONSTANT ROW";
+            let wasteful = scans || detail.contains("TEMP B-TREE");
+            assert!(!wasteful, "{detail}: {statement}");
+        }
+    }
+}
+
+/// Everything that a request or the sweeper has the store do.
+async fn exercise(app: &App) {
+    let auth = app.auth();
+    let email = Email::parse("ada@example.org").unwrap();
+    let password = Password::chosen("long enough".to_owned()).unwrap();
+    let name = Name::parse("Ada").unwrap();
+    let request = TokenRequest { name: name.clone(), abilities: None, expires_in: None };
+    auth.create_user(NewAccount {
+        name,
+        email: email.clone(),
+        password: password.clone(),
+        abilities: Abilities::all(),
+        admin: false,
+    })
+    .await
+    .unwrap();
+    let credentials = Credentials { email: email.clone(), password };
+    let (issued, owner) = auth.log_in(credentials, request.clone()).await.unwrap();
+    auth.issue(email, request).await.unwrap();
+    let Check::Unknown(presented) = auth.check(issued.plain.expose().as_bytes()) else {
+        panic!("nobody has checked it yet");
+    };
+    auth.look_up(&presented).await.unwrap();
+    app.usage().flush().await;
+    assert_eq!(auth.tokens_of(owner.id, 1, 15).await.unwrap().total, 2);
+    auth.revoke(issued.token.id, Some(owner.id)).await.unwrap();
+    auth.revoke_all(owner.id, None).await.unwrap();
+    auth.ready().await.unwrap();
+    app.sweeper().sweep().await.unwrap();
+}
