@@ -11,7 +11,7 @@ use actix_web::rt::{System, spawn, task::JoinHandle};
 use actix_web::{App as Routes, HttpServer};
 
 use crate::actors::{Hasher, Schedule, Sweeper, UsageRecorder};
-use crate::auth::{Auth, NewAccount, Parts, Verdicts};
+use crate::auth::{Auth, NewUser, Parts, Verdicts};
 use crate::config::Config;
 use crate::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
 use crate::http;
@@ -19,9 +19,14 @@ use crate::store::{OpenError, Store};
 
 pub use crate::http::Demo;
 
-/// Seconds that requests under way get at shutdown. The rest of it fits into the ten that service
-/// managers grant.
+/// Seconds that requests under way get at shutdown.
 const GRACE: u64 = 7;
+/// What the rest of a shutdown gets, so that all of it fits into the ten seconds that service
+/// managers grant.
+const CLOSING: Duration = Duration::from_secs(2);
+/// For how long a connection without a request is kept: longer than a reverse proxy keeps its own
+/// (nginx 60 s), so that it is the proxy that closes it, and no request meets a closed one.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// Why a server did not start. Each is one line for the person who started it.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +42,9 @@ pub enum StartError {
         /// What the operating system said.
         cause: io::Error,
     },
+    /// A demo, which shows its password to anybody, on an address that others reach.
+    #[error("a demo listens on a loopback address only, such as 127.0.0.1:8080, not on {0}")]
+    DemoExposed(SocketAddr),
     /// The demo's user can't be created.
     #[error("can't create the demo's user: {0}")]
     Demo(String),
@@ -100,6 +108,9 @@ impl App {
         clock: Clock,
         demo: Option<Demo>,
     ) -> Result<Self, StartError> {
+        if demo.is_some() && !config.listen.ip().is_loopback() {
+            return Err(StartError::DemoExposed(config.listen));
+        }
         // First of all: a second server on the same address must not touch the database.
         let cannot = |cause| StartError::Listen { address: config.listen, cause };
         let listener = TcpListener::bind(config.listen).map_err(cannot)?;
@@ -120,7 +131,7 @@ impl App {
         let server = HttpServer::new(move || {
             Routes::new().configure(|routes| http::configure(routes, &auth, demo.as_ref()))
         })
-        .keep_alive(Duration::from_secs(75))
+        .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(GRACE)
         .disable_signals()
         .listen(listener)
@@ -159,14 +170,19 @@ impl App {
         if let Ok(Err(error)) = self.ended.await {
             log::error!("the server ended badly: {error}");
         }
-        self.sweeper.stop().await;
-        self.services.close().await;
+        let closing = async {
+            self.sweeper.stop().await;
+            self.services.close().await;
+        };
+        if tokio::time::timeout(CLOSING, closing).await.is_err() {
+            log::error!("the database is held up; the last uses of some tokens are not noted");
+        }
     }
 }
 
 async fn create_demo_user(auth: &Auth, demo: &Demo) -> Result<(), StartError> {
     let broken = |rule: &dyn std::fmt::Display| StartError::Demo(rule.to_string());
-    let account = NewAccount {
+    let account = NewUser {
         name: Name::parse("Demo User").map_err(|error| broken(&error))?,
         email: Email::parse(&demo.email).map_err(|error| broken(&error))?,
         password: Password::chosen(demo.password.clone()).map_err(|error| broken(&error))?,
@@ -186,21 +202,23 @@ pub fn system_clock() -> Clock {
     Arc::new(|| Timestamp::from(SystemTime::now()))
 }
 
-/// Ready when somebody asks the process to end: Ctrl-C, or `SIGTERM`.
-pub async fn shutdown_signal() {
-    let interrupt = tokio::signal::ctrl_c();
+/// Ready when somebody asks the process to end: Ctrl-C, or `SIGTERM`. Both are caught from this call
+/// on, not from the first poll, so that one that comes early is not lost. Needs a running
+/// [`block_on`].
+pub fn shutdown_signal() -> impl Future<Output = ()> {
     #[cfg(unix)]
-    {
+    let signals = {
         use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                let terminate = std::pin::pin!(terminate.recv());
-                let interrupt = std::pin::pin!(interrupt);
-                futures_util::future::select(terminate, interrupt).await;
-                return;
-            }
-            Err(error) => log::warn!("SIGTERM will end the process at once: {error}"),
+        [SignalKind::terminate(), SignalKind::interrupt()].map(signal)
+    };
+    async {
+        #[cfg(unix)]
+        if let [Ok(mut terminate), Ok(mut interrupt)] = signals {
+            let terminate = std::pin::pin!(terminate.recv());
+            let interrupt = std::pin::pin!(interrupt.recv());
+            futures_util::future::select(terminate, interrupt).await;
+            return;
         }
+        let _ = tokio::signal::ctrl_c().await;
     }
-    let _ = interrupt.await;
 }

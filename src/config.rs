@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::domain::{Lifetime, TokenPrefix};
 
-/// Every setting, checked.
+/// Every setting; [`Config::load`] checks them.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The SQLite file.
@@ -62,7 +62,7 @@ pub struct Setting {
 impl Setting {
     /// The setting's name in the environment.
     pub fn variable(&self) -> String {
-        format!("{ENVIRONMENT}{}", self.key.to_uppercase())
+        Source::Environment.name_of(self.key)
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use bearerd::app::{self, App};
-use bearerd::auth::{Check, Credentials, NewAccount, TokenRequest};
+use bearerd::auth::{Check, Credentials, NewUser, TokenRequest};
 use bearerd::config::Config;
 use bearerd::domain::{Abilities, Email, Name, Password};
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
@@ -77,7 +77,7 @@ async fn exercise(app: &App) {
     let password = Password::chosen("long enough".to_owned()).unwrap();
     let name = Name::parse("Ada").unwrap();
     let request = TokenRequest { name: name.clone(), abilities: None, expires_in: None };
-    auth.create_user(NewAccount {
+    auth.create_user(NewUser {
         name,
         email: email.clone(),
         password: password.clone(),

@@ -2,6 +2,7 @@
 //! logins and not token checks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use actix::prelude::*;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -10,6 +11,9 @@ use crate::domain::{Password, PasswordHash};
 
 /// Passwords that may wait for a thread or be on one; further ones are refused.
 const QUEUE: usize = 64;
+
+/// The dearest hash that is checked: the highest cost that the settings allow.
+const HIGHEST_COST: u32 = 15;
 
 /// The handle of the password hasher. Clones share it.
 #[derive(Clone)]
@@ -46,7 +50,9 @@ impl Hasher {
     /// Starts the threads, one for each core. New hashes cost 2^`cost` rounds.
     pub fn start(cost: u32) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let address = SyncArbiter::start(threads, move || Worker { cost });
+        let highest = Arc::new(AtomicU32::new(cost));
+        let address =
+            SyncArbiter::start(threads, move || Worker { cost, highest: highest.clone() });
         Self { address, places: Arc::new(Semaphore::new(QUEUE)) }
     }
 
@@ -87,7 +93,10 @@ impl Hasher {
 }
 
 struct Worker {
+    /// What new hashes cost.
     cost: u32,
+    /// The highest cost among the hashes met so far: what a check takes that finds nothing.
+    highest: Arc<AtomicU32>,
 }
 
 impl Actor for Worker {
@@ -130,25 +139,19 @@ impl Handler<Verify> for Worker {
 
     fn handle(&mut self, message: Verify, _: &mut Self::Context) -> Self::Result {
         let Verify { password, hash: stored, .. } = message;
-        let cost = stored.as_ref().and_then(cost_of);
-        let matches = match (&stored, cost) {
-            (Some(stored), Some(_)) => {
-                bcrypt::verify(password.expose(), stored.expose()).unwrap_or(false)
-            }
-            _ => {
-                spend(&password, self.cost);
-                false
-            }
+        let stored = stored.and_then(|hash| Some((cost_of(&hash)?, hash)));
+        let Some((cost, stored)) = stored else {
+            spend(&password, self.highest.load(Ordering::Relaxed));
+            return Ok(Verified::No);
         };
-        match (matches, cost) {
-            (true, Some(cost)) if cost != self.cost => {
-                hash(&password, self.cost).map(Verified::Outdated)
-            }
-            (true, _) => Ok(Verified::Yes),
-            (false, cost) => {
+        let highest = self.highest.fetch_max(cost, Ordering::Relaxed).max(cost);
+        match bcrypt::verify(password.expose(), stored.expose()) {
+            Ok(true) if cost == self.cost => Ok(Verified::Yes),
+            Ok(true) => hash(&password, self.cost).map(Verified::Outdated),
+            Ok(false) | Err(_) => {
                 // A cheaper hash took less time. Its own rounds and those of each cost from there
-                // up to the usual one add up to the usual number: 2^c + 2^c + 2^(c+1) + … .
-                for cost in cost.unwrap_or(self.cost)..self.cost {
+                // up to the highest add up to the highest's: 2^c + 2^c + 2^(c+1) + … .
+                for cost in cost..highest {
                     spend(&password, cost);
                 }
                 Ok(Verified::No)
@@ -168,7 +171,61 @@ fn spend(password: &Password, cost: u32) {
     let _ = std::hint::black_box(bcrypt::hash_with_salt(password.expose(), cost, [0; 16]));
 }
 
-/// The cost that a bcrypt hash names, if it is one.
+/// The cost that a bcrypt hash names, if it is one, and none that would keep a thread for minutes.
 fn cost_of(hash: &PasswordHash) -> Option<u32> {
-    hash.expose().parse::<bcrypt::HashParts>().ok().map(|parts| parts.get_cost())
+    let parts: bcrypt::HashParts = hash.expose().parse().ok()?;
+    Some(parts.get_cost()).filter(|cost| (4..=HIGHEST_COST).contains(cost))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::block_on;
+
+    fn password(text: &str) -> Password {
+        Password::claimed(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn hashes_of_every_maker_are_read_and_rubbish_matches_nothing() {
+        block_on(async {
+            let hasher = Hasher::start(4);
+            let own = hasher.hash(password("secret")).await.unwrap();
+            let body = own.expose().strip_prefix("$2b$").unwrap();
+            for (hash, matches) in [
+                (format!("$2b${body}"), true),
+                (format!("$2a${body}"), true),
+                (format!("$2y${body}"), true),
+                (format!("$2z${body}"), false),
+                (format!("$2b$31${}", &body[3..]), false),
+                (own.expose()[..59].to_owned(), false),
+                ("secret".to_owned(), false),
+                (String::new(), false),
+            ] {
+                let verified =
+                    hasher.verify(password("secret"), Some(PasswordHash::new(hash.clone()))).await;
+                assert_eq!(matches!(verified, Ok(Verified::Yes)), matches, "{hash}");
+            }
+            let wrong = hasher.verify(password("Secret"), Some(own)).await.unwrap();
+            assert!(matches!(wrong, Verified::No));
+            let unknown = hasher.verify(password("secret"), None).await.unwrap();
+            assert!(matches!(unknown, Verified::No));
+        });
+    }
+
+    #[test]
+    fn a_full_queue_refuses_the_next_and_who_hangs_up_frees_no_place() {
+        block_on(async {
+            // Dear enough that none is done while the queue fills.
+            let hasher = Hasher::start(12);
+            let mut waiting: Vec<_> =
+                (0..QUEUE).map(|_| Box::pin(hasher.hash(password("secret")))).collect();
+            for hash in &mut waiting {
+                assert!(futures_util::FutureExt::now_or_never(hash.as_mut()).is_none());
+            }
+            drop(waiting);
+            let refused = hasher.hash(password("secret")).await;
+            assert!(matches!(refused, Err(HasherError::Busy)));
+        });
+    }
 }

@@ -12,7 +12,7 @@ use crate::domain::Timestamp;
 use crate::store::Store;
 
 /// Uses that may wait for the recorder; further ones are dropped and counted.
-const MAILBOX: usize = 4096;
+const MAILBOX: usize = 16_384;
 /// Tokens whose use may wait for a flush; further ones are dropped and counted.
 const PENDING: usize = 65_536;
 /// Tokens in one write, so that a flush doesn't hold up the writer.
@@ -101,7 +101,8 @@ impl Handler<Used> for Recorder {
 }
 
 impl Handler<Flush> for Recorder {
-    type Result = ResponseFuture<()>;
+    /// Atomic: one flush at a time, and whoever waits for one waits for those before it.
+    type Result = AtomicResponse<Self, ()>;
 
     fn handle(&mut self, _: Flush, context: &mut Self::Context) -> Self::Result {
         if let Some(due) = self.flush.take() {
@@ -109,13 +110,18 @@ impl Handler<Flush> for Recorder {
         }
         let (store, dropped) = (self.store.clone(), self.dropped.clone());
         let uses: Vec<_> = mem::take(&mut self.pending).into_iter().collect();
-        Box::pin(async move {
-            for chunk in uses.chunks(CHUNK) {
+        let flush = async move {
+            let mut rest = uses.as_slice();
+            while !rest.is_empty() {
+                let (chunk, others) = rest.split_at(rest.len().min(CHUNK));
                 if let Err(error) = store.record_usage(chunk.to_vec()).await {
-                    dropped.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-                    log::warn!("the last use of {} tokens was not noted: {error}", chunk.len());
+                    dropped.fetch_add(rest.len() as u64, Ordering::Relaxed);
+                    log::warn!("the last use of {} tokens was not noted: {error}", rest.len());
+                    return;
                 }
+                rest = others;
             }
-        })
+        };
+        AtomicResponse::new(Box::pin(flush.into_actor(self)))
     }
 }

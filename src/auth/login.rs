@@ -1,10 +1,7 @@
-use rand::rand_core::UnwrapErr;
-use rand::rngs::SysRng;
-
+use super::tokens::within;
 use super::{Auth, Error, Issued, TokenRequest};
 use crate::actors::Verified;
-use crate::domain::{Abilities, Email, Faults, Password, PlainToken, User};
-use crate::store::NewToken;
+use crate::domain::{Email, Password, User};
 
 /// Who somebody claims to be.
 #[derive(Clone, Debug)]
@@ -55,45 +52,4 @@ impl Auth {
         let token = stored.ok_or(Error::WrongCredentials)?;
         Ok((Issued { plain, token }, account.user))
     }
-
-    /// Issues a token for the user with this email, on the word of whoever runs the server.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] without such a user; [`Error::Invalid`] if more abilities are asked for
-    /// than the user has; [`Error::Busy`] and the like.
-    pub async fn issue(&self, email: Email, request: TokenRequest) -> Result<Issued, Error> {
-        if let Some(abilities) = &request.abilities {
-            let account = self.0.store.account_by_email(&email).await?;
-            within(abilities, &account.ok_or(Error::NotFound("user"))?.user.abilities)?;
-        }
-        let (plain, token) = self.draw(request);
-        let stored = self.0.store.insert_token_for_email(email, token).await?;
-        let token = stored.ok_or(Error::NotFound("user"))?;
-        Ok(Issued { plain, token })
-    }
-
-    /// Draws a token's string, and says what is to be stored of it.
-    fn draw(&self, request: TokenRequest) -> (PlainToken, NewToken) {
-        // Without the operating system's random numbers there is nothing to go on with.
-        let plain = PlainToken::generate(&self.0.prefix, &mut UnwrapErr(SysRng));
-        let now = self.now();
-        let token = NewToken {
-            name: request.name,
-            hash: plain.hash(),
-            abilities: request.abilities.unwrap_or_else(Abilities::all),
-            created_at: now,
-            expires_at: request.expires_in.map(|seconds| now.plus(seconds)),
-        };
-        (plain, token)
-    }
-}
-
-fn within(asked: &Abilities, held: &Abilities) -> Result<(), Error> {
-    let missing: Vec<_> = asked.iter().filter(|ability| !held.grant(ability)).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let text =
-        format!("The abilities field asks for more than the user has: {}.", missing.join(", "));
-    Err(Error::Invalid(Faults::one("abilities", text)))
 }

@@ -4,7 +4,8 @@
 mod authenticate;
 mod error;
 mod login;
-mod manage;
+mod tokens;
+mod users;
 mod verdicts;
 
 #[cfg(test)]
@@ -22,7 +23,7 @@ use crate::store::Store;
 pub use authenticate::Check;
 pub use error::Error;
 pub use login::Credentials;
-pub use manage::NewAccount;
+pub use users::NewUser;
 pub use verdicts::{Session, Verdicts};
 
 /// The service. Clones share it.
@@ -30,7 +31,7 @@ pub use verdicts::{Session, Verdicts};
 pub struct Auth(Arc<Parts>);
 
 /// What the service is made of; [`crate::app`] puts it together.
-pub struct Parts {
+pub(crate) struct Parts {
     /// The database.
     pub store: Store,
     /// The checked tokens; the store's observer.
@@ -71,8 +72,16 @@ pub struct Issued {
 
 impl Auth {
     /// The service made of `parts`.
-    pub fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// Whether requests can be answered.
+    ///
+    /// # Errors
+    /// [`Error`] if the store can't answer within a second.
+    pub async fn ready(&self) -> Result<(), Error> {
+        Ok(self.0.store.ping().await?)
     }
 
     fn now(&self) -> Timestamp {

@@ -27,7 +27,7 @@ async fn bench() -> Bench {
     let services = Services::open(&config, app::system_clock()).unwrap();
     let email = Email::parse("ada@example.org").unwrap();
     let name = Name::parse("Ada").unwrap();
-    let account = NewAccount {
+    let account = NewUser {
         name: name.clone(),
         email: email.clone(),
         password: Password::chosen("long enough".to_owned()).unwrap(),

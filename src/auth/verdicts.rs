@@ -20,13 +20,15 @@ use crate::store::Observer;
 const CAPACITY: usize = 131_072;
 /// Shards, each with a lock of its own.
 const SHARDS: usize = 64;
+/// How often a verdict is read anew because a revocation came between.
+const READS: usize = 8;
 /// Seconds between two notes of the same token's use.
 const USE_INTERVAL: i64 = 60;
 
-/// A live token and its owner, as of the check that it last passed.
+/// A live token and its owner, as of when they were read from the store.
 #[derive(Debug)]
 pub struct Session {
-    /// The token.
+    /// The token; of its last use, [`Session::last_used_at`] knows more.
     pub token: Token,
     /// Its owner.
     pub user: User,
@@ -44,10 +46,10 @@ impl Session {
         Some(Self { token, user, ends_at, used_at })
     }
 
-    /// Whether its use at `now` is to be noted: once a minute.
+    /// Whether its use at `now` is to be noted: once a minute, and when the clock was set back.
     pub(super) fn note_use(&self, now: Timestamp) -> bool {
         let (before, now) = (self.used_at.load(Ordering::Relaxed), now.as_unix());
-        now.saturating_sub(before) >= USE_INTERVAL
+        (now < before || now.saturating_sub(before) >= USE_INTERVAL)
             && self
                 .used_at
                 .compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed)
@@ -82,10 +84,6 @@ struct Shard {
     revocations: u64,
 }
 
-/// A read that has begun; it proves when.
-#[must_use]
-struct Ticket(u64);
-
 impl Default for Verdicts {
     /// An empty cache.
     fn default() -> Self {
@@ -111,8 +109,11 @@ impl Verdicts {
         (session.is_live(now) && presented.names(&session.token)).then(|| session.clone())
     }
 
-    /// Reads a token's session by `read` and keeps it; reads again for as long as a revocation
-    /// comes between. `None` if the token is not live.
+    /// Reads a token's session by `read` and keeps it; reads again if a revocation comes between.
+    /// `None` if the token is not live.
+    ///
+    /// # Errors
+    /// Those of `read`; [`Error::Busy`] if a revocation came between each of several reads.
     pub(super) async fn read<R>(
         &self,
         hash: &TokenHash,
@@ -121,21 +122,16 @@ impl Verdicts {
     where
         R: Future<Output = Result<Option<Session>, Error>>,
     {
-        loop {
-            let Ticket(before) = self.begin(hash);
-            let session = read().await?.map(Arc::new);
+        for _ in 0..READS {
+            let before = self.shard(hash).revocations;
+            let Some(session) = read().await?.map(Arc::new) else { return Ok(None) };
             let mut shard = self.shard(hash);
             if shard.revocations == before {
-                if let Some(session) = &session {
-                    shard.sessions.insert(*hash, session.clone());
-                }
-                return Ok(session);
+                shard.sessions.insert(*hash, session.clone());
+                return Ok(Some(session));
             }
         }
-    }
-
-    fn begin(&self, hash: &TokenHash) -> Ticket {
-        Ticket(self.shard(hash).revocations)
+        Err(Error::Busy)
     }
 
     fn shard(&self, hash: &TokenHash) -> MutexGuard<'_, Shard> {

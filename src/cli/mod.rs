@@ -51,7 +51,9 @@ enum CliError {
 impl CliError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Usage(_) => ExitCode::from(2),
+            Self::Config(_) | Self::Usage(_) | Self::Start(StartError::DemoExposed(_)) => {
+                ExitCode::from(2)
+            }
             Self::Start(_) | Self::Auth(_) | Self::Io(_) => ExitCode::FAILURE,
         }
     }
@@ -104,11 +106,19 @@ fn run(matches: &ArgMatches) -> Result<(), CliError> {
         let value = matches.get_one::<String>(setting.key)?;
         Some((setting.key.to_owned(), value.clone()))
     });
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    // A value that is no Unicode is no setting's: it is refused by its name.
+    let environment = std::env::vars_os().filter_map(|(name, value)| {
+        Some((name.into_string().ok()?, value.to_string_lossy().into()))
+    });
     let file = matches.get_one::<PathBuf>("config");
     let config = Config::load(file.map(PathBuf::as_path), environment, flags)?;
     env_logger::Builder::new().parse_filters(&config.log).init();
+    if config.bcrypt_cost < 10 {
+        log::warn!(
+            "bcrypt_cost is {}: hashes under 10 are quick to guess from",
+            config.bcrypt_cost
+        );
+    }
     match task {
         Task::Serve(serve) => serve.run(config),
         Task::User(task) => task.run(&config),

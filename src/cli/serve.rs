@@ -19,21 +19,8 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self, mut config: Config) -> Result<(), CliError> {
-        if config.bcrypt_cost < 10 {
-            log::warn!(
-                "bcrypt_cost is {}: under 10, hashes are quick to guess from",
-                config.bcrypt_cost
-            );
-        }
         if !self.demo {
             return serve(&config, None);
-        }
-        if !config.listen.ip().is_loopback() {
-            return Err(CliError::Usage(format!(
-                "--demo shows its password to anybody, so it listens on a loopback address only, \
-                 such as 127.0.0.1:8080, not on {}",
-                config.listen
-            )));
         }
         // Removed when dropped, after the server has closed its files.
         let folder =
@@ -54,6 +41,7 @@ impl Serve {
 
 fn serve(config: &Config, demo: Option<Demo>) -> Result<(), CliError> {
     app::block_on(async {
+        let stop = app::shutdown_signal();
         let credentials = demo
             .as_ref()
             .map(|demo| format!("demo user {}, password {}\n", demo.email, demo.password));
@@ -64,7 +52,7 @@ fn serve(config: &Config, demo: Option<Demo>) -> Result<(), CliError> {
         // Whoever started it may have closed its output; that is no reason not to serve.
         let mut stdout = std::io::stdout();
         let _ = stdout.write_all(announcement.as_bytes()).and_then(|()| stdout.flush());
-        app.run_until(app::shutdown_signal()).await;
+        app.run_until(stop).await;
         Ok(())
     })
 }

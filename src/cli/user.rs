@@ -2,7 +2,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{CliError, Format, input, output, with_services};
-use crate::auth::NewAccount;
+use crate::auth::NewUser;
 use crate::config::Config;
 use crate::domain::{Abilities, Email, Name, Timestamp, User};
 
@@ -74,7 +74,7 @@ impl UserTask {
 
 impl Create {
     fn run(self, config: &Config) -> Result<(), CliError> {
-        let account = NewAccount {
+        let account = NewUser {
             email: input::flag("email", Email::parse(&self.email))?,
             name: input::flag("name", Name::parse(&self.name))?,
             abilities: input::abilities(&self.abilities)?.unwrap_or_else(Abilities::all),

@@ -31,11 +31,6 @@ impl Faults {
         self.0.is_empty()
     }
 
-    /// Whether `field` has one.
-    pub fn has(&self, field: &str) -> bool {
-        self.0.iter().any(|(name, _)| name == field)
-    }
-
     /// The first fault, and how many more there are.
     pub fn summary(&self) -> String {
         let mut texts = self.0.iter().flat_map(|(_, texts)| texts);

@@ -25,11 +25,6 @@ impl Lifetime {
         Self(Some(seconds))
     }
 
-    /// The seconds, unless tokens don't die of age.
-    pub const fn as_seconds(self) -> Option<i64> {
-        self.0
-    }
-
     /// When a token dies: the earlier of its own bound and that of its age.
     pub fn end(self, created_at: Timestamp, expires_at: Option<Timestamp>) -> Option<Timestamp> {
         let by_age = self.0.map(|seconds| created_at.plus(seconds));
@@ -40,7 +35,7 @@ impl Lifetime {
     }
 
     /// Tokens created at this time or before are dead of age at `now`.
-    pub fn oldest_dead(self, now: Timestamp) -> Option<Timestamp> {
+    pub fn age_cutoff(self, now: Timestamp) -> Option<Timestamp> {
         self.0.map(|seconds| now.minus(seconds))
     }
 
@@ -70,6 +65,7 @@ impl Lifetime {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Abilities, Email, Name};
     use super::*;
 
     #[test]
@@ -83,6 +79,41 @@ mod tests {
             (Lifetime::seconds(60), Some(at(170)), Some(at(160))),
         ] {
             assert_eq!(ttl.end(at(100), expires_at), end);
+        }
+    }
+
+    #[test]
+    fn a_token_is_live_while_nothing_has_ended_it() {
+        let at = Timestamp::from_unix;
+        let token = |expires_at, revoked_at| Token {
+            id: 1,
+            name: Name::from_stored("x".to_owned()),
+            abilities: Abilities::all(),
+            created_at: at(100),
+            last_used_at: None,
+            expires_at,
+            revoked_at,
+        };
+        let owner = |disabled_at| User {
+            id: 1,
+            name: Name::from_stored("x".to_owned()),
+            email: Email::from_stored("x".to_owned()),
+            abilities: Abilities::all(),
+            admin: false,
+            disabled_at,
+            created_at: at(0),
+            updated_at: at(0),
+        };
+        let ttl = Lifetime::seconds(60);
+        for (token, owner, now, verdict) in [
+            (token(None, None), owner(None), 159, Ok(Some(at(160)))),
+            (token(None, None), owner(None), 160, Err(Death::Expired)),
+            (token(Some(at(150)), None), owner(None), 149, Ok(Some(at(150)))),
+            (token(Some(at(150)), None), owner(None), 150, Err(Death::Expired)),
+            (token(None, Some(at(120))), owner(None), 110, Err(Death::Revoked)),
+            (token(None, None), owner(Some(at(120))), 110, Err(Death::OwnerDisabled)),
+        ] {
+            assert_eq!(ttl.check(&token, &owner, at(now)), verdict, "{now}");
         }
     }
 }

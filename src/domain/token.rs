@@ -2,7 +2,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use rand::CryptoRng;
-use rand::distr::{Alphanumeric, SampleString};
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -55,12 +55,6 @@ impl Default for TokenPrefix {
     }
 }
 
-impl fmt::Display for TokenPrefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// A token's whole string. It has no `Display` and no `Serialize`, prints as `[REDACTED]`, and is
 /// wiped when dropped.
 #[derive(Debug)]
@@ -73,7 +67,7 @@ impl PlainToken {
         let capacity = prefix.as_str().len() + SECRET_LEN + CHECKSUM_LEN;
         let mut text = String::with_capacity(capacity);
         text.push_str(prefix.as_str());
-        Alphanumeric.append_string(rng, &mut text, SECRET_LEN);
+        append_alphanumeric(&mut text, SECRET_LEN, rng);
         let checksum = checksum(&text.as_bytes()[prefix.as_str().len()..]);
         // Hex digits are ASCII, and the capacity holds them: no copy of the secret is left behind.
         text.extend(checksum.iter().copied().map(char::from));
@@ -88,6 +82,22 @@ impl PlainToken {
     /// What is stored of the token.
     pub fn hash(&self) -> TokenHash {
         TokenHash::of(self.expose().as_bytes())
+    }
+}
+
+/// Appends `count` characters of `[A-Za-z0-9]`, each as likely as any other.
+///
+/// The bytes are drawn many at a time: asked for one character after the other, the operating
+/// system took 40 calls and half the time of issuing a token.
+fn append_alphanumeric(text: &mut String, count: usize, rng: &mut impl CryptoRng) {
+    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut drawn = Zeroizing::new([0; 64]);
+    let end = text.len() + count;
+    while text.len() < end {
+        rng.fill_bytes(&mut *drawn);
+        // Six bits make one of 64; the two that name no character are drawn again.
+        let characters = drawn.iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 63)));
+        text.extend(characters.take(end - text.len()).copied().map(char::from));
     }
 }
 

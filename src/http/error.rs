@@ -2,15 +2,12 @@
 //! chosen. A new error does not compile until it has them.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use std::fmt::Write as _;
-
 use actix_web::http::StatusCode;
-use actix_web::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
-};
+use actix_web::http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 
+use super::answer::json;
 use super::{BODY_LIMIT, BODY_TIMEOUT};
 use crate::auth;
 use crate::domain::Faults;
@@ -135,15 +132,7 @@ impl ApiError {
                 vec![(RETRY_AFTER, HeaderValue::from_static("1"))]
             }
             Self::MethodNotAllowed { allow, .. } => vec![(ALLOW, allow.clone())],
-            Self::Auth(Error::Internal(_)) => {
-                let id = request_id();
-                log::error!("request {id} failed: {self}");
-                HeaderValue::try_from(id)
-                    .map(|id| (HeaderName::from_static("x-request-id"), id))
-                    .into_iter()
-                    .collect()
-            }
-            Self::Auth(Error::NotFound(_) | Error::Invalid(_))
+            Self::Auth(Error::Internal(_) | Error::NotFound(_) | Error::Invalid(_))
             | Self::NoRoute(_)
             | Self::Malformed(_)
             | Self::BodyTooLarge
@@ -151,13 +140,6 @@ impl ApiError {
             | Self::BodyTimeout => Vec::new(),
         }
     }
-}
-
-/// Sixteen random hex digits, by which a client's report is found in the log.
-fn request_id() -> String {
-    let mut id = String::with_capacity(16);
-    let _ = write!(id, "{:016x}", rand::random::<u64>());
-    id
 }
 
 impl ResponseError for ApiError {
@@ -181,18 +163,32 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        if let Self::Auth(auth::Error::Unavailable(cause)) = self {
-            log::warn!("answered 503: {cause}");
-        }
         let errors =
             if let Self::Auth(auth::Error::Invalid(faults)) = self { Some(faults) } else { None };
         let body = Body { message: self.message(), code: self.code(), errors };
-        let mut response = HttpResponse::build(self.status_code());
-        response.insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")));
-        response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
-        for header in self.headers() {
-            response.insert_header(header);
+        let mut response = json(self.status_code(), &body);
+        let headers = response.headers_mut();
+        for (name, value) in self.headers() {
+            headers.insert(name, value);
         }
-        response.body(serde_json::to_vec(&body).unwrap_or_default())
+        match self {
+            Self::Auth(auth::Error::Internal(cause)) => {
+                // By this the client's report is found in the log.
+                let id = format!("{:016x}", rand::random::<u64>());
+                log::error!("request {id} failed: {cause}");
+                if let Ok(id) = HeaderValue::try_from(id) {
+                    headers.insert(HeaderName::from_static("x-request-id"), id);
+                }
+            }
+            Self::Auth(auth::Error::Unavailable(cause)) => log::warn!("answered 503: {cause}"),
+            Self::Auth(_)
+            | Self::NoRoute(_)
+            | Self::MethodNotAllowed { .. }
+            | Self::Malformed(_)
+            | Self::BodyTooLarge
+            | Self::UnsupportedType
+            | Self::BodyTimeout => {}
+        }
+        response
     }
 }

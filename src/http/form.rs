@@ -9,13 +9,16 @@ use actix_web::web::Payload;
 use futures_util::StreamExt;
 use secrecy::zeroize::Zeroizing;
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
 use super::{BODY_LIMIT, BODY_TIMEOUT};
 use crate::auth;
 use crate::domain::Faults;
+
+/// The most fields that a body may have; no endpoint knows as many.
+const FIELDS: usize = 32;
 
 /// The fields of a body, taken out one by one.
 pub(super) struct Form {
@@ -37,9 +40,14 @@ impl Form {
         let bytes = tokio::time::timeout(BODY_TIMEOUT, collect(body))
             .await
             .map_err(|_| ApiError::BodyTimeout)??;
-        let Fields { fields, repeated } = serde_json::from_slice(&bytes).map_err(explain)?;
+        let Fields { fields, repeated, count } = serde_json::from_slice(&bytes).map_err(explain)?;
+        if count > FIELDS {
+            let text = format!("The request body must not have more than {FIELDS} fields.");
+            return Err(ApiError::Malformed(text));
+        }
         let mut faults = Faults::new();
         for field in repeated {
+            let field = shown(&field);
             faults.add(&field, format!("The {field} field must not be given twice."));
         }
         Ok(Self { fields, known: Vec::new(), faults })
@@ -52,7 +60,7 @@ impl Form {
         parse: impl FnOnce(String) -> Result<T, E>,
     ) -> Option<T> {
         match self.take(field) {
-            None => self.fault(field, "is required"),
+            None | Some(Value::Null) => self.fault(field, "is required"),
             Some(Value::String(text)) => match parse(text) {
                 Ok(value) => Some(value),
                 Err(error) => self.fault(field, error),
@@ -100,10 +108,9 @@ impl Form {
     pub(super) fn finish(mut self) -> Result<(), ApiError> {
         let known = self.known.join(", ");
         for field in self.fields.keys() {
-            // A key may be anything, and as long as the body: what is shown of it is not.
-            let shown: String = field.chars().filter(|c| !c.is_control()).take(100).collect();
-            let text = format!("The {shown} field is not known here. Known are: {known}.");
-            self.faults.add(&shown, text);
+            let field = shown(field);
+            let text = format!("The {field} field is not known here. Known are: {known}.");
+            self.faults.add(&field, text);
         }
         match self.faults.is_empty() {
             true => Ok(()),
@@ -111,16 +118,22 @@ impl Form {
         }
     }
 
-    /// What a field holds; `null` is nothing.
+    /// What a field holds. A `null` is a value: whoever sends it for a token's abilities must not
+    /// get what those get who ask for none.
     fn take(&mut self, field: &'static str) -> Option<Value> {
         self.known.push(field);
-        self.fields.remove(field).filter(|value| !value.is_null())
+        self.fields.remove(field)
     }
 
     fn fault<T>(&mut self, field: &str, rule: impl fmt::Display) -> Option<T> {
         self.faults.add(field, format!("The {} field {rule}.", field.replace('_', " ")));
         None
     }
+}
+
+/// A key may be anything, and as long as the body: what is shown of it is not.
+fn shown(field: &str) -> String {
+    field.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
 fn is_json(request: &HttpRequest) -> bool {
@@ -157,6 +170,8 @@ struct Fields {
     fields: Map<String, Value>,
     /// Keys that stand more than once: which of the values was meant can't be told.
     repeated: Vec<String>,
+    /// How many there are. Of those over the limit nothing is kept.
+    count: usize,
 }
 
 impl<'de> Deserialize<'de> for Fields {
@@ -171,13 +186,17 @@ impl<'de> Deserialize<'de> for Fields {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let (mut fields, mut repeated) = (Map::new(), Vec::new());
-                while let Some((key, value)) = map.next_entry::<String, Value>()? {
-                    if fields.insert(key.clone(), value).is_some() && !repeated.contains(&key) {
+                let (mut fields, mut repeated, mut count) = (Map::new(), Vec::new(), 0);
+                while let Some(key) = map.next_key::<String>()? {
+                    count += 1;
+                    if count > FIELDS {
+                        map.next_value::<IgnoredAny>()?;
+                    } else if fields.insert(key.clone(), map.next_value()?).is_some() {
                         repeated.push(key);
                     }
                 }
-                Ok(Fields { fields, repeated })
+                repeated.dedup();
+                Ok(Fields { fields, repeated, count })
             }
         }
 

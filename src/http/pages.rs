@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use actix_web::http::Method;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH,
     REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
@@ -10,6 +11,8 @@ use actix_web::web::{self, Bytes, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use rust_embed::Embed;
 use sha2::{Digest, Sha256};
+
+use super::routes::{accepts, not_allowed};
 
 #[derive(Embed)]
 #[folder = "static/"]
@@ -42,13 +45,12 @@ pub(super) fn configure(config: &mut ServiceConfig, demo: Option<&Demo>) {
             name => (format!("/{name}"), Bytes::copy_from_slice(&file.data)),
         };
         let page = Rc::new(Page { media_type: media_type(&name), tag: tag(&body), body });
-        config.route(
-            &path,
-            web::get().to(move |request: HttpRequest| {
-                let page = page.clone();
-                async move { page.answer(&request) }
-            }),
-        );
+        let route = web::route().guard(accepts(&Method::GET)).to(move |request: HttpRequest| {
+            let page = page.clone();
+            async move { page.answer(&request) }
+        });
+        let other = not_allowed([Method::GET].iter());
+        config.service(web::resource(path).route(route).default_service(other));
     }
 }
 
@@ -90,8 +92,9 @@ struct Page {
 
 impl Page {
     fn answer(&self, request: &HttpRequest) -> HttpResponse {
-        let known = request.headers().get(IF_NONE_MATCH);
-        let mut response = match known.is_some_and(|tag| tag.as_bytes() == self.tag.as_bytes()) {
+        let tag = request.headers().get(IF_NONE_MATCH);
+        let is_known = tag.is_some_and(|tag| tag.as_bytes() == self.tag.as_bytes());
+        let mut response = match is_known {
             true => HttpResponse::NotModified(),
             false => HttpResponse::Ok(),
         };
@@ -103,7 +106,7 @@ impl Page {
             // A new release shows at the next visit, and an unchanged file is not sent again.
             .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-cache")))
             .insert_header((ETAG, self.tag.as_str()));
-        match known.is_some_and(|tag| tag.as_bytes() == self.tag.as_bytes()) {
+        match is_known {
             true => response.finish(),
             false => response.body(self.body.clone()),
         }

@@ -1,5 +1,5 @@
-//! The route table: every route, and what a request to it needs. Nothing is routed but by a row of
-//! it, and a row without needs does not compile.
+//! The route table: every route of the service, and what a request to it needs. A row without needs
+//! does not compile. The demo page's files are the only routes besides; `pages` adds them.
 
 use actix_web::http::Method;
 use actix_web::http::header::HeaderValue;
@@ -39,6 +39,9 @@ static ENDPOINTS: &[Endpoint] = &[
 /// Adds every route, its guard before it, and the answers to what is no route.
 pub fn configure(config: &mut ServiceConfig, auth: &Auth, demo: Option<&pages::Demo>) {
     config.app_data(web::Data::new(auth.clone()));
+    config.app_data(web::QueryConfig::default().error_handler(|error, _| {
+        ApiError::Malformed(format!("The query can't be read: {error}.")).into()
+    }));
     let mut rest = ENDPOINTS;
     while let Some(first) = rest.first() {
         let methods = rest.iter().take_while(|endpoint| endpoint.path == first.path).count();
@@ -50,15 +53,8 @@ pub fn configure(config: &mut ServiceConfig, auth: &Auth, demo: Option<&pages::D
             let route = (endpoint.route)().guard(accepts(&endpoint.method)).wrap(guarded);
             resource = resource.route(route);
         }
-        let allow = allow(endpoints);
-        config.service(resource.default_service(web::to(move |request: HttpRequest| {
-            let error = ApiError::MethodNotAllowed {
-                method: request.method().to_string(),
-                path: request.path().to_owned(),
-                allow: allow.clone(),
-            };
-            async move { Err::<&str, _>(error) }
-        })));
+        let methods = endpoints.iter().map(|endpoint| &endpoint.method);
+        config.service(resource.default_service(not_allowed(methods)));
     }
     pages::configure(config, demo);
     config.default_service(web::to(|request: HttpRequest| async move {
@@ -67,7 +63,7 @@ pub fn configure(config: &mut ServiceConfig, auth: &Auth, demo: Option<&pages::D
 }
 
 /// Whoever may GET may ask for the head alone.
-fn accepts(method: &Method) -> impl guard::Guard + use<> {
+pub(super) fn accepts(method: &Method) -> impl guard::Guard + use<> {
     let method = method.clone();
     guard::fn_guard(move |context| {
         let asked = &context.head().method;
@@ -75,17 +71,30 @@ fn accepts(method: &Method) -> impl guard::Guard + use<> {
     })
 }
 
-fn allow(endpoints: &[Endpoint]) -> HeaderValue {
-    let names = endpoints.iter().map(|endpoint| match endpoint.method {
+/// The answer to another method than these.
+pub(super) fn not_allowed<'a>(methods: impl Iterator<Item = &'a Method>) -> Route {
+    let names = methods.map(|method| match *method {
         Method::GET => "GET, HEAD",
         ref other => other.as_str(),
     });
     let list = names.collect::<Vec<_>>().join(", ");
-    HeaderValue::from_str(&list).unwrap_or(HeaderValue::from_static("GET"))
+    // Methods are tokens, and a list of them is a header's value.
+    let allow = HeaderValue::from_str(&list).unwrap_or(HeaderValue::from_static("GET"));
+    web::to(move |request: HttpRequest| {
+        let error = ApiError::MethodNotAllowed {
+            method: request.method().to_string(),
+            path: request.path().to_owned(),
+            allow: allow.clone(),
+        };
+        async move { Err::<&str, _>(error) }
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use actix_web::http::StatusCode;
+    use actix_web::test::{TestRequest, init_service, try_call_service};
+
     use super::*;
 
     #[test]
@@ -96,5 +105,34 @@ mod tests {
         paths.sort_unstable();
         paths.dedup();
         assert_eq!(paths.len(), groups, "a path that stands twice answers 405 to half its methods");
+    }
+
+    #[test]
+    fn only_a_login_needs_nothing() {
+        let open = ENDPOINTS.iter().filter(|endpoint| endpoint.needs == Nothing);
+        let open: Vec<_> = open.map(|endpoint| (endpoint.method.as_str(), endpoint.path)).collect();
+        assert_eq!(open, [("POST", "/api/tokens"), ("GET", "/healthz"), ("GET", "/readyz")]);
+    }
+
+    #[test]
+    fn every_other_row_refuses_a_request_without_a_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("test.sqlite");
+        let config = crate::config::Config { database, ..Default::default() };
+        crate::app::block_on(async {
+            let services = crate::app::Services::open(&config, crate::app::system_clock()).unwrap();
+            let app =
+                actix_web::App::new().configure(|config| configure(config, &services.auth, None));
+            let server = init_service(app).await;
+            for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.needs != Nothing) {
+                let path = endpoint.path.replace("{id}", "1");
+                let request =
+                    TestRequest::default().method(endpoint.method.clone()).uri(&path).to_request();
+                let error = try_call_service(&server, request).await.unwrap_err();
+                let status = error.as_response_error().status_code();
+                assert_eq!(status, StatusCode::UNAUTHORIZED, "{} {path}", endpoint.method);
+            }
+            services.close().await;
+        });
     }
 }

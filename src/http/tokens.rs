@@ -1,7 +1,7 @@
 use actix_web::http::StatusCode;
 use actix_web::web::{self, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::answer::{Data, json};
 use super::error::ApiError;
@@ -133,12 +133,6 @@ pub(super) async fn revoke_all(
     Ok(HttpResponse::NoContent().finish())
 }
 
-#[derive(Deserialize)]
-pub(super) struct Paging {
-    page: Option<String>,
-    per_page: Option<String>,
-}
-
 #[derive(Serialize)]
 struct Listing<'a> {
     data: Vec<TokenBody<'a>>,
@@ -165,15 +159,10 @@ struct Links {
 /// `GET /api/tokens`
 pub(super) async fn list(
     current: Current,
-    paging: Query<Paging>,
+    query: Query<Vec<(String, String)>>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut faults = Faults::new();
-    let current_page = number(&mut faults, "page", paging.page.as_deref(), 1, 1_000_000_000);
-    let per_page = number(&mut faults, "per_page", paging.per_page.as_deref(), 15, 100);
-    if !faults.is_empty() {
-        return Err(auth::Error::Invalid(faults).into());
-    }
+    let (current_page, per_page) = paging(&query)?;
     let page = auth.tokens_of(current.user.id, current_page, per_page).await?;
     let last_page = ((page.total + per_page - 1) / per_page).max(1);
     let link = |number: i64| format!("/api/tokens?page={number}&per_page={per_page}");
@@ -194,14 +183,28 @@ pub(super) async fn list(
     Ok(json(StatusCode::OK, &body))
 }
 
-fn number(faults: &mut Faults, field: &str, text: Option<&str>, default: i64, most: i64) -> i64 {
-    let Some(text) = text else { return default };
-    match text.parse().ok().filter(|number| (1..=most).contains(number)) {
-        Some(number) => number,
-        None => {
-            let name = field.replace('_', " ");
-            faults.add(field, format!("The {name} field must be a whole number from 1 to {most}."));
-            default
+/// `page` and `per_page` of a query: which page, counted from 1, and how many rows a page has.
+fn paging(query: &[(String, String)]) -> Result<(i64, i64), ApiError> {
+    let (mut page, mut per_page) = (None, None);
+    let mut faults = Faults::new();
+    for (key, value) in query {
+        let (place, most) = match key.as_str() {
+            "page" => (&mut page, 1_000_000_000),
+            "per_page" => (&mut per_page, 100),
+            _ => {
+                faults.add("query", "The query may hold page and per_page alone.");
+                continue;
+            }
+        };
+        let number = value.parse().ok().filter(|number| (1..=most).contains(number));
+        if number.is_none() || place.replace(number).is_some() {
+            let name = key.replace('_', " ");
+            let text = format!("The {name} field must be one whole number from 1 to {most}.");
+            faults.add(key, text);
         }
+    }
+    match faults.is_empty() {
+        true => Ok((page.flatten().unwrap_or(1), per_page.flatten().unwrap_or(15))),
+        false => Err(auth::Error::Invalid(faults).into()),
     }
 }

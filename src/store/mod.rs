@@ -21,13 +21,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::prelude::*;
+use tokio::sync::oneshot;
 
 use crate::domain::TokenHash;
 
 pub use connection::OpenError;
 pub use purge::{Purge, Purged};
-pub use tokens::{NewToken, Page, Revoked};
-pub use users::{Account, NewUser};
+pub use tokens::{NewToken, Page};
+pub use users::{Account, UserRecord};
 
 use readers::Readers;
 use writer::Writer;
@@ -74,12 +75,22 @@ impl From<diesel::result::Error> for StoreError {
         use diesel::result::{DatabaseErrorKind, Error};
         match error {
             Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Self::Taken,
+            Error::DatabaseError(
+                DatabaseErrorKind::NotNullViolation
+                | DatabaseErrorKind::CheckViolation
+                | DatabaseErrorKind::ForeignKeyViolation,
+                _,
+            ) => Self::Failed(error.to_string()),
             Error::DatabaseError(..) | Error::BrokenTransactionManager => {
                 Self::Unavailable(error.to_string())
             }
             other => Self::Failed(other.to_string()),
         }
     }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("it is closed, or dropped the question".to_owned())
 }
 
 impl Store {
@@ -104,30 +115,37 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if it can't within a second.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let read = self.read(|connection| {
-            schema::users::table
-                .find(0)
-                .select(schema::users::id)
-                .first::<i64>(connection)
-                .optional()
-        });
-        match tokio::time::timeout(Duration::from_secs(1), read).await {
-            Ok(answer) => answer.map(drop),
+        let answers = async {
+            self.read(|connection| {
+                schema::users::table
+                    .find(0)
+                    .select(schema::users::id)
+                    .first::<i64>(connection)
+                    .optional()
+            })
+            .await?;
+            // Nothing to write, but the writer must be there and get the lock.
+            self.write(|_| Ok(())).await
+        };
+        match tokio::time::timeout(Duration::from_secs(1), answers).await {
+            Ok(answer) => answer,
             Err(_) => Err(StoreError::Unavailable("no answer within a second".to_owned())),
         }
     }
 
     /// Answers what is queued, then closes the file, its write-ahead log merged into it. What is
     /// asked afterwards is refused as [`StoreError::Unavailable`].
+    ///
+    /// The waiting is done on a thread of its own: a caller who gives up leaves it behind.
     pub async fn close(&self) {
         let store = self.clone();
-        let closing = tokio::task::spawn_blocking(move || {
+        let (done, closed) = oneshot::channel();
+        std::thread::spawn(move || {
             store.0.readers.close();
             store.0.writer.close();
+            let _ = done.send(());
         });
-        if closing.await.is_err() {
-            log::error!("the store did not close cleanly");
-        }
+        let _ = closed.await;
     }
 
     async fn read<T: Send + 'static>(

@@ -5,6 +5,7 @@ use std::time::Duration;
 use diesel::prelude::*;
 
 use super::schema::tokens;
+use super::tokens::note_revoked;
 use super::{Store, StoreError};
 use crate::domain::{Lifetime, Timestamp};
 
@@ -16,23 +17,27 @@ const CHUNK: i64 = 500;
 #[derive(Clone, Copy, Debug)]
 pub struct Purge {
     /// Tokens revoked by then.
-    pub revoked_by: Timestamp,
+    pub revoked_cutoff: Timestamp,
     /// Tokens whose own `expires_at` came by then.
-    pub expired_by: Timestamp,
+    pub expired_cutoff: Timestamp,
     /// Tokens created by then; `None` if tokens don't die of age.
-    pub created_by: Option<Timestamp>,
+    pub created_cutoff: Option<Timestamp>,
 }
 
 impl Purge {
     /// Which tokens have been dead for `retain` or longer at `now`, where they live for `ttl`.
     pub fn of(retain: Duration, ttl: Lifetime, now: Timestamp) -> Self {
-        let by = now.minus(i64::try_from(retain.as_secs()).unwrap_or(i64::MAX));
-        Self { revoked_by: by, expired_by: by, created_by: ttl.oldest_dead(by) }
+        let cutoff = now.minus(i64::try_from(retain.as_secs()).unwrap_or(i64::MAX));
+        Self {
+            revoked_cutoff: cutoff,
+            expired_cutoff: cutoff,
+            created_cutoff: ttl.age_cutoff(cutoff),
+        }
     }
 }
 
 /// How many tokens a purge removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purged {
     /// Those that had been revoked.
     pub revoked: usize,
@@ -54,22 +59,28 @@ impl Store {
     /// [`StoreError`] of the first chunk that fails; those before it stay removed.
     pub async fn purge(&self, purge: Purge) -> Result<Purged, StoreError> {
         let mut purged = Purged {
-            revoked: self.in_chunks(move |c| revoked(c, purge.revoked_by)).await?,
-            expired: self.in_chunks(move |c| expired(c, purge.expired_by)).await?,
+            revoked: self.in_chunks(move |c| revoked(c, purge.revoked_cutoff)).await?,
+            expired: self.in_chunks(move |c| expired(c, purge.expired_cutoff)).await?,
         };
-        if let Some(created_by) = purge.created_by {
-            purged.expired += self.in_chunks(move |c| aged(c, created_by)).await?;
+        if let Some(created_cutoff) = purge.created_cutoff {
+            purged.expired += self.in_chunks(move |c| aged(c, created_cutoff)).await?;
         }
         Ok(purged)
     }
 
     async fn in_chunks(
         &self,
-        delete: impl Fn(&mut SqliteConnection) -> QueryResult<usize> + Copy + Send + 'static,
+        delete: impl Fn(&mut SqliteConnection) -> QueryResult<Vec<Vec<u8>>> + Copy + Send + 'static,
     ) -> Result<usize, StoreError> {
         let mut total = 0;
         loop {
-            let removed = self.write(move |tx| delete(tx.connection)).await?;
+            let removed = self
+                .write(move |tx| {
+                    let digests = delete(tx.connection)?;
+                    // Were the clock set back, a verdict could outlive its row.
+                    Ok(note_revoked(tx, &digests))
+                })
+                .await?;
             total += removed;
             if removed < CHUNK as usize {
                 return Ok(total);
@@ -81,20 +92,25 @@ impl Store {
 // A table can't stand in its own subquery under one name.
 diesel::alias!(tokens as dead: Dead);
 
-fn revoked(c: &mut SqliteConnection, by: Timestamp) -> QueryResult<usize> {
-    let chunk = dead.filter(dead.field(tokens::revoked_at).le(by.as_unix()));
-    let ids = chunk.select(dead.field(tokens::id)).limit(CHUNK);
-    diesel::delete(tokens::table.filter(tokens::id.eq_any(ids))).execute(c)
+/// Removes a chunk of the tokens whose `$column` is not after `$cutoff`, and gives their digests.
+macro_rules! delete_chunk {
+    ($column:ident, $connection:expr, $cutoff:expr) => {{
+        let chunk = dead.filter(dead.field(tokens::$column).le($cutoff.as_unix()));
+        let ids = chunk.select(dead.field(tokens::id)).limit(CHUNK);
+        diesel::delete(tokens::table.filter(tokens::id.eq_any(ids)))
+            .returning(tokens::digest)
+            .load($connection)
+    }};
 }
 
-fn expired(c: &mut SqliteConnection, by: Timestamp) -> QueryResult<usize> {
-    let chunk = dead.filter(dead.field(tokens::expires_at).le(by.as_unix()));
-    let ids = chunk.select(dead.field(tokens::id)).limit(CHUNK);
-    diesel::delete(tokens::table.filter(tokens::id.eq_any(ids))).execute(c)
+fn revoked(c: &mut SqliteConnection, cutoff: Timestamp) -> QueryResult<Vec<Vec<u8>>> {
+    delete_chunk!(revoked_at, c, cutoff)
 }
 
-fn aged(c: &mut SqliteConnection, by: Timestamp) -> QueryResult<usize> {
-    let chunk = dead.filter(dead.field(tokens::created_at).le(by.as_unix()));
-    let ids = chunk.select(dead.field(tokens::id)).limit(CHUNK);
-    diesel::delete(tokens::table.filter(tokens::id.eq_any(ids))).execute(c)
+fn expired(c: &mut SqliteConnection, cutoff: Timestamp) -> QueryResult<Vec<Vec<u8>>> {
+    delete_chunk!(expires_at, c, cutoff)
+}
+
+fn aged(c: &mut SqliteConnection, cutoff: Timestamp) -> QueryResult<Vec<Vec<u8>>> {
+    delete_chunk!(created_at, c, cutoff)
 }

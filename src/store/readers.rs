@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use diesel::prelude::*;
-use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
+use diesel::r2d2::ConnectionManager;
+use r2d2::{CustomizeConnection, Pool};
 use scheduled_thread_pool::ScheduledThreadPool;
 use tokio::sync::oneshot;
 
-use super::StoreError;
 use super::connection::{as_sqlite_path, prepare_reader};
+use super::{StoreError, closed};
 
 /// Queries that may wait for a reader; further ones are refused.
 pub(super) const QUEUE: usize = 1024;
@@ -70,14 +71,19 @@ impl Readers {
     ) -> Result<T, StoreError> {
         let (answer, result) = oneshot::channel();
         let job = Job::Query(Box::new(move |connection| {
+            // A panic must cost its own query alone, not the thread.
+            let result = match catch_unwind(AssertUnwindSafe(|| query(connection))) {
+                Ok(result) => result.map_err(StoreError::from),
+                Err(_) => Err(StoreError::Failed("a query panicked".to_owned())),
+            };
             // Whoever asked may have hung up.
-            let _ = answer.send(query(connection));
+            let _ = answer.send(result);
         }));
         self.queue.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::Busy,
             TrySendError::Disconnected(_) => closed(),
         })?;
-        Ok(result.await.map_err(|_| closed())??)
+        result.await.map_err(|_| closed())?
     }
 
     /// Answers what is queued, then ends the threads and closes their connections.
@@ -92,20 +98,11 @@ impl Readers {
     }
 }
 
-pub(super) fn closed() -> StoreError {
-    StoreError::Unavailable("it is closed, or dropped the question".to_owned())
-}
-
 fn serve(jobs: &Receiver<Job>, connections: &Connections) {
     while let Ok(Job::Query(query)) = jobs.recv() {
         match connections.get() {
-            // A panic must cost its own query alone, not the thread. The answer's sender is
-            // dropped with it, which the caller sees.
-            Ok(mut connection) => {
-                if catch_unwind(AssertUnwindSafe(|| query(&mut connection))).is_err() {
-                    log::error!("a query panicked");
-                }
-            }
+            Ok(mut connection) => query(&mut connection),
+            // The query is dropped, and with it the promise of an answer; the caller sees that.
             Err(error) => log::error!("no connection for a reader: {error}"),
         }
     }

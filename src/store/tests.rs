@@ -28,8 +28,8 @@ fn open() -> (Store, Arc<Recorder>, TempDir) {
     (store, recorder, folder)
 }
 
-fn user(email: &str) -> NewUser {
-    NewUser {
+fn user(email: &str) -> UserRecord {
+    UserRecord {
         name: Name::parse("Ada").unwrap(),
         email: Email::parse(email).unwrap(),
         password_hash: PasswordHash::new("$2b$".to_owned()),
@@ -178,5 +178,75 @@ fn a_closed_store_refuses() {
         assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
         let write = store.insert_user(user("a@x.org"), NOW).await;
         assert!(matches!(write, Err(StoreError::Unavailable(_))));
+    });
+}
+
+#[test]
+fn writes_that_wait_together_are_committed_together() {
+    use diesel::connection::{Instrumentation, InstrumentationEvent};
+    let (store, _, _folder) = open();
+    block_on(async {
+        let commits = Arc::new(Mutex::new(0));
+        let count = commits.clone();
+        let watch = move || -> Box<dyn Instrumentation> {
+            Box::new(move |event: InstrumentationEvent<'_>| {
+                if let InstrumentationEvent::StartQuery { query, .. } = event {
+                    *count.lock().unwrap() += u32::from(query.to_string().starts_with("COMMIT"));
+                }
+            })
+        };
+        store.write(move |tx| Ok(tx.connection.set_instrumentation(watch()))).await.unwrap();
+        let (release, held) = hold_writer(&store);
+        let mut waiting: Vec<_> = (0..64).map(|_| Box::pin(store.write(|_| Ok(())))).collect();
+        for write in &mut waiting {
+            assert!(futures_util::FutureExt::now_or_never(write.as_mut()).is_none());
+        }
+        let before = *commits.lock().unwrap();
+        drop(release);
+        held.await.unwrap();
+        join_all(waiting).await;
+        assert_eq!(*commits.lock().unwrap() - before, 2, "the held one, and the rest");
+        store.close().await;
+    });
+}
+
+#[test]
+fn the_observer_is_told_of_a_revocation_before_its_answer() {
+    let (store, recorder, _folder) = open();
+    block_on(async {
+        store.insert_user(user("a@x.org"), NOW).await.unwrap();
+        let token = NewToken {
+            name: Name::parse("x").unwrap(),
+            hash: TokenHash::of(b"x"),
+            abilities: Abilities::all(),
+            created_at: NOW,
+            expires_at: None,
+        };
+        let email = Email::parse("a@x.org").unwrap();
+        let token = store.insert_token_for_email(email, token).await.unwrap().unwrap();
+        assert_eq!(store.revoke_token(token.id, Some(7), NOW).await.unwrap(), 0);
+        assert!(recorder.0.lock().unwrap().is_empty());
+        assert_eq!(store.revoke_token(token.id, None, NOW).await.unwrap(), 1);
+        assert_eq!(*recorder.0.lock().unwrap(), ["revoked"]);
+        store.close().await;
+    });
+}
+
+#[test]
+fn a_commit_is_on_the_disk_before_its_answer() {
+    #[derive(QueryableByName)]
+    struct Pragmas {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        synchronous: i64,
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        journal_mode: String,
+    }
+    let (store, _, _folder) = open();
+    block_on(async {
+        let ask = "SELECT synchronous, journal_mode FROM pragma_synchronous, pragma_journal_mode";
+        let pragmas: Pragmas =
+            store.write(move |tx| diesel::sql_query(ask).get_result(tx.connection)).await.unwrap();
+        assert_eq!((pragmas.synchronous, pragmas.journal_mode.as_str()), (2, "wal"));
+        store.close().await;
     });
 }

@@ -34,9 +34,6 @@ pub struct Page<T> {
     pub total: i64,
 }
 
-/// How many tokens a revocation ended.
-pub type Revoked = usize;
-
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = tokens)]
 struct TokenRow {
@@ -146,7 +143,7 @@ impl Store {
         offset: i64,
         limit: i64,
     ) -> Result<Page<Token>, StoreError> {
-        let oldest_dead = ttl.oldest_dead(now).map_or(i64::MIN, Timestamp::as_unix);
+        let age_cutoff = ttl.age_cutoff(now).map_or(i64::MIN, Timestamp::as_unix);
         self.read(move |c| {
             // One transaction: the count and the rows are of one moment.
             c.transaction(|c| {
@@ -154,7 +151,7 @@ impl Store {
                     .filter(tokens::user_id.eq(user_id))
                     .filter(tokens::revoked_at.is_null())
                     .filter(tokens::expires_at.is_null().or(tokens::expires_at.gt(now.as_unix())))
-                    .filter(tokens::created_at.gt(oldest_dead));
+                    .filter(tokens::created_at.gt(age_cutoff));
                 let total = live.count().get_result(c)?;
                 let rows = live
                     .select(TokenRow::as_select())
@@ -196,7 +193,7 @@ impl Store {
         id: i64,
         owner: Option<i64>,
         now: Timestamp,
-    ) -> Result<Revoked, StoreError> {
+    ) -> Result<usize, StoreError> {
         self.write(move |tx| {
             let anybody = owner.is_none().into_sql::<Bool>();
             let digests = diesel::update(tokens::table.find(id))
@@ -219,7 +216,7 @@ impl Store {
         owner: i64,
         except: Option<i64>,
         now: Timestamp,
-    ) -> Result<Revoked, StoreError> {
+    ) -> Result<usize, StoreError> {
         self.write(move |tx| {
             let digests = diesel::update(tokens::table)
                 .filter(tokens::user_id.eq(owner))
@@ -234,16 +231,14 @@ impl Store {
         .await
     }
 
-    /// Notes when tokens, by their ids, last passed a check. Never moves a time back.
+    /// Notes when tokens, by their ids, last passed a check.
     ///
     /// # Errors
     /// [`StoreError`], as from every write.
     pub async fn record_usage(&self, uses: Vec<(i64, Timestamp)>) -> Result<(), StoreError> {
         self.write(move |tx| {
             for (id, at) in uses {
-                let earlier =
-                    tokens::last_used_at.is_null().or(tokens::last_used_at.lt(at.as_unix()));
-                diesel::update(tokens::table.find(id).filter(earlier))
+                diesel::update(tokens::table.find(id))
                     .set(tokens::last_used_at.eq(at.as_unix()))
                     .execute(tx.connection)?;
             }
@@ -253,7 +248,7 @@ impl Store {
     }
 }
 
-fn note_revoked(tx: &mut super::writer::Transaction<'_>, digests: &[Vec<u8>]) -> Revoked {
+pub(super) fn note_revoked(tx: &mut super::writer::Transaction<'_>, digests: &[Vec<u8>]) -> usize {
     tx.revoke(digests.iter().filter_map(|digest| TokenHash::from_stored(digest)));
     digests.len()
 }

@@ -8,7 +8,7 @@ use crate::domain::{Abilities, Email, Name, PasswordHash, Timestamp, User};
 
 /// A user to be stored.
 #[derive(Clone, Debug)]
-pub struct NewUser {
+pub struct UserRecord {
     /// What the user is called.
     pub name: Name,
     /// What the user logs in with.
@@ -95,7 +95,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Taken`] if another user has the email, or what every write may fail with.
-    pub async fn insert_user(&self, user: NewUser, now: Timestamp) -> Result<User, StoreError> {
+    pub async fn insert_user(&self, user: UserRecord, now: Timestamp) -> Result<User, StoreError> {
         self.write(move |tx| {
             diesel::insert_into(users::table)
                 .values((

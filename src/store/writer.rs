@@ -9,7 +9,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use diesel::connection::SimpleConnection;
@@ -17,14 +17,20 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use tokio::sync::oneshot;
 
-use super::readers::closed;
-use super::{Observer, StoreError};
+use super::connection::is_locked;
+use super::{Observer, StoreError, closed};
 use crate::domain::TokenHash;
 
 /// Writes that may wait for the next batch; further ones are refused.
 pub(super) const QUEUE: usize = 1024;
 /// The most writes in one transaction.
 const BATCH: usize = 256;
+/// How long a batch waits for one more write while it has fewer than the last one had. Callers who
+/// were answered together ask again together; without this the first of them would get a commit of
+/// its own, and the others wait for it. One caller alone never waits.
+const GATHER: Duration = Duration::from_micros(100);
+/// How long a batch waits for another process's transaction.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the writer rests before it asks whether another process wrote.
 const POLL: Duration = Duration::from_millis(250);
 
@@ -140,26 +146,29 @@ struct Worker {
 
 impl Worker {
     fn serve(mut self, messages: &Receiver<Message>) {
+        // How many writes the last batch had: about as many callers are there now.
+        let mut callers = 1;
         let mut closing = false;
         while !closing {
             let mut batch = Vec::new();
-            match messages.recv_timeout(POLL) {
-                Ok(Message::Job(job)) => batch.push(job),
-                Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => closing = true,
-                Err(RecvTimeoutError::Timeout) => self.heed_other_writers(),
-            }
-            while !batch.is_empty() && batch.len() < BATCH {
-                match messages.try_recv() {
+            let mut patience = POLL;
+            while batch.len() < BATCH {
+                match messages.recv_timeout(patience) {
                     Ok(Message::Job(job)) => batch.push(job),
-                    Ok(Message::Close) => {
+                    Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => {
                         closing = true;
                         break;
                     }
-                    Err(_) => break,
+                    Err(RecvTimeoutError::Timeout) => break,
                 }
+                patience = if batch.len() < callers { GATHER } else { Duration::ZERO };
             }
-            if !batch.is_empty() {
-                self.commit(batch);
+            match batch.len() {
+                0 => self.heed_other_writers(),
+                size => {
+                    callers = size;
+                    self.commit(batch);
+                }
             }
         }
         // The last connection to a file merges the log as it closes; another process may have one.
@@ -197,8 +206,7 @@ impl Worker {
         batch: &mut [Box<dyn Job>],
         revoked: &mut Vec<TokenHash>,
     ) -> QueryResult<()> {
-        self.connection.batch_execute("BEGIN IMMEDIATE")?;
-        self.heed_other_writers();
+        self.begin()?;
         for job in batch {
             self.connection.batch_execute("SAVEPOINT job")?;
             let known = revoked.len();
@@ -212,6 +220,20 @@ impl Worker {
             self.connection.batch_execute("RELEASE job")?;
         }
         self.connection.batch_execute("COMMIT")
+    }
+
+    /// Begins a transaction as soon as no other process has one. Until then, what that one commits is
+    /// heeded all the same.
+    fn begin(&mut self) -> QueryResult<()> {
+        let start = Instant::now();
+        loop {
+            let result = self.connection.batch_execute("BEGIN IMMEDIATE");
+            self.heed_other_writers();
+            match result {
+                Err(error) if is_locked(&error.to_string()) && start.elapsed() < PATIENCE => {}
+                result => return result,
+            }
+        }
     }
 
     /// Has the observer told if another connection has committed since the last time.

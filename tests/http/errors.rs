@@ -39,6 +39,16 @@ fn json_that_does_not_parse_is_told_by_line_and_column() {
 }
 
 #[test]
+fn a_body_of_many_fields_is_refused_whole() {
+    let server = start();
+    let fields: Vec<_> = (0..6000).map(|i| format!("\"f{i}\":1")).collect();
+    let (status, answer) =
+        server.send_raw(&post(JSON, format!("{{{}}}", fields.join(",")).as_bytes()));
+    assert_eq!(status, 400);
+    assert!(answer.contains("more than 32 fields") && answer.len() < 200, "{answer}");
+}
+
+#[test]
 fn another_type_than_json_is_refused() {
     let server = start();
     let body = format!("email={EMAIL}&password={PASSWORD}&device_name=x");
@@ -97,6 +107,12 @@ fn answers_are_json_whatever_is_accepted() {
     let answer = server.send("GET", "/api/user", &[("Accept", "text/html")], None);
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(answer.json()["code"], "unauthenticated");
+    let token = server.issue(&["*"]);
+    for query in ["page=1&page=2", "pgae=2", "page=%ff", "page", "%"] {
+        let answer = server.get(&format!("/api/tokens?{query}"), &token);
+        assert_eq!(answer.status, 422, "{query}");
+        assert_eq!(answer.json()["code"], "validation_failed");
+    }
 }
 
 #[test]
@@ -118,6 +134,8 @@ fn the_page_allows_itself_alone() {
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
     assert!(!page.body.contains("bearerd-demo-"), "no demo, no demo's password");
+    assert_eq!(server.send("HEAD", "/", &[], None).status, 200);
+    assert_eq!(server.send("POST", "/", &[], None).header("allow"), Some("GET, HEAD"));
     let tag = page.header("etag").unwrap();
     assert_eq!(server.send("GET", "/", &[("If-None-Match", tag)], None).status, 304);
 }

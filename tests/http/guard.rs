@@ -2,7 +2,9 @@ use bearerd::app;
 use bearerd::auth::TokenRequest;
 use bearerd::domain::{Email, Lifetime, Name, TokenPrefix};
 
-use crate::support::{INVALID_TOKEN, NO_CREDENTIALS, start, start_with};
+use serde_json::json;
+
+use crate::support::{EMAIL, INVALID_TOKEN, NO_CREDENTIALS, PASSWORD, start, start_with};
 
 /// Every guarded route, and the ability it needs beside a live token.
 const GUARDED: &[(&str, &str, Option<&str>)] = &[
@@ -50,6 +52,27 @@ fn a_token_can_do_what_both_it_and_its_owner_may() {
     let token = token.unwrap().plain.expose().to_owned();
     assert_eq!(server.get("/api/tokens", &token).status, 200);
     assert_eq!(server.delete("/api/tokens", &token).status, 403);
+}
+
+#[test]
+fn a_disabled_owner_shuts_their_tokens_out_and_can_not_log_in() {
+    let server = start();
+    let token = server.issue(&["*"]);
+    server.db_execute("UPDATE users SET disabled_at = 1");
+    server.get("/api/user", &token).assert_refused(INVALID_TOKEN);
+    let body = json!({"email": EMAIL, "password": PASSWORD, "device_name": "x"});
+    let refused = server.log_in(body);
+    assert_eq!((refused.status, &refused.json()["code"]), (401, &json!("invalid_credentials")));
+    server.db_execute("UPDATE users SET disabled_at = NULL");
+    assert_eq!(server.get("/api/user", &token).status, 200);
+}
+
+#[test]
+fn a_token_without_an_owner_is_dead() {
+    let server = start();
+    let token = server.issue(&["*"]);
+    server.db_execute("PRAGMA foreign_keys = OFF; DELETE FROM users");
+    server.get("/api/user", &token).assert_refused(INVALID_TOKEN);
 }
 
 #[test]
@@ -122,7 +145,7 @@ fn a_token_of_an_earlier_prefix_keeps_working() {
 #[test]
 fn a_token_is_live_until_the_second_before_its_end() {
     let server = start();
-    let token = server.issue_for(crate::support::EMAIL, &["*"], Some(60));
+    let token = server.issue_for(EMAIL, &["*"], Some(60));
     let shown = server.get("/api/tokens/current", &token).json();
     assert_eq!(shown["data"]["expires_at"], "2026-01-01T00:01:00Z");
     server.set_clock(59);
@@ -136,7 +159,7 @@ fn token_ttl_ends_a_token_that_has_a_later_bound_of_its_own() {
     let server = start_with(|config| {
         config.token_ttl = Lifetime::seconds(3600);
     });
-    let token = server.issue_for(crate::support::EMAIL, &["*"], Some(7200));
+    let token = server.issue_for(EMAIL, &["*"], Some(7200));
     let shown = server.get("/api/tokens/current", &token).json();
     assert_eq!(shown["data"]["expires_at"], "2026-01-01T01:00:00Z");
     server.set_clock(3599);

@@ -96,6 +96,8 @@ fn what_breaks_a_rule_is_named_by_its_field() {
         ("abilities", json!([5]), "list of strings"),
         ("abilities", json!(["a b"]), "printable ASCII"),
         ("abilities", json!(["x".repeat(101)]), "longer than 100"),
+        ("abilities", json!(null), "list of strings"),
+        ("expires_in", json!(null), "whole number from 1"),
         ("expires_in", json!(0), "whole number from 1"),
         ("expires_in", json!(-5), "whole number from 1"),
         ("expires_in", json!(1.5), "whole number from 1"),

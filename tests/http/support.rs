@@ -1,4 +1,5 @@
-//! A server for a test, a clock that the test sets, and a client.
+//! A server for a test, a clock that the test sets, and a client. What goes round HTTP calls the
+//! service; what goes round that too, and writes to the file, begins with `db_`.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,9 +11,11 @@ use std::time::Duration;
 
 use bearerd::actors::{Sweeper, UsageRecorder};
 use bearerd::app::{self, App};
-use bearerd::auth::{Auth, NewAccount, TokenRequest};
+use bearerd::auth::{Auth, NewUser, TokenRequest};
 use bearerd::config::Config;
 use bearerd::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, SqliteConnection};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -82,7 +85,7 @@ fn launch(folder: TempDir, config: Config, now: Arc<AtomicI64>) -> Server {
 
 impl Server {
     pub fn create_user(&self, email: &str, password: &str, abilities: &[&str]) {
-        let account = NewAccount {
+        let account = NewUser {
             name: Name::parse("Ada Lovelace").unwrap(),
             email: Email::parse(email).unwrap(),
             password: Password::chosen(password.to_owned()).unwrap(),
@@ -105,6 +108,14 @@ impl Server {
         };
         let issued = app::block_on(self.auth.issue(Email::parse(email).unwrap(), request));
         issued.unwrap().plain.expose().to_owned()
+    }
+
+    /// Runs SQL on the server's file, as another process would.
+    pub fn db_execute(&self, sql: &str) {
+        let path = self.config.database.to_string_lossy();
+        let mut connection = SqliteConnection::establish(&path).unwrap();
+        connection.batch_execute("PRAGMA busy_timeout = 5000").unwrap();
+        connection.batch_execute(sql).unwrap();
     }
 
     /// Moves the server's clock to this many seconds after the test's beginning.

@@ -3,8 +3,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bearerd::app;
 use bearerd::domain::Lifetime;
 use bearerd::store::Purged;
-use diesel::connection::SimpleConnection;
-use diesel::{Connection, SqliteConnection};
 
 use crate::support::{EMAIL, START, Server, start_with};
 
@@ -71,20 +69,15 @@ fn without_a_token_ttl_nothing_is_pruned_for_its_age() {
 
 /// 400,000 tokens of Ada's: a quarter revoked, a quarter expired a minute after the beginning.
 fn db_insert_400_000_tokens(server: &Server) {
-    let path = server.config.database.to_string_lossy();
-    let mut connection = SqliteConnection::establish(&path).unwrap();
-    connection
-        .batch_execute(&format!(
-            "PRAGMA busy_timeout = 5000;
-             WITH RECURSIVE row(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM row WHERE i < 400000)
-             INSERT INTO tokens
-                 (user_id, name, digest, abilities, created_at, expires_at, revoked_at)
-             SELECT 1, 'bulk', randomblob(32), '*', {START},
-                 CASE WHEN i % 4 = 0 THEN {START} + 60 END,
-                 CASE WHEN i % 4 = 1 THEN {START} END
-             FROM row"
-        ))
-        .unwrap();
+    server.db_execute(&format!(
+        "WITH RECURSIVE row(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM row WHERE i < 400000)
+         INSERT INTO tokens
+             (user_id, name, digest, abilities, created_at, expires_at, revoked_at)
+         SELECT 1, 'bulk', randomblob(32), '*', {START},
+             CASE WHEN i % 4 = 0 THEN {START} + 60 END,
+             CASE WHEN i % 4 = 1 THEN {START} END
+         FROM row"
+    ));
 }
 
 #[test]
@@ -94,7 +87,7 @@ fn a_large_sweep_fails_no_request_and_takes_no_live_token() {
     let tokens: Vec<_> = (0..4).map(|_| server.issue(&["*"])).collect();
     server.set_clock(2 * 24 * 60 * MINUTE);
     let (swept, address) = (&AtomicBool::new(false), server.address);
-    std::thread::scope(|scope| {
+    let issued = std::thread::scope(|scope| {
         let clients: Vec<_> = tokens
             .iter()
             .map(|token| {
@@ -114,12 +107,24 @@ fn a_large_sweep_fails_no_request_and_takes_no_live_token() {
                 })
             })
             .collect();
+        // Writes get their turn between two chunks of the sweep.
+        let writer = scope.spawn(|| {
+            let mut issued = 0;
+            while !swept.load(Ordering::Relaxed) {
+                server.issue(&["*"]);
+                issued += 1;
+            }
+            issued
+        });
         let purged = sweep(&server);
         swept.store(true, Ordering::Relaxed);
         assert_eq!(purged, Purged { revoked: 100_000, expired: 100_000 });
         for client in clients {
             assert!(client.join().unwrap() > 0);
         }
+        let issued = writer.join().unwrap();
+        assert!(issued > 20, "{issued} tokens issued during the sweep");
+        issued
     });
-    assert_eq!(ids(&server).len(), 200_004);
+    assert_eq!(ids(&server).len(), 200_004 + issued);
 }

@@ -1,0 +1,107 @@
+use std::time::Duration;
+
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+
+use super::{Auth, Error, Issued, TokenRequest};
+use crate::domain::{Abilities, Email, Faults, PlainToken, Token, User};
+use crate::store::{NewToken, Page, Purge, Purged};
+
+impl Auth {
+    /// Issues a token for the user with this email, on the word of whoever runs the server.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] without such a user; [`Error::Invalid`] if more abilities are asked for
+    /// than the user has; [`Error::Busy`] and the like.
+    pub async fn issue(&self, email: Email, request: TokenRequest) -> Result<Issued, Error> {
+        if let Some(abilities) = &request.abilities {
+            let account = self.0.store.account_by_email(&email).await?;
+            within(abilities, &account.ok_or(Error::NotFound("user"))?.user.abilities)?;
+        }
+        let (plain, token) = self.draw(request);
+        let stored = self.0.store.insert_token_for_email(email, token).await?;
+        let token = stored.ok_or(Error::NotFound("user"))?;
+        Ok(Issued { plain, token })
+    }
+
+    /// Draws a token's string, and says what is to be stored of it.
+    pub(super) fn draw(&self, request: TokenRequest) -> (PlainToken, NewToken) {
+        // Without the operating system's random numbers there is nothing to go on with.
+        let plain = PlainToken::generate(&self.0.prefix, &mut UnwrapErr(SysRng));
+        let now = self.now();
+        let token = NewToken {
+            name: request.name,
+            hash: plain.hash(),
+            abilities: request.abilities.unwrap_or_else(Abilities::all),
+            created_at: now,
+            expires_at: request.expires_in.map(|seconds| now.plus(seconds)),
+        };
+        (plain, token)
+    }
+
+    /// A page of a user's live tokens, newest first: `page` counts from 1.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] and the like.
+    pub async fn tokens_of(
+        &self,
+        user_id: i64,
+        page: i64,
+        per_page: i64,
+    ) -> Result<Page<Token>, Error> {
+        let offset = (page - 1).saturating_mul(per_page);
+        let (ttl, now) = (self.0.ttl, self.now());
+        Ok(self.0.store.live_tokens_of(user_id, ttl, now, offset, per_page).await?)
+    }
+
+    /// Every token with its owner, dead ones that are not purged yet included; those of one user,
+    /// if an email is given.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] and the like.
+    pub async fn all_tokens(&self, email: Option<Email>) -> Result<Vec<(Token, User)>, Error> {
+        Ok(self.0.store.all_tokens(email).await?)
+    }
+
+    /// Revokes one token, for its owner; for anybody, if `owner` is `None`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is none, it is revoked already, or it is somebody else's;
+    /// [`Error::Busy`] and the like.
+    pub async fn revoke(&self, token_id: i64, owner: Option<i64>) -> Result<(), Error> {
+        match self.0.store.revoke_token(token_id, owner, self.now()).await? {
+            0 => Err(Error::NotFound("token")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Revokes a user's tokens, all but `except`.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] and the like.
+    pub async fn revoke_all(&self, owner: i64, except: Option<i64>) -> Result<(), Error> {
+        self.0.store.revoke_tokens_of(owner, except, self.now()).await?;
+        Ok(())
+    }
+
+    /// Removes the tokens that have been dead for `retain` or longer; for as long as the setting
+    /// says, if none is given.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] and the like; what was removed until then stays removed.
+    pub async fn prune(&self, retain: Option<Duration>) -> Result<Purged, Error> {
+        let retain = retain.unwrap_or(self.0.retain);
+        Ok(self.0.store.purge(Purge::of(retain, self.0.ttl, self.now())).await?)
+    }
+}
+
+/// Refuses abilities that go beyond those `held`.
+pub(super) fn within(asked: &Abilities, held: &Abilities) -> Result<(), Error> {
+    let missing: Vec<_> = asked.iter().filter(|ability| !held.grant(ability)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let text =
+        format!("The abilities field asks for more than the user has: {}.", missing.join(", "));
+    Err(Error::Invalid(Faults::one("abilities", text)))
+}
