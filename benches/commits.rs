@@ -2,10 +2,11 @@
 //! the same with a commit for each. The two take turns; each round prints both rates.
 #![allow(clippy::print_stdout, reason = "this is the result")]
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bearerd::app::{self, Services};
-use bearerd::auth::{Auth, NewUser, TokenRequest};
+use bearerd::auth::{NewUser, TokenRequest};
 use bearerd::config::Config;
 use bearerd::domain::{Abilities, Email, Name, Password};
 use futures_util::future::try_join_all;
@@ -18,37 +19,39 @@ const ROUND: Duration = Duration::from_secs(2);
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
-    // Where the file is decides what a commit costs: the working directory's disk, not /tmp's.
-    let folder = tempfile::tempdir_in(".")?;
-    let config = Config {
-        database: folder.path().join("commits.sqlite"),
-        bcrypt_cost: 4,
-        ..Config::default()
-    };
     app::block_on(async {
-        let services = Services::open(&config, app::system_clock())?;
-        let email = Email::parse("ada@example.org")?;
-        let account = NewUser {
-            name: Name::parse("Ada")?,
-            email: email.clone(),
-            password: Password::chosen("long enough".to_owned())?,
-            abilities: Abilities::all(),
-            admin: false,
-        };
-        services.auth.create_user(account).await?;
         for _ in 0..ROUNDS {
             // One at a time: no second write is waiting when the first commits.
-            let single = issue_for_a_round(&services.auth, &email, 1).await?;
-            let grouped = issue_for_a_round(&services.auth, &email, CLIENTS).await?;
+            let single = issue_for_a_round(1).await?;
+            let grouped = issue_for_a_round(CLIENTS).await?;
             println!("{single:.0} {grouped:.0}");
         }
-        services.close().await;
         Ok(())
     })
 }
 
+/// A service with one user, on a database of its own in `folder`.
+async fn open(folder: &Path, email: &Email) -> Result<Services, Failure> {
+    let database = folder.join("commits.sqlite");
+    let config = Config { database, bcrypt_cost: 4, ..Config::default() };
+    let services = Services::open(&config, app::system_clock())?;
+    let user = NewUser {
+        name: Name::parse("Ada")?,
+        email: email.clone(),
+        password: Password::chosen("long enough".to_owned())?,
+        abilities: Abilities::all(),
+        admin: false,
+    };
+    services.auth.create_user(user).await?;
+    Ok(services)
+}
+
 /// Has 64 clients issue tokens, `at_once` of them at a time; gives the tokens a second.
-async fn issue_for_a_round(auth: &Auth, email: &Email, at_once: usize) -> Result<f64, Failure> {
+async fn issue_for_a_round(at_once: usize) -> Result<f64, Failure> {
+    // Where the file is decides what a commit costs: the working directory's disk, not /tmp's.
+    let folder = tempfile::tempdir_in(".")?;
+    let email = Email::parse("ada@example.org")?;
+    let services = open(folder.path(), &email).await?;
     let places = Semaphore::new(at_once);
     let start = Instant::now();
     let clients = (0..CLIENTS).map(|_| async {
@@ -57,11 +60,13 @@ async fn issue_for_a_round(auth: &Auth, email: &Email, at_once: usize) -> Result
             let _place = places.acquire().await?;
             let name = Name::parse("bench")?;
             let request = TokenRequest { name, abilities: None, expires_in: None };
-            auth.issue(email.clone(), request).await?;
+            services.auth.issue(email.clone(), request).await?;
             issued += 1;
         }
         Ok::<_, Failure>(issued)
     });
     let issued: u32 = try_join_all(clients).await?.iter().sum();
-    Ok(f64::from(issued) / start.elapsed().as_secs_f64())
+    let rate = f64::from(issued) / start.elapsed().as_secs_f64();
+    services.close().await;
+    Ok(rate)
 }

@@ -3,6 +3,8 @@
 //!
 //! Reads run on the readers' threads (`readers`), each on a connection that can't write. Writes
 //! queue for the writer (`writer`), which commits those that have gathered as one transaction.
+//! A row that a unique key names is asked for by `get_result`, not `first`: SQLite plans a query anew
+//! each time its `LIMIT` is bound.
 //! Both queues are bounded, and refuse with [`StoreError::Busy`].
 
 mod connection;
@@ -120,7 +122,7 @@ impl Store {
                 schema::users::table
                     .find(0)
                     .select(schema::users::id)
-                    .first::<i64>(connection)
+                    .get_result::<i64>(connection)
                     .optional()
             })
             .await?;

@@ -195,7 +195,13 @@ fn writes_that_wait_together_are_committed_together() {
                 }
             })
         };
-        store.write(move |tx| Ok(tx.connection.set_instrumentation(watch()))).await.unwrap();
+        store
+            .write(move |tx| {
+                tx.connection.set_instrumentation(watch());
+                Ok(())
+            })
+            .await
+            .unwrap();
         let (release, held) = hold_writer(&store);
         let mut waiting: Vec<_> = (0..64).map(|_| Box::pin(store.write(|_| Ok(())))).collect();
         for write in &mut waiting {

@@ -1,5 +1,6 @@
 //! The table `tokens`.
 
+use diesel::define_sql_function;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
@@ -81,7 +82,7 @@ impl Store {
                     .inner_join(users::table)
                     .filter(tokens::digest.eq(hash.as_bytes().as_slice()))
                     .select((TokenRow::as_select(), UserRow::as_select()))
-                    .first::<Rows>(c)
+                    .get_result::<Rows>(c)
                     .optional()
             })
             .await?;
@@ -105,7 +106,7 @@ impl Store {
                 .filter(users::password_hash.eq(verified.expose()))
                 .filter(users::disabled_at.is_null());
             match diesel::select(diesel::dsl::exists(still_valid)).get_result(tx.connection)? {
-                true => insert(tx.connection, user_id, &token).map(Some),
+                true => insert(tx.connection, user_id, token).map(Some),
                 false => Ok(None),
             }
         })
@@ -123,8 +124,8 @@ impl Store {
     ) -> Result<Option<Token>, StoreError> {
         self.write(move |tx| {
             let owner = users::table.filter(users::email.eq(email.as_str())).select(users::id);
-            match owner.first(tx.connection).optional()? {
-                Some(user_id) => insert(tx.connection, user_id, &token).map(Some),
+            match owner.get_result(tx.connection).optional()? {
+                Some(user_id) => insert(tx.connection, user_id, token).map(Some),
                 None => Ok(None),
             }
         })
@@ -253,7 +254,12 @@ pub(super) fn note_revoked(tx: &mut super::writer::Transaction<'_>, digests: &[V
     digests.len()
 }
 
-fn insert(c: &mut SqliteConnection, user_id: i64, token: &NewToken) -> QueryResult<Token> {
+define_sql_function! {
+    /// The number of the row that this connection inserted last.
+    fn last_insert_rowid() -> BigInt;
+}
+
+fn insert(c: &mut SqliteConnection, user_id: i64, token: NewToken) -> QueryResult<Token> {
     diesel::insert_into(tokens::table)
         .values((
             tokens::user_id.eq(user_id),
@@ -263,7 +269,16 @@ fn insert(c: &mut SqliteConnection, user_id: i64, token: &NewToken) -> QueryResu
             tokens::created_at.eq(token.created_at.as_unix()),
             tokens::expires_at.eq(token.expires_at.map(Timestamp::as_unix)),
         ))
-        .returning(TokenRow::as_returning())
-        .get_result::<TokenRow>(c)
-        .map(Token::from)
+        .execute(c)?;
+    let NewToken { name, abilities, created_at, expires_at, .. } = token;
+    Ok(Token {
+        // RETURNING would make a table of its own for its one row, and take longer than the insert.
+        id: diesel::select(last_insert_rowid()).get_result(c)?,
+        name,
+        abilities,
+        created_at,
+        last_used_at: None,
+        expires_at,
+        revoked_at: None,
+    })
 }

@@ -70,7 +70,7 @@ impl Store {
                 users::table
                     .filter(users::email.eq(email))
                     .select((UserRow::as_select(), users::password_hash))
-                    .first::<(UserRow, String)>(c)
+                    .get_result::<(UserRow, String)>(c)
                     .optional()
             })
             .await?;
