@@ -139,6 +139,36 @@ fn users_are_created_and_listed() {
 }
 
 #[test]
+fn users_are_shown_changed_and_deleted_beside_a_running_server() {
+    let place = Place::new();
+    place.create_ada();
+    let token = place.issue();
+    let server = place.serve();
+    assert_eq!(server.status(&token), 200, "now it is cached");
+    let ada = "ada@example.org";
+    assert_eq!(
+        place.print(&["user", "disable", "ADA@example.org"]),
+        "disabled user ada@example.org\n"
+    );
+    server.await_status(&token, 401);
+    place.print(&["user", "enable", ada]);
+    server.await_status(&token, 200);
+    place.print(&["user", "abilities", ada, "posts:read", "posts:write"]);
+    let shown: Value =
+        serde_json::from_str(&place.print(&["user", "show", ada, "--json"])).unwrap();
+    assert_eq!(shown["abilities"], json!(["posts:read", "posts:write"]));
+    let output = place.run_with_input(&["user", "password", ada], "a new password\n");
+    assert!(output.status.success(), "{}", stderr(&output));
+    server.await_status(&token, 401);
+    place.print(&["user", "delete", ada]);
+    let nobody = place.run(&["user", "show", ada]);
+    assert_eq!(
+        (nobody.status.code(), stderr(&nobody).as_str()),
+        (Some(1), "bearerd: there is no such user\n")
+    );
+}
+
+#[test]
 fn an_email_is_taken_once() {
     let place = Place::new();
     place.create_ada();

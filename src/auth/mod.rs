@@ -23,8 +23,10 @@ use crate::store::Store;
 pub use authenticate::Check;
 pub use error::Error;
 pub use login::Credentials;
-pub use users::NewUser;
+pub use users::{NewUser, UserUpdate};
 pub use verdicts::{Session, Verdicts};
+
+pub use crate::store::Page;
 
 /// The service. Clones share it.
 #[derive(Clone)]

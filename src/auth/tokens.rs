@@ -3,9 +3,9 @@ use std::time::Duration;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
-use super::{Auth, Error, Issued, TokenRequest};
-use crate::domain::{Abilities, Email, Faults, PlainToken, Token, User};
-use crate::store::{NewToken, Page, Purge, Purged};
+use super::{Auth, Error, Issued, Session, TokenRequest};
+use crate::domain::{Abilities, Email, Faults, Name, PlainToken, Token, User};
+use crate::store::{Delegated, NewToken, Page, Purge, Purged};
 
 impl Auth {
     /// Issues a token for the user with this email, on the word of whoever runs the server.
@@ -37,6 +37,41 @@ impl Auth {
             expires_at: request.expires_in.map(|seconds| now.plus(seconds)),
         };
         (plain, token)
+    }
+
+    /// Issues a personal access token for the session's user: with the abilities asked for, which
+    /// must be among those that the session's token has at this moment, or with all of those.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`] if the session's token has died meanwhile; [`Error::Invalid`] if more
+    /// is asked for than it may do; [`Error::Busy`] and the like.
+    pub async fn issue_by_token(
+        &self,
+        session: &Session,
+        request: TokenRequest,
+    ) -> Result<(Issued, User), Error> {
+        let asked = request.abilities.clone();
+        let (plain, token) = self.draw(request);
+        let (issuer, ttl) = (session.token.id, self.0.ttl);
+        let stored = self.0.store.insert_token_by_token(issuer, asked.clone(), token, ttl).await?;
+        match stored {
+            Delegated::Issued(token, owner) => Ok((Issued { plain, token }, owner)),
+            Delegated::IssuerDead => Err(Error::InvalidToken),
+            Delegated::Beyond(held) => {
+                within(&asked.unwrap_or_else(Abilities::all), &held)?;
+                Err(Error::Internal("abilities were refused that are held".to_owned()))
+            }
+        }
+    }
+
+    /// Gives one of a user's own tokens another name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is none, it is revoked, or it is somebody else's;
+    /// [`Error::Busy`] and the like.
+    pub async fn rename(&self, token_id: i64, owner: i64, name: Name) -> Result<Token, Error> {
+        let renamed = self.0.store.rename_token(token_id, owner, name).await?;
+        renamed.ok_or(Error::NotFound("token"))
     }
 
     /// A page of a user's live tokens, newest first: `page` counts from 1.
@@ -101,7 +136,6 @@ pub(super) fn within(asked: &Abilities, held: &Abilities) -> Result<(), Error> {
     if missing.is_empty() {
         return Ok(());
     }
-    let text =
-        format!("The abilities field asks for more than the user has: {}.", missing.join(", "));
+    let text = format!("The abilities field asks for more than is held: {}.", missing.join(", "));
     Err(Error::Invalid(Faults::one("abilities", text)))
 }

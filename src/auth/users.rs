@@ -1,6 +1,7 @@
-use super::{Auth, Error};
-use crate::domain::{Abilities, Email, Faults, Name, Password, User};
-use crate::store::{StoreError, UserRecord};
+use super::{Auth, Error, Session};
+use crate::actors::Verified;
+use crate::domain::{Abilities, Email, Faults, Name, Password, PasswordHash, User};
+use crate::store::{Page, StoreError, UserChange, UserChanged, UserRecord};
 
 /// A user to be created.
 #[derive(Clone, Debug)]
@@ -17,6 +18,23 @@ pub struct NewUser {
     pub admin: bool,
 }
 
+/// What is to change of a user; what is `None` stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct UserUpdate {
+    /// Another name.
+    pub name: Option<Name>,
+    /// Another email.
+    pub email: Option<Email>,
+    /// Other abilities. Every token of the user shrinks or grows with them.
+    pub abilities: Option<Abilities>,
+    /// Whether the user may administrate.
+    pub admin: Option<bool>,
+    /// Whether the user and all their tokens are shut out.
+    pub disabled: Option<bool>,
+    /// Another password. It revokes the user's tokens.
+    pub password: Option<Password>,
+}
+
 impl Auth {
     /// Creates a user.
     ///
@@ -27,10 +45,7 @@ impl Auth {
         let password_hash = self.0.hasher.hash(password).await?;
         let user = UserRecord { name, email, password_hash, abilities, admin };
         match self.0.store.insert_user(user, self.now()).await {
-            Err(StoreError::Taken) => {
-                let text = "The email has already been taken.";
-                Err(Error::Invalid(Faults::one("email", text)))
-            }
+            Err(StoreError::Taken) => Err(email_taken()),
             other => Ok(other?),
         }
     }
@@ -42,4 +57,144 @@ impl Auth {
     pub async fn users(&self) -> Result<Vec<User>, Error> {
         Ok(self.0.store.users().await?)
     }
+
+    /// A page of the users, oldest first: `page` counts from 1.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] and the like.
+    pub async fn users_page(&self, page: i64, per_page: i64) -> Result<Page<User>, Error> {
+        let offset = (page - 1).saturating_mul(per_page);
+        Ok(self.0.store.users_page(offset, per_page).await?)
+    }
+
+    /// The user with this id.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Busy`] and the like.
+    pub async fn user(&self, id: i64) -> Result<User, Error> {
+        Ok(self.0.store.account(id).await?.ok_or(Error::NotFound("user"))?.user)
+    }
+
+    /// The user with this email.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Busy`] and the like.
+    pub async fn user_by_email(&self, email: &Email) -> Result<User, Error> {
+        Ok(self.0.store.account_by_email(email).await?.ok_or(Error::NotFound("user"))?.user)
+    }
+
+    /// Changes a user, on an administrator's word. A new password revokes the user's tokens, all
+    /// but `keep`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Invalid`] if the email is taken, or nobody would be left who
+    /// can administrate; [`Error::Busy`] and the like.
+    pub async fn update_user(
+        &self,
+        id: i64,
+        update: UserUpdate,
+        keep: Option<i64>,
+    ) -> Result<User, Error> {
+        let UserUpdate { name, email, abilities, admin, disabled, password } = update;
+        let password_hash = match password {
+            Some(password) => Some(self.0.hasher.hash(password).await?),
+            None => None,
+        };
+        let verified = None;
+        self.change(
+            id,
+            UserChange { name, email, abilities, admin, disabled, password_hash, verified, keep },
+        )
+        .await
+    }
+
+    /// Changes the name and email of the session's own user. A new email needs the password.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the email is taken, or the password missing or wrong;
+    /// [`Error::Busy`] and the like.
+    pub async fn update_own(
+        &self,
+        session: &Session,
+        name: Name,
+        email: Email,
+        current_password: Option<Password>,
+    ) -> Result<User, Error> {
+        let verified = match (email == session.user.email, current_password) {
+            (true, _) => None,
+            (false, Some(password)) => Some(self.verify_own(session, password).await?),
+            (false, None) => {
+                let text = "The current password field is required for a new email.";
+                return Err(Error::Invalid(Faults::one("current_password", text)));
+            }
+        };
+        let (name, email) = (Some(name), Some(email));
+        self.change(session.user.id, UserChange { name, email, verified, ..UserChange::default() })
+            .await
+    }
+
+    /// Changes the password of the session's own user, and revokes all their tokens but the
+    /// session's.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the current password is wrong; [`Error::Busy`] and the like.
+    pub async fn change_own_password(
+        &self,
+        session: &Session,
+        current: Password,
+        new: Password,
+    ) -> Result<(), Error> {
+        let verified = Some(self.verify_own(session, current).await?);
+        let password_hash = Some(self.0.hasher.hash(new).await?);
+        let keep = Some(session.token.id);
+        let change = UserChange { password_hash, verified, keep, ..UserChange::default() };
+        self.change(session.user.id, change).await.map(drop)
+    }
+
+    /// Removes a user and all their tokens.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Invalid`] if nobody would be left who can administrate;
+    /// [`Error::Busy`] and the like.
+    pub async fn delete_user(&self, id: i64) -> Result<(), Error> {
+        changed(self.0.store.delete_user(id).await?).map(drop)
+    }
+
+    async fn change(&self, id: i64, change: UserChange) -> Result<User, Error> {
+        match self.0.store.change_user(id, change, self.now()).await {
+            Err(StoreError::Taken) => Err(email_taken()),
+            other => changed(other?),
+        }
+    }
+
+    /// The hash that the password of the session's user matched.
+    async fn verify_own(
+        &self,
+        session: &Session,
+        password: Password,
+    ) -> Result<PasswordHash, Error> {
+        let account = self.0.store.account(session.user.id).await?.ok_or(Error::InvalidToken)?;
+        match self.0.hasher.verify(password, Some(account.password_hash.clone())).await? {
+            Verified::Yes | Verified::Outdated(_) => Ok(account.password_hash),
+            Verified::No => {
+                let text = "The current password field is incorrect.";
+                Err(Error::Invalid(Faults::one("current_password", text)))
+            }
+        }
+    }
+}
+
+fn changed(outcome: UserChanged) -> Result<User, Error> {
+    match outcome {
+        UserChanged::Done(user) => Ok(user),
+        UserChanged::NotFound => Err(Error::NotFound("user")),
+        UserChanged::LastAdmin => {
+            let text = "The last enabled administrator can't be removed, disabled or demoted.";
+            Err(Error::Invalid(Faults::one("admin", text)))
+        }
+    }
+}
+
+fn email_taken() -> Error {
+    Error::Invalid(Faults::one("email", "The email has already been taken."))
 }

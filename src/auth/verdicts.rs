@@ -2,7 +2,7 @@
 //! query.
 //!
 //! It never resurrects. A verdict is read outside any lock, and a revocation may commit meanwhile;
-//! so each shard counts the revocations that touched it, and a verdict counts only if none did
+//! so each shard counts the changes that touched it, and a verdict counts only if none did
 //! since its read began. Else it is read again. The store tells of a revocation before it answers
 //! it, so once an answer has left, neither a kept verdict nor one being read can pass.
 
@@ -80,8 +80,8 @@ pub struct Verdicts(Box<[Mutex<Shard>]>);
 struct Shard {
     sessions:
         Cache<TokenHash, Arc<Session>, quick_cache::UnitWeighter, BuildHasherDefault<Uniform>>,
-    /// How many revocations touched this shard.
-    revocations: u64,
+    /// How many changes of tokens touched this shard.
+    changes: u64,
 }
 
 impl Default for Verdicts {
@@ -95,7 +95,7 @@ impl Default for Verdicts {
                 BuildHasherDefault::default(),
                 Default::default(),
             );
-            Mutex::new(Shard { sessions, revocations: 0 })
+            Mutex::new(Shard { sessions, changes: 0 })
         };
         Self((0..SHARDS).map(|_| shard()).collect())
     }
@@ -123,10 +123,10 @@ impl Verdicts {
         R: Future<Output = Result<Option<Session>, Error>>,
     {
         for _ in 0..READS {
-            let before = self.shard(hash).revocations;
+            let before = self.shard(hash).changes;
             let Some(session) = read().await?.map(Arc::new) else { return Ok(None) };
             let mut shard = self.shard(hash);
-            if shard.revocations == before {
+            if shard.changes == before {
                 shard.sessions.insert(*hash, session.clone());
                 return Ok(Some(session));
             }
@@ -141,10 +141,10 @@ impl Verdicts {
 }
 
 impl Observer for Verdicts {
-    fn revoked(&self, tokens: &[TokenHash]) {
+    fn changed(&self, tokens: &[TokenHash]) {
         for hash in tokens {
             let mut shard = self.shard(hash);
-            shard.revocations += 1;
+            shard.changes += 1;
             shard.sessions.remove(hash);
         }
     }
@@ -152,7 +152,7 @@ impl Observer for Verdicts {
     fn anything_changed(&self) {
         for shard in &self.0 {
             let mut shard = lock(shard);
-            shard.revocations += 1;
+            shard.changes += 1;
             shard.sessions.clear();
         }
     }

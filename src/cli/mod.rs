@@ -21,7 +21,7 @@ use crate::config::{Config, ConfigError, SETTINGS};
 enum Task {
     /// Serve HTTP
     Serve(serve::Serve),
-    /// Users: create, list
+    /// Users: create, list, show, enable, disable, password, abilities, delete
     #[command(subcommand)]
     User(user::UserTask),
     /// Tokens: issue, list, revoke

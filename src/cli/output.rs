@@ -12,9 +12,7 @@ pub(super) fn list<T: Serialize, const N: usize>(
     cells: impl Fn(&T) -> [String; N],
 ) -> Result<(), CliError> {
     if json {
-        let text =
-            serde_json::to_string_pretty(rows).map_err(|error| CliError::Io(error.to_string()))?;
-        return print(&text);
+        return print_json(rows);
     }
     let mut lines = vec![headings.map(str::to_owned)];
     lines.extend(rows.iter().map(cells));
@@ -30,6 +28,13 @@ pub(super) fn list<T: Serialize, const N: usize>(
         })
         .collect();
     print(&text.join("\n"))
+}
+
+/// Anything as JSON.
+pub(super) fn print_json<T: Serialize + ?Sized>(value: &T) -> Result<(), CliError> {
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| CliError::Io(error.to_string()))?;
+    print(&text)
 }
 
 /// One line, or several, on standard output.

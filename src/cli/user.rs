@@ -2,7 +2,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{CliError, Format, input, output, with_services};
-use crate::auth::NewUser;
+use crate::auth::{NewUser, UserUpdate};
 use crate::config::Config;
 use crate::domain::{Abilities, Email, Name, Timestamp, User};
 
@@ -12,6 +12,41 @@ pub(super) enum UserTask {
     Create(Create),
     /// List the users
     List(Format),
+    /// Show a user
+    Show {
+        /// The user's email
+        email: String,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Let a disabled user in again, with the tokens that have not expired meanwhile
+    Enable {
+        /// The user's email
+        email: String,
+    },
+    /// Shut a user out, with all their tokens, at once
+    Disable {
+        /// The user's email
+        email: String,
+    },
+    /// Set a user's password, asked for or read as the first line of standard input, and revoke
+    /// their tokens
+    Password {
+        /// The user's email
+        email: String,
+    },
+    /// Set what a user, and so any token of theirs, may do at most; nothing, if no ability is given
+    Abilities {
+        /// The user's email
+        email: String,
+        /// The abilities, such as '*', 'posts:*' or posts:read
+        abilities: Vec<String>,
+    },
+    /// Remove a user and all their tokens
+    Delete {
+        /// The user's email
+        email: String,
+    },
 }
 
 #[derive(Args)]
@@ -54,22 +89,71 @@ impl UserTask {
             Self::Create(create) => create.run(config),
             Self::List(format) => {
                 let users = with_services(config, async |auth| Ok(auth.users().await?))?;
-                let rows: Vec<Row> = users.into_iter().map(Row::from).collect();
-                let headings = ["ID", "EMAIL", "NAME", "ABILITIES", "ADMIN", "DISABLED", "CREATED"];
-                output::list(format.json, &rows, headings, |row| {
-                    [
-                        row.id.to_string(),
-                        row.email.to_string(),
-                        row.name.to_string(),
-                        row.abilities.to_string(),
-                        if row.admin { "yes" } else { "no" }.to_owned(),
-                        output::or_dash(row.disabled_at),
-                        row.created_at.to_string(),
-                    ]
-                })
+                print_users(format.json, users)
+            }
+            Self::Show { email, format } => {
+                let email = input::flag("email", Email::parse(&email))?;
+                let user =
+                    with_services(config, async |auth| Ok(auth.user_by_email(&email).await?))?;
+                match format.json {
+                    true => output::print_json(&Row::from(user)),
+                    false => print_users(false, vec![user]),
+                }
+            }
+            Self::Enable { email } => {
+                let update = UserUpdate { disabled: Some(false), ..UserUpdate::default() };
+                change(config, &email, update, "enabled")
+            }
+            Self::Disable { email } => {
+                let update = UserUpdate { disabled: Some(true), ..UserUpdate::default() };
+                change(config, &email, update, "disabled")
+            }
+            Self::Password { email } => {
+                let password = Some(input::password()?);
+                let update = UserUpdate { password, ..UserUpdate::default() };
+                change(config, &email, update, "set the password of, and revoked the tokens of,")
+            }
+            Self::Abilities { email, abilities } => {
+                let abilities = Some(input::flag("abilities", Abilities::parse(&abilities))?);
+                let update = UserUpdate { abilities, ..UserUpdate::default() };
+                change(config, &email, update, "set the abilities of")
+            }
+            Self::Delete { email } => {
+                let email = input::flag("email", Email::parse(&email))?;
+                with_services(config, async |auth| {
+                    let user = auth.user_by_email(&email).await?;
+                    Ok(auth.delete_user(user.id).await?)
+                })?;
+                output::print(&format!("deleted user {email}"))
             }
         }
     }
+}
+
+/// Changes the user with this email, and says what was done.
+fn change(config: &Config, email: &str, update: UserUpdate, done: &str) -> Result<(), CliError> {
+    let email = input::flag("email", Email::parse(email))?;
+    let user = with_services(config, async |auth| {
+        let user = auth.user_by_email(&email).await?;
+        Ok(auth.update_user(user.id, update, None).await?)
+    })?;
+    output::print(&format!("{done} user {}", user.email))
+}
+
+fn print_users(json: bool, users: Vec<User>) -> Result<(), CliError> {
+    let rows: Vec<Row> = users.into_iter().map(Row::from).collect();
+    let headings = ["ID", "EMAIL", "NAME", "ABILITIES", "ADMIN", "DISABLED", "CREATED"];
+    output::list(json, &rows, headings, |row| {
+        [
+            row.id.to_string(),
+            row.email.to_string(),
+            row.name.to_string(),
+            row.abilities.to_string(),
+            if row.admin { "yes" } else { "no" }.to_owned(),
+            output::or_dash(row.disabled_at),
+            row.created_at.to_string(),
+        ]
+    })
 }
 
 impl Create {

@@ -102,6 +102,20 @@ impl Abilities {
     pub fn grant(&self, ability: &str) -> bool {
         self.iter().any(|granted| covers(granted, ability))
     }
+
+    /// What both `self` and `other` grant: of each two, the narrower.
+    #[must_use]
+    pub fn shared_with(&self, other: &Self) -> Self {
+        let narrower = self.iter().filter(|ability| other.grant(ability));
+        let wider = other.iter().filter(|ability| self.grant(ability));
+        let mut shared: Vec<&str> = narrower.collect();
+        wider.for_each(|ability| {
+            if !shared.contains(&ability) {
+                shared.push(ability);
+            }
+        });
+        Self(shared.join(" ").into_boxed_str())
+    }
 }
 
 /// Whether who holds `granted` may do `ability`. A pattern covers the narrower patterns too.
@@ -180,6 +194,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_two_share_is_what_both_grant(
+            one in prop::collection::vec("[ab:*]{1,4}", 0..5),
+            other in prop::collection::vec("[ab:*]{1,4}", 0..5),
+            asked in "[ab:*]{1,5}",
+        ) {
+            let one = Abilities::parse(&one).unwrap();
+            let other = Abilities::parse(&other).unwrap();
+            let both = one.grant(&asked) && other.grant(&asked);
+            prop_assert_eq!(one.shared_with(&other).grant(&asked), both);
+        }
+
         #[test]
         fn whatever_is_covered_is_granted(
             held in prop::collection::vec("[ab:*]{1,4}", 0..5),

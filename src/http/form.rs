@@ -69,6 +69,32 @@ impl Form {
         }
     }
 
+    /// Whether the body has this field.
+    pub(super) fn has(&self, field: &str) -> bool {
+        self.fields.contains_key(field)
+    }
+
+    /// A string, as `parse` reads it, if it is there.
+    pub(super) fn optional<T, E: fmt::Display>(
+        &mut self,
+        field: &'static str,
+        parse: impl FnOnce(String) -> Result<T, E>,
+    ) -> Option<T> {
+        match self.has(field) {
+            true => self.required(field, parse),
+            // It is known all the same.
+            false => self.take(field).and(None),
+        }
+    }
+
+    /// Yes or no, if it is there.
+    pub(super) fn optional_bool(&mut self, field: &'static str) -> Option<bool> {
+        match self.take(field)? {
+            Value::Bool(value) => Some(value),
+            _ => self.fault(field, "must be true or false"),
+        }
+    }
+
     /// A whole number within `range`, if it is there.
     pub(super) fn optional_integer(
         &mut self,
@@ -129,6 +155,11 @@ impl Form {
         self.faults.add(field, format!("The {} field {rule}.", field.replace('_', " ")));
         None
     }
+}
+
+/// What can't be: a form that ended well without a field that it requires.
+pub(super) fn lacking() -> ApiError {
+    auth::Error::Internal("a form ended well without its fields".to_owned()).into()
 }
 
 /// A key may be anything, and as long as the body: what is shown of it is not.

@@ -22,6 +22,39 @@ pub enum Needs {
     LiveToken,
     /// A live token that has this ability.
     Ability(&'static str),
+    /// A live token of an administrator that has the ability `admin`.
+    Admin,
+}
+
+impl Needs {
+    /// Whether a session has what is needed.
+    fn check(self, session: &Session) -> Result<(), auth::Error> {
+        let (ability, may) = match self {
+            Self::Nothing | Self::LiveToken => return Ok(()),
+            Self::Ability(ability) => (ability, session.can(ability)),
+            Self::Admin => ("admin", session.user.admin && session.can("admin")),
+        };
+        match may {
+            true => Ok(()),
+            false => Err(auth::Error::InsufficientScope(ability.to_owned())),
+        }
+    }
+}
+
+/// The session of a request that must have what it `needs`, where no guard stands before the route.
+pub(super) async fn authorize(
+    headers: &HeaderMap,
+    auth: &Auth,
+    needs: Needs,
+) -> Result<Arc<Session>, auth::Error> {
+    let token = bearer_token(headers).ok_or(auth::Error::Unauthenticated)?;
+    let session = match auth.check(token) {
+        Check::Live(session) => session,
+        Check::Refused => return Err(auth::Error::InvalidToken),
+        Check::Unknown(presented) => auth.look_up(&presented).await?,
+    };
+    needs.check(&session)?;
+    Ok(session)
 }
 
 /// The middleware.
@@ -102,11 +135,7 @@ where
 
 /// Hands the session on to the route, if it may do what the route needs.
 fn admit(request: &ServiceRequest, session: Arc<Session>, needs: Needs) -> Result<(), auth::Error> {
-    if let Needs::Ability(ability) = needs
-        && !session.can(ability)
-    {
-        return Err(auth::Error::InsufficientScope(ability.to_owned()));
-    }
+    needs.check(&session)?;
     request.extensions_mut().insert(session);
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! HTTP: the route table (`routes`), the guard before each route, the handlers behind it, and
 //! the one file that turns errors into answers.
 
+mod admin;
 mod answer;
 mod error;
 mod extract;
@@ -8,6 +9,7 @@ mod form;
 mod guard;
 mod health;
 mod pages;
+mod paging;
 mod routes;
 mod tokens;
 mod users;

@@ -8,8 +8,8 @@ use actix_web::{HttpRequest, Route, guard};
 
 use super::error::ApiError;
 use super::guard::Guard;
-use super::guard::Needs::{self, Ability, LiveToken, Nothing};
-use super::{health, pages, tokens, users};
+use super::guard::Needs::{self, Ability, Admin, LiveToken, Nothing};
+use super::{admin, health, pages, tokens, users};
 use crate::auth::Auth;
 
 struct Endpoint {
@@ -26,12 +26,25 @@ const fn on(method: Method, path: &'static str, needs: Needs, route: fn() -> Rou
 /// The first path that matches is taken; those asked for most stand first.
 static ENDPOINTS: &[Endpoint] = &[
     on(Method::GET, "/api/user", LiveToken, || web::to(users::show)),
+    on(Method::PUT, "/api/user", Ability("account:write"), || web::to(users::update)),
     on(Method::GET, "/api/tokens/current", LiveToken, || web::to(tokens::show_current)),
     on(Method::DELETE, "/api/tokens/current", LiveToken, || web::to(tokens::revoke_current)),
     on(Method::POST, "/api/tokens", Nothing, || web::to(tokens::create)),
     on(Method::GET, "/api/tokens", Ability("tokens:read"), || web::to(tokens::list)),
     on(Method::DELETE, "/api/tokens", Ability("tokens:write"), || web::to(tokens::revoke_all)),
     on(Method::DELETE, "/api/tokens/{id}", Ability("tokens:write"), || web::to(tokens::revoke)),
+    on(Method::PATCH, "/api/tokens/{id}", Ability("tokens:write"), || web::to(tokens::rename)),
+    on(Method::PUT, "/api/user/password", Ability("account:write"), || {
+        web::to(users::change_password)
+    }),
+    on(Method::GET, "/api/users", Admin, || web::to(admin::list)),
+    on(Method::POST, "/api/users", Admin, || web::to(admin::create)),
+    on(Method::GET, "/api/users/{id}", Admin, || web::to(admin::show)),
+    on(Method::PATCH, "/api/users/{id}", Admin, || web::to(admin::update)),
+    on(Method::DELETE, "/api/users/{id}", Admin, || web::to(admin::delete)),
+    on(Method::GET, "/api/users/{id}/tokens", Admin, || web::to(admin::list_tokens)),
+    on(Method::DELETE, "/api/users/{id}/tokens", Admin, || web::to(admin::revoke_tokens)),
+    on(Method::DELETE, "/api/users/{id}/tokens/{token}", Admin, || web::to(admin::revoke_token)),
     on(Method::GET, "/healthz", Nothing, || web::to(health::alive)),
     on(Method::GET, "/readyz", Nothing, || web::to(health::ready)),
 ];
@@ -125,7 +138,7 @@ mod tests {
                 actix_web::App::new().configure(|config| configure(config, &services.auth, None));
             let server = init_service(app).await;
             for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.needs != Nothing) {
-                let path = endpoint.path.replace("{id}", "1");
+                let path = endpoint.path.replace("{id}", "1").replace("{token}", "1");
                 let request =
                     TestRequest::default().method(endpoint.method.clone()).uri(&path).to_request();
                 let error = try_call_service(&server, request).await.unwrap_err();

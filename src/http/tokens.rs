@@ -1,4 +1,5 @@
 use actix_web::http::StatusCode;
+use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::{self, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -6,15 +7,17 @@ use serde::Serialize;
 use super::answer::{Data, json};
 use super::error::ApiError;
 use super::extract::Current;
-use super::form::Form;
-use crate::auth::{self, Auth, Credentials, TokenRequest};
-use crate::domain::{Abilities, Email, Faults, Name, Password, Timestamp, Token};
+use super::form::{Form, lacking};
+use super::guard::{Needs, authorize};
+use super::paging::{Paging, row_id};
+use crate::auth::{self, Auth, Credentials, Issued, TokenRequest};
+use crate::domain::{Abilities, Email, Faults, Name, Password, Timestamp, Token, User};
 
 /// The longest bound that may be asked for: a hundred years, in seconds.
 const LONGEST_LIFE: i64 = 36_525 * 24 * 60 * 60;
 
 #[derive(Serialize)]
-struct TokenBody<'a> {
+pub(super) struct TokenBody<'a> {
     id: i64,
     name: &'a Name,
     abilities: &'a Abilities,
@@ -25,7 +28,7 @@ struct TokenBody<'a> {
 }
 
 impl<'a> TokenBody<'a> {
-    fn new(token: &'a Token, ends_at: Option<Timestamp>, current: bool) -> Self {
+    pub(super) fn new(token: &'a Token, ends_at: Option<Timestamp>, current: bool) -> Self {
         Self {
             id: token.id,
             name: &token.name,
@@ -54,34 +57,65 @@ struct Owner<'a> {
     email: &'a Email,
 }
 
-/// `POST /api/tokens`: logs in.
+/// `POST /api/tokens`: logs in; by bearer, and without an email, issues a personal access token.
 pub(super) async fn create(
     request: HttpRequest,
     body: web::Payload,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let mut form = Form::read(&request, body).await?;
+    if !form.has("email") && request.headers().contains_key(AUTHORIZATION) {
+        let session = authorize(request.headers(), &auth, Needs::Ability("tokens:write")).await?;
+        let wanted = token_request(&mut form);
+        form.finish()?;
+        let (issued, user) = auth.issue_by_token(&session, wanted.ok_or_else(lacking)?).await?;
+        return Ok(created(&auth, &issued, &user, false));
+    }
     let email = form.required("email", |text| Email::parse(&text));
     let password = form.required("password", Password::claimed);
+    let wanted = token_request(&mut form);
+    form.finish()?;
+    let (Some(email), Some(password), Some(wanted)) = (email, password, wanted) else {
+        return Err(lacking());
+    };
+    let (issued, user) = auth.log_in(Credentials { email, password }, wanted).await?;
+    Ok(created(&auth, &issued, &user, true))
+}
+
+/// The fields that say what a new token is to be.
+fn token_request(form: &mut Form) -> Option<TokenRequest> {
     let name = form.required("device_name", |text| Name::parse(&text));
     let abilities = form.optional_list("abilities", Abilities::parse);
     let expires_in = form.optional_integer("expires_in", 1..=LONGEST_LIFE);
-    form.finish()?;
-    let (Some(email), Some(password), Some(name)) = (email, password, name) else {
-        // What is missing was a fault, and faults end above.
-        return Err(auth::Error::Internal("a form ended well without its fields".into()).into());
-    };
-    let credentials = Credentials { email, password };
-    let wanted = TokenRequest { name, abilities, expires_in };
-    let (issued, user) = auth.log_in(credentials, wanted).await?;
-    let access_token = TokenBody::new(&issued.token, auth.end_of(&issued.token), true);
+    Some(TokenRequest { name: name?, abilities, expires_in })
+}
+
+fn created(auth: &Auth, issued: &Issued, user: &User, current: bool) -> HttpResponse {
     let body = Created {
         token: issued.plain.expose(),
         token_type: "Bearer",
-        access_token,
+        access_token: TokenBody::new(&issued.token, auth.end_of(&issued.token), current),
         user: Owner { id: user.id, name: &user.name, email: &user.email },
     };
-    Ok(json(StatusCode::CREATED, &body))
+    json(StatusCode::CREATED, &body)
+}
+
+/// `PATCH /api/tokens/{id}`
+pub(super) async fn rename(
+    current: Current,
+    id: Path<String>,
+    request: HttpRequest,
+    body: web::Payload,
+    auth: web::Data<Auth>,
+) -> Result<HttpResponse, ApiError> {
+    let id = row_id(&id, "token")?;
+    let mut form = Form::read(&request, body).await?;
+    let name = form.required("device_name", |text| Name::parse(&text));
+    form.finish()?;
+    let token = auth.rename(id, current.user.id, name.ok_or_else(lacking)?).await?;
+    let is_current = token.id == current.token.id;
+    let data = TokenBody::new(&token, auth.end_of(&token), is_current);
+    Ok(json(StatusCode::OK, &Data { data }))
 }
 
 /// `GET /api/tokens/current`
@@ -109,8 +143,7 @@ pub(super) async fn revoke(
     id: Path<String>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let id = id.parse().map_err(|_| auth::Error::NotFound("token"))?;
-    auth.revoke(id, Some(current.user.id)).await?;
+    auth.revoke(row_id(&id, "token")?, Some(current.user.id)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -133,78 +166,14 @@ pub(super) async fn revoke_all(
     Ok(HttpResponse::NoContent().finish())
 }
 
-#[derive(Serialize)]
-struct Listing<'a> {
-    data: Vec<TokenBody<'a>>,
-    meta: Meta,
-    links: Links,
-}
-
-#[derive(Serialize)]
-struct Meta {
-    current_page: i64,
-    last_page: i64,
-    per_page: i64,
-    total: i64,
-}
-
-#[derive(Serialize)]
-struct Links {
-    first: String,
-    last: String,
-    prev: Option<String>,
-    next: Option<String>,
-}
-
 /// `GET /api/tokens`
 pub(super) async fn list(
     current: Current,
     query: Query<Vec<(String, String)>>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let (current_page, per_page) = paging(&query)?;
-    let page = auth.tokens_of(current.user.id, current_page, per_page).await?;
-    let last_page = ((page.total + per_page - 1) / per_page).max(1);
-    let link = |number: i64| format!("/api/tokens?page={number}&per_page={per_page}");
-    let body = Listing {
-        data: page
-            .rows
-            .iter()
-            .map(|token| TokenBody::new(token, auth.end_of(token), token.id == current.token.id))
-            .collect(),
-        meta: Meta { current_page, last_page, per_page, total: page.total },
-        links: Links {
-            first: link(1),
-            last: link(last_page),
-            prev: (current_page > 1).then(|| link((current_page - 1).min(last_page))),
-            next: (current_page < last_page).then(|| link(current_page + 1)),
-        },
-    };
-    Ok(json(StatusCode::OK, &body))
-}
-
-/// `page` and `per_page` of a query: which page, counted from 1, and how many rows a page has.
-fn paging(query: &[(String, String)]) -> Result<(i64, i64), ApiError> {
-    let (mut page, mut per_page) = (None, None);
-    let mut faults = Faults::new();
-    for (key, value) in query {
-        let (place, most) = match key.as_str() {
-            "page" => (&mut page, 1_000_000_000),
-            "per_page" => (&mut per_page, 100),
-            _ => {
-                faults.add("query", "The query may hold page and per_page alone.");
-                continue;
-            }
-        };
-        let number = value.parse().ok().filter(|number| (1..=most).contains(number));
-        if number.is_none() || place.replace(number).is_some() {
-            let name = key.replace('_', " ");
-            let text = format!("The {name} field must be one whole number from 1 to {most}.");
-            faults.add(key, text);
-        }
-    }
-    match faults.is_empty() {
-        true => Ok((page.flatten().unwrap_or(1), per_page.flatten().unwrap_or(15))),
-        false => Err(auth::Error::Invalid(faults).into()),
-    }
+    let paging = Paging::read(&query)?;
+    let page = auth.tokens_of(current.user.id, paging.page, paging.per_page).await?;
+    let row = |token| TokenBody::new(token, auth.end_of(token), token.id == current.token.id);
+    Ok(json(StatusCode::OK, &paging.listing("/api/tokens", &page, row)))
 }

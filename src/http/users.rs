@@ -1,13 +1,16 @@
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
 use super::answer::{Data, json};
+use super::error::ApiError;
 use super::extract::Current;
-use crate::domain::{Abilities, Email, Name, Timestamp, User};
+use super::form::{Form, lacking};
+use crate::auth::Auth;
+use crate::domain::{Abilities, Email, Name, Password, Timestamp, User};
 
 #[derive(Serialize)]
-struct UserBody<'a> {
+pub(super) struct UserBody<'a> {
     id: i64,
     name: &'a Name,
     email: &'a Email,
@@ -34,4 +37,37 @@ impl<'a> From<&'a User> for UserBody<'a> {
 /// `GET /api/user`
 pub(super) async fn show(current: Current) -> HttpResponse {
     json(StatusCode::OK, &Data { data: UserBody::from(&current.user) })
+}
+
+/// `PUT /api/user`
+pub(super) async fn update(
+    current: Current,
+    request: HttpRequest,
+    body: web::Payload,
+    auth: web::Data<Auth>,
+) -> Result<HttpResponse, ApiError> {
+    let mut form = Form::read(&request, body).await?;
+    let name = form.required("name", |text| Name::parse(&text));
+    let email = form.required("email", |text| Email::parse(&text));
+    let password = form.optional("current_password", Password::claimed);
+    form.finish()?;
+    let (Some(name), Some(email)) = (name, email) else { return Err(lacking()) };
+    let user = auth.update_own(&current, name, email, password).await?;
+    Ok(json(StatusCode::OK, &Data { data: UserBody::from(&user) }))
+}
+
+/// `PUT /api/user/password`
+pub(super) async fn change_password(
+    current: Current,
+    request: HttpRequest,
+    body: web::Payload,
+    auth: web::Data<Auth>,
+) -> Result<HttpResponse, ApiError> {
+    let mut form = Form::read(&request, body).await?;
+    let old = form.required("current_password", Password::claimed);
+    let new = form.required("password", Password::chosen);
+    form.finish()?;
+    let (Some(old), Some(new)) = (old, new) else { return Err(lacking()) };
+    auth.change_own_password(&current, old, new).await?;
+    Ok(HttpResponse::NoContent().finish())
 }

@@ -29,8 +29,8 @@ use crate::domain::TokenHash;
 
 pub use connection::OpenError;
 pub use purge::{Purge, Purged};
-pub use tokens::{NewToken, Page};
-pub use users::{Account, UserRecord};
+pub use tokens::{Delegated, NewToken, Page};
+pub use users::{Account, UserChange, UserChanged, UserRecord};
 
 use readers::Readers;
 use writer::Writer;
@@ -38,8 +38,8 @@ use writer::Writer;
 /// Told after each commit, and before any answer to it leaves, which tokens may no longer pass a
 /// check on what was read before.
 pub trait Observer: Send + Sync + 'static {
-    /// These tokens were revoked, or lost their owner.
-    fn revoked(&self, tokens: &[TokenHash]);
+    /// These tokens were revoked or changed, or their owner was.
+    fn changed(&self, tokens: &[TokenHash]);
     /// Anything may have changed: another process wrote to the file, or it isn't known whether a
     /// commit took place.
     fn anything_changed(&self);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use diesel::prelude::*;
 
 use super::schema::tokens;
-use super::tokens::note_revoked;
+use super::tokens::forget;
 use super::{Store, StoreError};
 use crate::domain::{Lifetime, Timestamp};
 
@@ -78,7 +78,7 @@ impl Store {
                 .write(move |tx| {
                     let digests = delete(tx.connection)?;
                     // Were the clock set back, a verdict could outlive its row.
-                    Ok(note_revoked(tx, &digests))
+                    Ok(forget(tx, &digests))
                 })
                 .await?;
             total += removed;

@@ -12,8 +12,8 @@ use crate::domain::{Abilities, Email, Name, PasswordHash, Timestamp};
 struct Recorder(Mutex<Vec<&'static str>>);
 
 impl Observer for Recorder {
-    fn revoked(&self, tokens: &[TokenHash]) {
-        self.0.lock().unwrap().extend(tokens.iter().map(|_| "revoked"));
+    fn changed(&self, tokens: &[TokenHash]) {
+        self.0.lock().unwrap().extend(tokens.iter().map(|_| "changed"));
     }
 
     fn anything_changed(&self) {
@@ -233,7 +233,7 @@ fn the_observer_is_told_of_a_revocation_before_its_answer() {
         assert_eq!(store.revoke_token(token.id, Some(7), NOW).await.unwrap(), 0);
         assert!(recorder.0.lock().unwrap().is_empty());
         assert_eq!(store.revoke_token(token.id, None, NOW).await.unwrap(), 1);
-        assert_eq!(*recorder.0.lock().unwrap(), ["revoked"]);
+        assert_eq!(*recorder.0.lock().unwrap(), ["changed"]);
         store.close().await;
     });
 }

@@ -6,6 +6,7 @@ use diesel::sql_types::Bool;
 
 use super::schema::{tokens, users};
 use super::users::UserRow;
+use super::writer::Transaction;
 use super::{Store, StoreError};
 use crate::domain::{
     Abilities, Email, Lifetime, Name, PasswordHash, Timestamp, Token, TokenHash, User,
@@ -24,6 +25,17 @@ pub struct NewToken {
     pub created_at: Timestamp,
     /// Its own bound, if any.
     pub expires_at: Option<Timestamp>,
+}
+
+/// What became of a token that another token was to issue.
+#[derive(Debug)]
+pub enum Delegated {
+    /// It was stored, for this owner.
+    Issued(Token, User),
+    /// The other one is not live any more.
+    IssuerDead,
+    /// It would hold more than the other may do, which is this.
+    Beyond(Abilities),
 }
 
 /// A part of a longer list.
@@ -132,6 +144,68 @@ impl Store {
         .await
     }
 
+    /// Stores a token that another token issues, if that one, whose id is `issuer`, is live in this
+    /// very transaction and may give away what is `asked`; all that it may do, if nothing is.
+    ///
+    /// # Errors
+    /// [`StoreError`], as from every write.
+    pub async fn insert_token_by_token(
+        &self,
+        issuer: i64,
+        asked: Option<Abilities>,
+        token: NewToken,
+        ttl: Lifetime,
+    ) -> Result<Delegated, StoreError> {
+        self.write(move |tx| {
+            let row = tokens::table
+                .inner_join(users::table)
+                .filter(tokens::id.eq(issuer))
+                .select((TokenRow::as_select(), UserRow::as_select()))
+                .get_result::<Rows>(tx.connection)
+                .optional()?;
+            let Some((issuer, owner)) = row.map(into_domain) else {
+                return Ok(Delegated::IssuerDead);
+            };
+            if ttl.check(&issuer, &owner, token.created_at).is_err() {
+                return Ok(Delegated::IssuerDead);
+            }
+            let held = issuer.abilities.shared_with(&owner.abilities);
+            let abilities = asked.unwrap_or_else(|| held.clone());
+            if !abilities.iter().all(|ability| held.grant(ability)) {
+                return Ok(Delegated::Beyond(held));
+            }
+            let token = NewToken { abilities, ..token };
+            insert(tx.connection, owner.id, token).map(|token| Delegated::Issued(token, owner))
+        })
+        .await
+    }
+
+    /// Gives the token with this id another name, if it belongs to `owner` and isn't revoked.
+    ///
+    /// # Errors
+    /// [`StoreError`], as from every write.
+    pub async fn rename_token(
+        &self,
+        id: i64,
+        owner: i64,
+        name: Name,
+    ) -> Result<Option<Token>, StoreError> {
+        self.write(move |tx| {
+            let renamed = diesel::update(tokens::table.find(id))
+                .filter(tokens::user_id.eq(owner))
+                .filter(tokens::revoked_at.is_null())
+                .set(tokens::name.eq(name.as_str()))
+                .returning((TokenRow::as_returning(), tokens::digest))
+                .get_result::<(TokenRow, Vec<u8>)>(tx.connection)
+                .optional()?;
+            Ok(renamed.map(|(row, digest)| {
+                forget(tx, &[digest]);
+                row.into()
+            }))
+        })
+        .await
+    }
+
     /// A page of a user's live tokens, newest first, after the first `offset`.
     ///
     /// # Errors
@@ -203,7 +277,7 @@ impl Store {
                 .set(tokens::revoked_at.eq(now.as_unix()))
                 .returning(tokens::digest)
                 .load::<Vec<u8>>(tx.connection)?;
-            Ok(note_revoked(tx, &digests))
+            Ok(forget(tx, &digests))
         })
         .await
     }
@@ -218,18 +292,7 @@ impl Store {
         except: Option<i64>,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        self.write(move |tx| {
-            let digests = diesel::update(tokens::table)
-                .filter(tokens::user_id.eq(owner))
-                .filter(tokens::revoked_at.is_null())
-                // No row has a negative number.
-                .filter(tokens::id.ne(except.unwrap_or(-1)))
-                .set(tokens::revoked_at.eq(now.as_unix()))
-                .returning(tokens::digest)
-                .load::<Vec<u8>>(tx.connection)?;
-            Ok(note_revoked(tx, &digests))
-        })
-        .await
+        self.write(move |tx| revoke_all(tx, owner, except, now)).await
     }
 
     /// Notes when tokens, by their ids, last passed a check.
@@ -249,8 +312,34 @@ impl Store {
     }
 }
 
-pub(super) fn note_revoked(tx: &mut super::writer::Transaction<'_>, digests: &[Vec<u8>]) -> usize {
-    tx.revoke(digests.iter().filter_map(|digest| TokenHash::from_stored(digest)));
+/// Revokes the tokens of `owner`, all but `except`, within a write.
+pub(super) fn revoke_all(
+    tx: &mut Transaction<'_>,
+    owner: i64,
+    except: Option<i64>,
+    now: Timestamp,
+) -> QueryResult<usize> {
+    let digests = diesel::update(tokens::table)
+        .filter(tokens::user_id.eq(owner))
+        .filter(tokens::revoked_at.is_null())
+        // No row has a negative number.
+        .filter(tokens::id.ne(except.unwrap_or(-1)))
+        .set(tokens::revoked_at.eq(now.as_unix()))
+        .returning(tokens::digest)
+        .load::<Vec<u8>>(tx.connection)?;
+    Ok(forget(tx, &digests))
+}
+
+/// Has what was read of a user's tokens forgotten: the user is about to change.
+pub(super) fn forget_all(tx: &mut Transaction<'_>, owner: i64) -> QueryResult<()> {
+    let digests = tokens::table.filter(tokens::user_id.eq(owner)).select(tokens::digest);
+    let digests = digests.load::<Vec<u8>>(tx.connection)?;
+    forget(tx, &digests);
+    Ok(())
+}
+
+pub(super) fn forget(tx: &mut Transaction<'_>, digests: &[Vec<u8>]) -> usize {
+    tx.forget(digests.iter().filter_map(|digest| TokenHash::from_stored(digest)));
     digests.len()
 }
 

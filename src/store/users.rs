@@ -3,7 +3,8 @@
 use diesel::prelude::*;
 
 use super::schema::users;
-use super::{Store, StoreError};
+use super::tokens::{forget_all, revoke_all};
+use super::{Page, Store, StoreError};
 use crate::domain::{Abilities, Email, Name, PasswordHash, Timestamp, User};
 
 /// A user to be stored.
@@ -28,6 +29,38 @@ pub struct Account {
     pub user: User,
     /// The hash of the user's password.
     pub password_hash: PasswordHash,
+}
+
+/// What is to change of a user; what is `None` stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct UserChange {
+    /// Another name.
+    pub name: Option<Name>,
+    /// Another email.
+    pub email: Option<Email>,
+    /// Other abilities.
+    pub abilities: Option<Abilities>,
+    /// Whether the user may administrate.
+    pub admin: Option<bool>,
+    /// Whether the user and all their tokens are shut out.
+    pub disabled: Option<bool>,
+    /// Another password's hash. It revokes the user's tokens, all but `keep`.
+    pub password_hash: Option<PasswordHash>,
+    /// Only if the password's hash is still this one.
+    pub verified: Option<PasswordHash>,
+    /// The token that outlives a change of the password.
+    pub keep: Option<i64>,
+}
+
+/// What became of a change.
+#[derive(Debug)]
+pub enum UserChanged {
+    /// It was made.
+    Done(User),
+    /// There is no such user, or their password was changed meanwhile.
+    NotFound,
+    /// It would leave nobody who can administrate.
+    LastAdmin,
 }
 
 #[derive(Queryable, Selectable)]
@@ -58,6 +91,21 @@ impl From<UserRow> for User {
     }
 }
 
+impl From<(UserRow, String)> for Account {
+    fn from((user, hash): (UserRow, String)) -> Self {
+        Self { user: user.into(), password_hash: PasswordHash::new(hash) }
+    }
+}
+
+/// Whether nobody but this user can administrate.
+fn is_last_admin(connection: &mut SqliteConnection, id: i64) -> QueryResult<bool> {
+    let others = users::table
+        .filter(users::admin.eq(true))
+        .filter(users::disabled_at.is_null())
+        .filter(users::id.ne(id));
+    diesel::select(diesel::dsl::exists(others)).get_result(connection).map(|exists: bool| !exists)
+}
+
 impl Store {
     /// The user with this email, and their password's hash.
     ///
@@ -74,10 +122,129 @@ impl Store {
                     .optional()
             })
             .await?;
-        Ok(row.map(|(user, hash)| Account {
-            user: user.into(),
-            password_hash: PasswordHash::new(hash),
-        }))
+        Ok(row.map(Account::from))
+    }
+
+    /// The user with this id, and their password's hash.
+    ///
+    /// # Errors
+    /// [`StoreError`], as from every question.
+    pub async fn account(&self, id: i64) -> Result<Option<Account>, StoreError> {
+        let row = self
+            .read(move |c| {
+                users::table
+                    .find(id)
+                    .select((UserRow::as_select(), users::password_hash))
+                    .get_result::<(UserRow, String)>(c)
+                    .optional()
+            })
+            .await?;
+        Ok(row.map(Account::from))
+    }
+
+    /// A page of the users, by number, after the first `offset`.
+    ///
+    /// # Errors
+    /// [`StoreError`], as from every question.
+    pub async fn users_page(&self, offset: i64, limit: i64) -> Result<Page<User>, StoreError> {
+        self.read(move |c| {
+            // One transaction: the count and the rows are of one moment.
+            c.transaction(|c| {
+                let total = users::table.count().get_result(c)?;
+                let rows = users::table
+                    .select(UserRow::as_select())
+                    .order(users::id)
+                    .offset(offset)
+                    .limit(limit)
+                    .load::<UserRow>(c)?;
+                Ok(Page { rows: rows.into_iter().map(User::from).collect(), total })
+            })
+        })
+        .await
+    }
+
+    /// Changes a user. Their tokens follow at once.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] if another user has the email, or what every write may fail with.
+    pub async fn change_user(
+        &self,
+        id: i64,
+        change: UserChange,
+        now: Timestamp,
+    ) -> Result<UserChanged, StoreError> {
+        self.write(move |tx| {
+            let row = users::table.find(id).select((UserRow::as_select(), users::password_hash));
+            let row = row.get_result::<(UserRow, String)>(tx.connection).optional()?;
+            let Some(Account { user, password_hash }) = row.map(Account::from) else {
+                return Ok(UserChanged::NotFound);
+            };
+            if change.verified.is_some_and(|hash| hash.expose() != password_hash.expose()) {
+                return Ok(UserChanged::NotFound);
+            }
+            let disabled_at = match change.disabled {
+                Some(true) => user.disabled_at.or(Some(now)),
+                Some(false) => None,
+                None => user.disabled_at,
+            };
+            let admin = change.admin.unwrap_or(user.admin);
+            let could = user.admin && user.disabled_at.is_none();
+            if could && !(admin && disabled_at.is_none()) && is_last_admin(tx.connection, id)? {
+                return Ok(UserChanged::LastAdmin);
+            }
+            let new_password = change.password_hash.is_some();
+            let user = User {
+                id,
+                name: change.name.unwrap_or(user.name),
+                email: change.email.unwrap_or(user.email),
+                abilities: change.abilities.unwrap_or(user.abilities),
+                admin,
+                disabled_at,
+                created_at: user.created_at,
+                updated_at: now,
+            };
+            diesel::update(users::table.find(id))
+                .set((
+                    users::name.eq(user.name.as_str()),
+                    users::email.eq(user.email.as_str()),
+                    users::password_hash.eq(change
+                        .password_hash
+                        .as_ref()
+                        .unwrap_or(&password_hash)
+                        .expose()),
+                    users::abilities.eq(user.abilities.as_scope()),
+                    users::admin.eq(user.admin),
+                    users::disabled_at.eq(user.disabled_at.map(Timestamp::as_unix)),
+                    users::updated_at.eq(now.as_unix()),
+                ))
+                .execute(tx.connection)?;
+            forget_all(tx, id)?;
+            if new_password {
+                revoke_all(tx, id, change.keep, now)?;
+            }
+            Ok(UserChanged::Done(user))
+        })
+        .await
+    }
+
+    /// Removes a user and all their tokens.
+    ///
+    /// # Errors
+    /// [`StoreError`], as from every write.
+    pub async fn delete_user(&self, id: i64) -> Result<UserChanged, StoreError> {
+        self.write(move |tx| {
+            let row = users::table.find(id).select(UserRow::as_select());
+            let row = row.get_result::<UserRow>(tx.connection).optional()?;
+            let Some(user) = row.map(User::from) else { return Ok(UserChanged::NotFound) };
+            let can = user.admin && user.disabled_at.is_none();
+            if can && is_last_admin(tx.connection, id)? {
+                return Ok(UserChanged::LastAdmin);
+            }
+            forget_all(tx, id)?;
+            diesel::delete(users::table.find(id)).execute(tx.connection)?;
+            Ok(UserChanged::Done(user))
+        })
+        .await
     }
 
     /// Every user, by number.

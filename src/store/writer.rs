@@ -43,16 +43,16 @@ enum Message {
     Close,
 }
 
-/// What a write sees: the connection, and a list of the tokens that its commit kills.
+/// What a write sees: the connection, and a list of the tokens that its commit changes.
 pub(super) struct Transaction<'a> {
     pub(super) connection: &'a mut SqliteConnection,
-    revoked: &'a mut Vec<TokenHash>,
+    changed: &'a mut Vec<TokenHash>,
 }
 
 impl Transaction<'_> {
-    /// Has the observer told, after the commit, that these tokens may no longer pass.
-    pub(super) fn revoke(&mut self, tokens: impl IntoIterator<Item = TokenHash>) {
-        self.revoked.extend(tokens);
+    /// Has the observer told, after the commit, that what was read of these tokens no longer counts.
+    pub(super) fn forget(&mut self, tokens: impl IntoIterator<Item = TokenHash>) {
+        self.changed.extend(tokens);
     }
 }
 
@@ -173,11 +173,11 @@ impl Worker {
 
     /// Runs the jobs as one transaction, tells the observer, and answers.
     fn commit(&mut self, mut batch: Vec<Box<dyn Job>>) {
-        let mut revoked = Vec::new();
-        let failure = match self.transact(&mut batch, &mut revoked) {
+        let mut changed = Vec::new();
+        let failure = match self.transact(&mut batch, &mut changed) {
             Ok(()) => {
-                if !revoked.is_empty() {
-                    self.observer.revoked(&revoked);
+                if !changed.is_empty() {
+                    self.observer.changed(&changed);
                 }
                 None
             }
@@ -198,15 +198,15 @@ impl Worker {
     fn transact(
         &mut self,
         batch: &mut [Box<dyn Job>],
-        revoked: &mut Vec<TokenHash>,
+        changed: &mut Vec<TokenHash>,
     ) -> QueryResult<()> {
         self.begin()?;
         for job in batch {
             Savepoint.execute(&mut self.connection)?;
-            let known = revoked.len();
+            let known = changed.len();
             let connection = &mut self.connection;
-            if job.run(&mut Transaction { connection, revoked }).is_err() {
-                revoked.truncate(known);
+            if job.run(&mut Transaction { connection, changed }).is_err() {
+                changed.truncate(known);
                 // On a full or failing disk SQLite may roll the whole transaction back. Then there
                 // is no savepoint left to go back to, and this error ends the batch.
                 RollbackTo.execute(&mut self.connection)?;

@@ -85,8 +85,8 @@ fn unknown_routes_and_methods_are_told_apart() {
     for (method, path, allow) in [
         ("PUT", "/api/tokens", "POST, GET, HEAD, DELETE"),
         ("POST", "/api/tokens/current", "GET, HEAD, DELETE"),
-        ("GET", "/api/tokens/7", "DELETE"),
-        ("OPTIONS", "/api/user", "GET, HEAD"),
+        ("GET", "/api/tokens/7", "DELETE, PATCH"),
+        ("OPTIONS", "/api/user", "GET, HEAD, PUT"),
     ] {
         let answer = server.send(method, path, &[], None);
         assert_eq!(answer.status, 405);

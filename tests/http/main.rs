@@ -1,6 +1,7 @@
 //! The server, through HTTP: each test starts one of its own on a free port and a fresh database.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod account;
 mod errors;
 mod guard;
 mod login;
@@ -8,3 +9,4 @@ mod shutdown;
 mod support;
 mod sweep;
 mod tokens;
+mod users;

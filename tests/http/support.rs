@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 pub const EMAIL: &str = "ada@example.org";
+pub const ADMIN: &str = "root@example.org";
 pub const PASSWORD: &str = "correct horse battery";
 /// 2026-01-01T00:00:00Z, when every test begins.
 pub const START: i64 = 1_767_225_600;
@@ -108,6 +109,19 @@ impl Server {
         };
         let issued = app::block_on(self.auth.issue(Email::parse(email).unwrap(), request));
         issued.unwrap().plain.expose().to_owned()
+    }
+
+    /// A token of a new administrator's, with the ability `admin`.
+    pub fn issue_admin(&self) -> String {
+        self.create_user(ADMIN, PASSWORD, &["*"]);
+        self.db_execute(&format!("UPDATE users SET admin = 1 WHERE email = '{ADMIN}'"));
+        self.issue_for(ADMIN, &["admin"], None)
+    }
+
+    /// Sends JSON with a token.
+    pub fn send_json(&self, method: &str, path: &str, token: &str, body: &Value) -> Answer {
+        let header = format!("Bearer {token}");
+        self.send(method, path, &[("Authorization", &header)], Some(body))
     }
 
     /// Runs SQL on the server's file, as another process would.

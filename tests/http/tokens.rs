@@ -119,3 +119,61 @@ fn a_failed_check_is_no_use() {
     assert_eq!(server.get("/api/user", &token).status, 401);
     assert_eq!(last_used(&server, 1), None);
 }
+
+#[test]
+fn a_token_issues_another_that_holds_no_more_than_itself() {
+    let server = start();
+    server.create_user("bob@example.org", PASSWORD, &["tokens:*", "posts:*"]);
+    let issuer = server.issue_for("bob@example.org", &["tokens:write", "posts:*"], None);
+    let issue = |body: Value| server.send_json("POST", "/api/tokens", &issuer, &body);
+    let answer = issue(json!({"device_name": "ci", "abilities": ["posts:read"], "expires_in": 60}));
+    let made = answer.json();
+    assert_eq!(made["access_token"]["abilities"], json!(["posts:read"]));
+    assert_eq!(made["access_token"]["current"], false);
+    assert_eq!(made["user"]["email"], "bob@example.org");
+    assert_eq!(server.get("/api/user", &answer.token()).status, 200);
+
+    let everything = issue(json!({"device_name": "ci"})).json();
+    assert_eq!(everything["access_token"]["abilities"], json!(["tokens:write", "posts:*"]));
+    for abilities in [json!(["*"]), json!(["tokens:read"]), json!(["posts:read", "users:read"])] {
+        let answer = issue(json!({"device_name": "ci", "abilities": abilities}));
+        assert_eq!(answer.status, 422, "{abilities}");
+    }
+    assert_eq!(issue(json!({"device_name": "ci", "password": "x"})).status, 422);
+
+    server.db_execute("UPDATE users SET abilities = 'tokens:write' WHERE id = 2");
+    let shrunk = issue(json!({"device_name": "ci", "abilities": ["posts:read"]}));
+    assert_eq!(shrunk.status, 422, "the owner's abilities at this moment count");
+}
+
+#[test]
+fn only_a_token_that_may_write_tokens_issues_one() {
+    let server = start();
+    let body = json!({"device_name": "ci"});
+    let reader = server.issue(&["tokens:read"]);
+    assert_eq!(server.send_json("POST", "/api/tokens", &reader, &body).status, 403);
+    let answer = server.send_json("POST", "/api/tokens", "bd_nonsense", &body);
+    answer.assert_refused(INVALID_TOKEN);
+    let login = server.log_in(body);
+    assert_eq!(login.status, 422, "without a header it is a login");
+    let whole = json!({"email": EMAIL, "password": PASSWORD, "device_name": "x"});
+    let answer = server.send_json("POST", "/api/tokens", "bd_nonsense", &whole);
+    assert_eq!(answer.status, 201, "with an email it is a login too");
+}
+
+#[test]
+fn a_token_is_renamed() {
+    let server = start();
+    server.create_user("bob@example.org", PASSWORD, &["*"]);
+    let (mine, _his) = (server.issue(&["*"]), server.issue_for("bob@example.org", &["*"], None));
+    let rename = |id: &str| {
+        let body = json!({"device_name": "new laptop"});
+        server.send_json("PATCH", &format!("/api/tokens/{id}"), &mine, &body)
+    };
+    assert_eq!(server.get("/api/tokens/current", &mine).json()["data"]["name"], "test");
+    let answer = rename("1").json();
+    assert_eq!(answer["data"]["name"], "new laptop");
+    assert_eq!(answer["data"]["current"], true);
+    assert_eq!(server.get("/api/tokens/current", &mine).json()["data"]["name"], "new laptop");
+    assert_eq!([rename("2").status, rename("9").status, rename("x").status], [404; 3]);
+}

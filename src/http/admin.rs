@@ -1,0 +1,141 @@
+//! Administration: users, and their tokens, for administrators.
+
+use actix_web::http::StatusCode;
+use actix_web::web::{self, Path, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+
+use super::answer::{Data, json};
+use super::error::ApiError;
+use super::extract::Current;
+use super::form::{Form, lacking};
+use super::paging::{Paging, row_id};
+use super::tokens::TokenBody;
+use super::users::UserBody;
+use crate::auth::{Auth, NewUser, UserUpdate};
+use crate::domain::{Abilities, Email, Name, Password, Timestamp, User};
+
+#[derive(Serialize)]
+struct ManagedUser<'a> {
+    #[serde(flatten)]
+    user: UserBody<'a>,
+    disabled_at: Option<Timestamp>,
+}
+
+impl<'a> From<&'a User> for ManagedUser<'a> {
+    fn from(user: &'a User) -> Self {
+        Self { user: user.into(), disabled_at: user.disabled_at }
+    }
+}
+
+fn answer(status: StatusCode, user: &User) -> HttpResponse {
+    json(status, &Data { data: ManagedUser::from(user) })
+}
+
+/// `GET /api/users`
+pub(super) async fn list(
+    query: Query<Vec<(String, String)>>,
+    auth: web::Data<Auth>,
+) -> Result<HttpResponse, ApiError> {
+    let paging = Paging::read(&query)?;
+    let page = auth.users_page(paging.page, paging.per_page).await?;
+    Ok(json(StatusCode::OK, &paging.listing("/api/users", &page, |user| ManagedUser::from(user))))
+}
+
+/// `POST /api/users`
+pub(super) async fn create(
+    request: HttpRequest,
+    body: web::Payload,
+    auth: web::Data<Auth>,
+) -> Result<HttpResponse, ApiError> {
+    let mut form = Form::read(&request, body).await?;
+    let name = form.required("name", |text| Name::parse(&text));
+    let email = form.required("email", |text| Email::parse(&text));
+    let password = form.required("password", Password::chosen);
+    let abilities = form.optional_list("abilities", Abilities::parse);
+    let admin = form.optional_bool("admin");
+    form.finish()?;
+    let (Some(name), Some(email), Some(password)) = (name, email, password) else {
+        return Err(lacking());
+    };
+    let abilities = abilities.unwrap_or_else(Abilities::all);
+    let admin = admin.unwrap_or(false);
+    let user = auth.create_user(NewUser { name, email, password, abilities, admin }).await?;
+    Ok(answer(StatusCode::CREATED, &user))
+}
+
+/// `GET /api/users/{id}`
+pub(super) async fn show(
+    id: Path<String>,
+    auth: web::Data<Auth>,
+) -> Result<HttpResponse, ApiError> {
+    Ok(answer(StatusCode::OK, &auth.user(row_id(&id, "user")?).await?))
+}
+
+/// `PATCH /api/users/{id}`
+pub(super) async fn update(
+    current: Current,
+    id: Path<String>,
+    request: HttpRequest,
+    body: web::Payload,
+    auth: web::Data<Auth>,
+) -> Result<HttpResponse, ApiError> {
+    let id = row_id(&id, "user")?;
+    let mut form = Form::read(&request, body).await?;
+    let update = UserUpdate {
+        name: form.optional("name", |text| Name::parse(&text)),
+        email: form.optional("email", |text| Email::parse(&text)),
+        abilities: form.optional_list("abilities", Abilities::parse),
+        admin: form.optional_bool("admin"),
+        disabled: form.optional_bool("disabled"),
+        password: form.optional("password", Password::chosen),
+    };
+    form.finish()?;
+    // Administrators who change their own password stay logged in, as everybody does.
+    let user = auth.update_user(id, update, Some(current.token.id)).await?;
+    Ok(answer(StatusCode::OK, &user))
+}
+
+/// `DELETE /api/users/{id}`
+pub(super) async fn delete(
+    id: Path<String>,
+    auth: web::Data<Auth>,
+) -> Result<HttpResponse, ApiError> {
+    auth.delete_user(row_id(&id, "user")?).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `GET /api/users/{id}/tokens`
+pub(super) async fn list_tokens(
+    current: Current,
+    id: Path<String>,
+    query: Query<Vec<(String, String)>>,
+    auth: web::Data<Auth>,
+) -> Result<HttpResponse, ApiError> {
+    let owner = auth.user(row_id(&id, "user")?).await?.id;
+    let paging = Paging::read(&query)?;
+    let page = auth.tokens_of(owner, paging.page, paging.per_page).await?;
+    let row = |token| TokenBody::new(token, auth.end_of(token), token.id == current.token.id);
+    let path = format!("/api/users/{owner}/tokens");
+    Ok(json(StatusCode::OK, &paging.listing(&path, &page, row)))
+}
+
+/// `DELETE /api/users/{id}/tokens`
+pub(super) async fn revoke_tokens(
+    id: Path<String>,
+    auth: web::Data<Auth>,
+) -> Result<HttpResponse, ApiError> {
+    let owner = auth.user(row_id(&id, "user")?).await?.id;
+    auth.revoke_all(owner, None).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `DELETE /api/users/{id}/tokens/{token}`
+pub(super) async fn revoke_token(
+    ids: Path<(String, String)>,
+    auth: web::Data<Auth>,
+) -> Result<HttpResponse, ApiError> {
+    let (owner, token) = (row_id(&ids.0, "user")?, row_id(&ids.1, "token")?);
+    auth.revoke(token, Some(owner)).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,59 @@
+use serde_json::json;
+
+use crate::support::{EMAIL, PASSWORD, start};
+
+#[test]
+fn a_user_changes_their_name_and_with_the_password_their_email() {
+    let server = start();
+    let token = server.issue(&["account:write"]);
+    let put = |body| server.send_json("PUT", "/api/user", &token, &body);
+    let named = put(json!({"name": "Countess", "email": "Ada@Example.org"}));
+    assert_eq!(named.status, 200, "{}", named.body);
+    assert_eq!(named.json()["data"]["email"], "Ada@Example.org", "the same address, as given");
+
+    let new = |password: serde_json::Value| {
+        let mut body = json!({"name": "Countess", "email": "countess@example.org"});
+        if !password.is_null() {
+            body["current_password"] = password;
+        }
+        put(body)
+    };
+    for password in [json!(null), json!("wrong password")] {
+        let answer = new(password);
+        assert_eq!(answer.status, 422);
+        assert!(answer.json()["errors"]["current_password"].is_array(), "{}", answer.body);
+    }
+    assert_eq!(new(json!(PASSWORD)).status, 200);
+    let shown = server.get("/api/user", &token).json();
+    assert_eq!(shown["data"]["email"], "countess@example.org");
+    assert_eq!(shown["data"]["name"], "Countess");
+
+    server.create_user("bob@example.org", PASSWORD, &["*"]);
+    let taken = put(json!({
+        "name": "x", "email": "BOB@example.org", "current_password": PASSWORD,
+    }));
+    assert_eq!(taken.status, 422);
+    assert_eq!(taken.json()["errors"]["email"][0], "The email has already been taken.");
+}
+
+#[test]
+fn a_new_password_revokes_every_other_token_of_the_user() {
+    let server = start();
+    let (mine, other) = (server.issue(&["account:write"]), server.issue(&["*"]));
+    assert_eq!(server.get("/api/user", &other).status, 200, "now it is cached");
+    let put = |current: &str, new: &str| {
+        let body = json!({"current_password": current, "password": new});
+        server.send_json("PUT", "/api/user/password", &mine, &body)
+    };
+    assert_eq!(put("wrong password", "a new password").status, 422);
+    assert_eq!(put(PASSWORD, "short").status, 422);
+    assert_eq!(put(PASSWORD, &"x".repeat(73)).status, 422);
+    assert_eq!(server.get("/api/user", &other).status, 200);
+    assert_eq!(put(PASSWORD, "a new password").status, 204);
+    assert_eq!(server.get("/api/user", &mine).status, 200);
+    assert_eq!(server.get("/api/user", &other).status, 401);
+    let log_in = |password: &str| {
+        server.log_in(json!({"email": EMAIL, "password": password, "device_name": "x"})).status
+    };
+    assert_eq!([log_in(PASSWORD), log_in("a new password")], [401, 201]);
+}

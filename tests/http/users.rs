@@ -1,0 +1,113 @@
+use serde_json::{Value, json};
+
+use crate::support::{ADMIN, EMAIL, INVALID_TOKEN, PASSWORD, start};
+
+#[test]
+fn administration_takes_an_administrator_and_the_ability() {
+    let server = start();
+    let admin = server.issue_admin();
+    assert_eq!(server.get("/api/users", &admin).status, 200);
+    let plain_user = server.issue(&["*"]);
+    let narrow = server.issue_for(ADMIN, &["tokens:*"], None);
+    for token in [plain_user, narrow] {
+        let answer = server.get("/api/users", &token);
+        assert_eq!(answer.status, 403);
+        assert!(answer.header("www-authenticate").unwrap().contains(r#"scope="admin""#));
+    }
+}
+
+#[test]
+fn users_are_created_listed_changed_and_deleted() {
+    let server = start();
+    let admin = server.issue_admin();
+    let body = json!({
+        "name": "Bob", "email": "bob@example.org", "password": PASSWORD, "abilities": ["posts:*"],
+    });
+    let answer = server.send_json("POST", "/api/users", &admin, &body);
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    let bob = answer.json()["data"].clone();
+    assert_eq!(
+        (&bob["id"], &bob["admin"], &bob["disabled_at"]),
+        (&json!(3), &json!(false), &json!(null))
+    );
+    assert_eq!(server.send_json("POST", "/api/users", &admin, &body).status, 422, "taken");
+
+    let list = server.get("/api/users?per_page=2", &admin).json();
+    assert_eq!(list["meta"], json!({"current_page": 1, "last_page": 2, "per_page": 2, "total": 3}));
+    assert_eq!(list["links"]["next"], "/api/users?page=2&per_page=2");
+    assert_eq!(server.get("/api/users/3", &admin).json()["data"], bob);
+
+    let token = server.issue_for("bob@example.org", &["posts:read"], None);
+    assert_eq!(server.get("/api/user", &token).status, 200, "now it is cached");
+    let patch = |body: Value| server.send_json("PATCH", "/api/users/3", &admin, &body);
+    assert_eq!(patch(json!({"name": "Robert"})).json()["data"]["name"], "Robert");
+    assert_eq!(server.get("/api/user", &token).json()["data"]["name"], "Robert");
+    assert!(patch(json!({"disabled": true})).json()["data"]["disabled_at"].is_string());
+    server.get("/api/user", &token).assert_refused(INVALID_TOKEN);
+    assert_eq!(patch(json!({"disabled": false})).status, 200);
+    assert_eq!(server.get("/api/user", &token).status, 200, "let in again");
+    assert_eq!(patch(json!({"password": "another password"})).status, 200);
+    assert_eq!(server.get("/api/user", &token).status, 401, "a new password revokes");
+    for bad in [
+        json!({"name": ""}),
+        json!({"admin": 1}),
+        json!({"nmae": "x"}),
+        json!({"email": "ADA@example.org"}),
+    ] {
+        assert_eq!(patch(bad).status, 422);
+    }
+
+    let token = server.issue_for("bob@example.org", &["posts:read"], None);
+    assert_eq!(server.get("/api/user", &token).status, 200, "now it is cached");
+    assert_eq!(server.delete("/api/users/3", &admin).status, 204);
+    server.get("/api/user", &token).assert_refused(INVALID_TOKEN);
+    for id in ["3", "0", "x"] {
+        assert_eq!(server.get(&format!("/api/users/{id}"), &admin).status, 404);
+        assert_eq!(server.delete(&format!("/api/users/{id}"), &admin).status, 404);
+    }
+}
+
+#[test]
+fn an_administrator_sees_and_revokes_the_tokens_of_a_user() {
+    let server = start();
+    let admin = server.issue_admin();
+    let tokens: Vec<_> = (0..3).map(|_| server.issue(&["*"])).collect();
+    let list = server.get("/api/users/1/tokens", &admin).json();
+    assert_eq!(list["meta"]["total"], 3);
+    assert_eq!(server.delete("/api/users/2/tokens/2", &admin).status, 404, "not this user's");
+    assert_eq!(server.delete("/api/users/1/tokens/2", &admin).status, 204);
+    assert_eq!(server.get("/api/user", &tokens[0]).status, 401);
+    assert_eq!(server.get("/api/user", &tokens[1]).status, 200);
+    assert_eq!(server.delete("/api/users/1/tokens", &admin).status, 204);
+    assert_eq!(server.get("/api/user", &tokens[1]).status, 401);
+    assert_eq!(server.get("/api/users", &admin).status, 200);
+}
+
+#[test]
+fn the_last_enabled_administrator_stays() {
+    let server = start();
+    let admin = server.issue_admin();
+    let patch = |id: i64, body: Value| {
+        server.send_json("PATCH", &format!("/api/users/{id}"), &admin, &body).status
+    };
+    for body in [json!({"admin": false}), json!({"disabled": true})] {
+        assert_eq!(patch(2, body), 422);
+    }
+    assert_eq!(server.delete("/api/users/2", &admin).status, 422);
+    assert_eq!(patch(1, json!({"admin": true, "disabled": true})), 200);
+    assert_eq!(patch(2, json!({"admin": false})), 422, "a disabled one doesn't count");
+    assert_eq!(patch(1, json!({"disabled": false})), 200);
+    assert_eq!(patch(2, json!({"admin": false})), 200);
+    assert_eq!(server.get("/api/users", &admin).status, 403, "{EMAIL} administrates now");
+}
+
+#[test]
+fn shrinking_a_user_shrinks_every_token_at_once() {
+    let server = start();
+    let admin = server.issue_admin();
+    let token = server.issue(&["*"]);
+    assert_eq!(server.get("/api/tokens", &token).status, 200);
+    let body = json!({"abilities": ["posts:read"]});
+    assert_eq!(server.send_json("PATCH", "/api/users/1", &admin, &body).status, 200);
+    assert_eq!(server.get("/api/tokens", &token).status, 403);
+}
