@@ -39,7 +39,7 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, ApiError> {
     let paging = Paging::read(&query)?;
     let page = auth.users_page(paging.page, paging.per_page).await?;
-    Ok(json(StatusCode::OK, &paging.listing("/api/users", &page, |user| ManagedUser::from(user))))
+    Ok(json(StatusCode::OK, &paging.listing("/api/users", &page, ManagedUser::from)))
 }
 
 /// `POST /api/users`
