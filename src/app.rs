@@ -15,6 +15,7 @@ use crate::auth::{Auth, NewUser, Parts, Verdicts};
 use crate::config::Config;
 use crate::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
 use crate::http;
+use crate::metrics::Metrics;
 use crate::store::{OpenError, Store};
 
 pub use crate::http::Demo;
@@ -64,18 +65,23 @@ impl Services {
     /// # Errors
     /// [`OpenError`]
     pub fn open(config: &Config, clock: Clock) -> Result<Self, OpenError> {
+        let metrics = Metrics::new().map_err(|error| OpenError::Open {
+            path: "metrics".into(),
+            cause: error.to_string(),
+        })?;
         let verdicts = Arc::new(Verdicts::default());
-        let store = Store::open(&config.database, verdicts.clone())?;
+        let store = Store::open(&config.database, verdicts.clone(), metrics.clone())?;
         let usage = UsageRecorder::start(store.clone());
         let auth = Auth::new(Parts {
             store: store.clone(),
             verdicts,
-            hasher: Hasher::start(config.bcrypt_cost),
+            hasher: Hasher::start(config.bcrypt_cost, metrics.clone()),
             usage: usage.clone(),
             clock,
             ttl: config.token_ttl,
             prefix: config.token_prefix.clone(),
             retain: config.retain,
+            metrics,
         });
         Ok(Self { auth, store, usage })
     }

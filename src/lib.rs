@@ -16,6 +16,7 @@
 //! | [`actors`] | the token sweeper, the usage recorder, the password hasher |
 //! | [`auth`] | the application service, and the verdict cache |
 //! | [`http`] | the route table, the guard, the handlers, errors as answers |
+//! | [`metrics`] | what is counted; each module counts its own |
 //! | [`app`] | what puts these together, and takes them apart again |
 //! | [`cli`] | the command line |
 //!
@@ -41,4 +42,5 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod http;
+pub mod metrics;
 pub mod store;

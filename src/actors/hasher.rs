@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use actix::prelude::*;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::{Password, PasswordHash};
+use crate::metrics::{Metrics, Queue};
 
 /// Passwords that may wait for a thread or be on one; further ones are refused.
 const QUEUE: usize = 64;
@@ -22,6 +24,7 @@ pub struct Hasher {
     /// A `SyncArbiter` queues without bound. A place is taken here first, and travels inside the
     /// message: a caller who hangs up frees none while the work goes on.
     places: Arc<Semaphore>,
+    metrics: Metrics,
 }
 
 /// Why a password was not hashed or checked.
@@ -48,12 +51,15 @@ pub enum Verified {
 
 impl Hasher {
     /// Starts the threads, one for each core. New hashes cost 2^`cost` rounds.
-    pub fn start(cost: u32) -> Self {
+    pub fn start(cost: u32, metrics: Metrics) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let highest = Arc::new(AtomicU32::new(cost));
-        let address =
-            SyncArbiter::start(threads, move || Worker { cost, highest: highest.clone() });
-        Self { address, places: Arc::new(Semaphore::new(QUEUE)) }
+        let (highest, counting) = (Arc::new(AtomicU32::new(cost)), metrics.clone());
+        let address = SyncArbiter::start(threads, move || Worker {
+            cost,
+            highest: highest.clone(),
+            metrics: counting.clone(),
+        });
+        Self { address, places: Arc::new(Semaphore::new(QUEUE)), metrics }
     }
 
     /// Hashes a password.
@@ -77,6 +83,12 @@ impl Hasher {
         self.ask(|place| Verify { password, hash, _place: place }).await
     }
 
+    /// Notes how many passwords wait, or are on a thread.
+    pub fn note_queue(&self) {
+        let taken = QUEUE - self.places.available_permits();
+        self.metrics.waiting(Queue::Passwords, taken);
+    }
+
     async fn ask<M, T>(
         &self,
         message: impl FnOnce(OwnedSemaphorePermit) -> M,
@@ -86,7 +98,10 @@ impl Hasher {
         T: Send + 'static,
         Worker: Handler<M>,
     {
-        let place = self.places.clone().try_acquire_owned().map_err(|_| HasherError::Busy)?;
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            self.metrics.refused(Queue::Passwords);
+            return Err(HasherError::Busy);
+        };
         let answer = self.address.send(message(place)).await;
         answer.map_err(|error| HasherError::Failed(error.to_string()))?
     }
@@ -97,6 +112,7 @@ struct Worker {
     cost: u32,
     /// The highest cost among the hashes met so far: what a check takes that finds nothing.
     highest: Arc<AtomicU32>,
+    metrics: Metrics,
 }
 
 impl Actor for Worker {
@@ -130,7 +146,10 @@ impl Handler<Hash> for Worker {
     type Result = Result<PasswordHash, HasherError>;
 
     fn handle(&mut self, message: Hash, _: &mut Self::Context) -> Self::Result {
-        hash(&message.password, self.cost)
+        let start = Instant::now();
+        let result = hash(&message.password, self.cost);
+        self.metrics.hashed(start.elapsed());
+        result
     }
 }
 
@@ -138,6 +157,15 @@ impl Handler<Verify> for Worker {
     type Result = Result<Verified, HasherError>;
 
     fn handle(&mut self, message: Verify, _: &mut Self::Context) -> Self::Result {
+        let start = Instant::now();
+        let result = self.verify(message);
+        self.metrics.hashed(start.elapsed());
+        result
+    }
+}
+
+impl Worker {
+    fn verify(&self, message: Verify) -> Result<Verified, HasherError> {
         let Verify { password, hash: stored, .. } = message;
         let stored = stored.and_then(|hash| Some((cost_of(&hash)?, hash)));
         let Some((cost, stored)) = stored else {
@@ -189,7 +217,7 @@ mod tests {
     #[test]
     fn hashes_of_every_maker_are_read_and_rubbish_matches_nothing() {
         block_on(async {
-            let hasher = Hasher::start(4);
+            let hasher = Hasher::start(4, Metrics::new().unwrap());
             let own = hasher.hash(password("secret")).await.unwrap();
             let body = own.expose().strip_prefix("$2b$").unwrap();
             for (hash, matches) in [
@@ -217,7 +245,7 @@ mod tests {
     fn a_full_queue_refuses_the_next_and_who_hangs_up_frees_no_place() {
         block_on(async {
             // Dear enough that none is done while the queue fills.
-            let hasher = Hasher::start(12);
+            let hasher = Hasher::start(12, Metrics::new().unwrap());
             let mut waiting: Vec<_> =
                 (0..QUEUE).map(|_| Box::pin(hasher.hash(password("secret")))).collect();
             for hash in &mut waiting {

@@ -19,11 +19,13 @@ impl Auth {
     /// every request: no lock is held for long, nothing is written, nothing is awaited.
     pub fn check(&self, token: &[u8]) -> Check {
         let Ok(presented) = Presented::parse(token, &self.0.prefix) else {
+            self.0.metrics.malformed.inc();
             return Check::Refused;
         };
         let now = self.now();
         match self.0.verdicts.get(&presented, now) {
             Some(session) => {
+                self.0.metrics.hits.inc();
                 self.note_use(&session, now);
                 Check::Live(session)
             }
@@ -36,6 +38,7 @@ impl Auth {
     /// # Errors
     /// [`Error::InvalidToken`] if it isn't live; [`Error::Busy`] and the like.
     pub async fn look_up(&self, presented: &Presented) -> Result<Arc<Session>, Error> {
+        self.0.metrics.misses.inc();
         let read = || async {
             let row = self.0.store.token_by_hash(presented.hash).await?;
             Ok(row.and_then(|(token, user)| Session::open(token, user, self.0.ttl, self.now())))

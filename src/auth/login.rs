@@ -2,6 +2,7 @@ use super::tokens::within;
 use super::{Auth, Error, Issued, TokenRequest};
 use crate::actors::Verified;
 use crate::domain::{Email, Password, User};
+use crate::metrics::{Fate, Login};
 
 /// Who somebody claims to be.
 #[derive(Clone, Debug)]
@@ -22,6 +23,23 @@ impl Auth {
     /// [`Error::WrongCredentials`]; [`Error::Invalid`] if more abilities are asked for than the
     /// user has; [`Error::Busy`] and the like.
     pub async fn log_in(
+        &self,
+        credentials: Credentials,
+        request: TokenRequest,
+    ) -> Result<(Issued, User), Error> {
+        let result = self.try_log_in(credentials, request).await;
+        match &result {
+            Ok(_) => {
+                self.0.metrics.login(Login::Success);
+                self.0.metrics.tokens(Fate::Issued, 1);
+            }
+            Err(Error::WrongCredentials) => self.0.metrics.login(Login::Refused),
+            Err(_) => self.0.metrics.login(Login::Failed),
+        }
+        result
+    }
+
+    async fn try_log_in(
         &self,
         credentials: Credentials,
         request: TokenRequest,

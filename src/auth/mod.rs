@@ -18,6 +18,7 @@ use crate::actors::{Hasher, UsageRecorder};
 use crate::domain::{
     Abilities, Clock, Lifetime, Name, PlainToken, Timestamp, Token, TokenPrefix, User,
 };
+use crate::metrics::Metrics;
 use crate::store::Store;
 
 pub use authenticate::Check;
@@ -50,6 +51,8 @@ pub(crate) struct Parts {
     pub prefix: TokenPrefix,
     /// For how long a dead token's row is kept.
     pub retain: Duration,
+    /// Where it is counted.
+    pub metrics: Metrics,
 }
 
 /// What somebody asks of a new token.
@@ -84,6 +87,20 @@ impl Auth {
     /// [`Error`] if the store can't answer within a second.
     pub async fn ready(&self) -> Result<(), Error> {
         Ok(self.0.store.ping().await?)
+    }
+
+    /// Where everything is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Everything counted until now, in Prometheus's text format.
+    pub fn metrics_text(&self) -> String {
+        self.0.store.note_queues();
+        self.0.hasher.note_queue();
+        let dropped = i64::try_from(self.0.usage.dropped()).unwrap_or(i64::MAX);
+        self.0.metrics.unnoted.set(dropped);
+        self.0.metrics.text()
     }
 
     fn now(&self) -> Timestamp {

@@ -5,6 +5,7 @@ use rand::rngs::SysRng;
 
 use super::{Auth, Error, Issued, Session, TokenRequest};
 use crate::domain::{Abilities, Email, Faults, Name, PlainToken, Token, User};
+use crate::metrics::Fate;
 use crate::store::{Delegated, NewToken, Page, Purge, Purged};
 
 impl Auth {
@@ -21,6 +22,7 @@ impl Auth {
         let (plain, token) = self.draw(request);
         let stored = self.0.store.insert_token_for_email(email, token).await?;
         let token = stored.ok_or(Error::NotFound("user"))?;
+        self.0.metrics.tokens(Fate::Issued, 1);
         Ok(Issued { plain, token })
     }
 
@@ -55,7 +57,10 @@ impl Auth {
         let (issuer, ttl) = (session.token.id, self.0.ttl);
         let stored = self.0.store.insert_token_by_token(issuer, asked.clone(), token, ttl).await?;
         match stored {
-            Delegated::Issued(token, owner) => Ok((Issued { plain, token }, owner)),
+            Delegated::Issued(token, owner) => {
+                self.0.metrics.tokens(Fate::Issued, 1);
+                Ok((Issued { plain, token }, owner))
+            }
             Delegated::IssuerDead => Err(Error::InvalidToken),
             Delegated::Beyond(held) => {
                 within(&asked.unwrap_or_else(Abilities::all), &held)?;
@@ -106,7 +111,10 @@ impl Auth {
     pub async fn revoke(&self, token_id: i64, owner: Option<i64>) -> Result<(), Error> {
         match self.0.store.revoke_token(token_id, owner, self.now()).await? {
             0 => Err(Error::NotFound("token")),
-            _ => Ok(()),
+            revoked => {
+                self.0.metrics.tokens(Fate::Revoked, revoked);
+                Ok(())
+            }
         }
     }
 
@@ -115,7 +123,8 @@ impl Auth {
     /// # Errors
     /// [`Error::Busy`] and the like.
     pub async fn revoke_all(&self, owner: i64, except: Option<i64>) -> Result<(), Error> {
-        self.0.store.revoke_tokens_of(owner, except, self.now()).await?;
+        let revoked = self.0.store.revoke_tokens_of(owner, except, self.now()).await?;
+        self.0.metrics.tokens(Fate::Revoked, revoked);
         Ok(())
     }
 

@@ -4,13 +4,16 @@
 use std::future::{Ready, ready};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
+use actix_web::http::Method;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::{Error, HttpMessage};
 use futures_util::future::{Either, LocalBoxFuture};
 
 use super::error::ApiError;
+use super::timing::{Timed, Timings};
 use crate::auth::{self, Auth, Check, Session};
 
 /// What a request to a route needs.
@@ -62,12 +65,15 @@ pub(super) async fn authorize(
 pub struct Guard {
     auth: Auth,
     needs: Needs,
+    /// The method and the pattern that its requests are counted under.
+    route: (String, &'static str),
 }
 
 impl Guard {
-    /// Lets through what has what the route `needs`.
-    pub fn new(auth: Auth, needs: Needs) -> Self {
-        Self { auth, needs }
+    /// Lets through what has what the route `needs`, and counts its requests under the route's
+    /// method and pattern.
+    pub fn on_route(auth: Auth, needs: Needs, method: &Method, pattern: &'static str) -> Self {
+        Self { auth, needs, route: (method.to_string(), pattern) }
     }
 }
 
@@ -83,7 +89,9 @@ where
 
     fn new_transform(&self, service: S) -> Self::Future {
         let (auth, needs) = (self.auth.clone(), self.needs);
-        ready(Ok(Guarded { service: Rc::new(service), auth, needs }))
+        let (method, pattern) = self.route.clone();
+        let timings = Timings::new(auth.metrics().clone(), method, pattern);
+        ready(Ok(Guarded { service: Rc::new(service), auth, needs, timings: Rc::new(timings) }))
     }
 }
 
@@ -92,8 +100,14 @@ pub struct Guarded<S> {
     service: Rc<S>,
     auth: Auth,
     needs: Needs,
+    timings: Rc<Timings>,
 }
 
+/// The route's answer; or a refusal; or whichever follows a look-up.
+type Passage<S> = Either<
+    <S as Service<ServiceRequest>>::Future,
+    Either<Ready<Answer<S>>, LocalBoxFuture<'static, Answer<S>>>,
+>;
 type Answer<S> = Result<<S as Service<ServiceRequest>>::Response, Error>;
 
 impl<S, B> Service<ServiceRequest> for Guarded<S>
@@ -102,11 +116,21 @@ where
 {
     type Response = ServiceResponse<B>;
     type Error = Error;
-    type Future = Either<S::Future, Either<Ready<Answer<S>>, LocalBoxFuture<'static, Answer<S>>>>;
+    type Future = Timed<Passage<S>>;
 
     actix_web::dev::forward_ready!(service);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
+        let start = Instant::now();
+        Timed::new(self.pass(request), start, self.timings.clone())
+    }
+}
+
+impl<S, B> Guarded<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+{
+    fn pass(&self, request: ServiceRequest) -> Passage<S> {
         let check = match self.needs {
             Needs::Nothing => return Either::Left(self.service.call(request)),
             _ => bearer_token(request.headers()).map(|token| self.auth.check(token)),

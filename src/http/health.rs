@@ -15,6 +15,11 @@ pub(super) async fn ready(auth: Data<Auth>) -> Result<HttpResponse, ApiError> {
     Ok(ok())
 }
 
+/// `GET /metrics`: what was counted, for Prometheus.
+pub(super) async fn metrics(auth: Data<Auth>) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(auth.metrics_text())
+}
+
 fn ok() -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::plaintext()).body("ok\n")
 }

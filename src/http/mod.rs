@@ -11,6 +11,7 @@ mod health;
 mod pages;
 mod paging;
 mod routes;
+mod timing;
 mod tokens;
 mod users;
 

@@ -46,6 +46,7 @@ static ENDPOINTS: &[Endpoint] = &[
     on(Method::DELETE, "/api/users/{id}/tokens", Admin, || web::to(admin::revoke_tokens)),
     on(Method::DELETE, "/api/users/{id}/tokens/{token}", Admin, || web::to(admin::revoke_token)),
     on(Method::GET, "/healthz", Nothing, || web::to(health::alive)),
+    on(Method::GET, "/metrics", Nothing, || web::to(health::metrics)),
     on(Method::GET, "/readyz", Nothing, || web::to(health::ready)),
 ];
 
@@ -62,7 +63,8 @@ pub fn configure(config: &mut ServiceConfig, auth: &Auth, demo: Option<&pages::D
         rest = others;
         let mut resource = web::resource(first.path);
         for endpoint in endpoints {
-            let guarded = Guard::new(auth.clone(), endpoint.needs);
+            let guarded =
+                Guard::on_route(auth.clone(), endpoint.needs, &endpoint.method, first.path);
             let route = (endpoint.route)().guard(accepts(&endpoint.method)).wrap(guarded);
             resource = resource.route(route);
         }
@@ -124,7 +126,10 @@ mod tests {
     fn only_a_login_needs_nothing() {
         let open = ENDPOINTS.iter().filter(|endpoint| endpoint.needs == Nothing);
         let open: Vec<_> = open.map(|endpoint| (endpoint.method.as_str(), endpoint.path)).collect();
-        assert_eq!(open, [("POST", "/api/tokens"), ("GET", "/healthz"), ("GET", "/readyz")]);
+        assert_eq!(
+            open,
+            [("POST", "/api/tokens"), ("GET", "/healthz"), ("GET", "/metrics"), ("GET", "/readyz")]
+        );
     }
 
     #[test]

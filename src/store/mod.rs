@@ -26,6 +26,7 @@ use diesel::prelude::*;
 use tokio::sync::oneshot;
 
 use crate::domain::TokenHash;
+use crate::metrics::{Metrics, Queue};
 
 pub use connection::OpenError;
 pub use purge::{Purge, Purged};
@@ -52,6 +53,7 @@ pub struct Store(Arc<Shared>);
 struct Shared {
     readers: Readers,
     writer: Writer,
+    metrics: Metrics,
 }
 
 /// Why the store gave no answer.
@@ -101,15 +103,19 @@ impl Store {
     ///
     /// # Errors
     /// [`OpenError`], in one line that a person can act on.
-    pub fn open(path: &Path, observer: Arc<dyn Observer>) -> Result<Self, OpenError> {
+    pub fn open(
+        path: &Path,
+        observer: Arc<dyn Observer>,
+        metrics: Metrics,
+    ) -> Result<Self, OpenError> {
         let connection = connection::open_writer(path)?;
         let failed = |cause: Box<dyn std::error::Error>| OpenError::Open {
             path: path.to_owned(),
             cause: cause.to_string(),
         };
-        let writer = Writer::start(connection, observer).map_err(failed)?;
+        let writer = Writer::start(connection, observer, metrics.clone()).map_err(failed)?;
         let readers = Readers::start(path).map_err(failed)?;
-        Ok(Self(Arc::new(Shared { readers, writer })))
+        Ok(Self(Arc::new(Shared { readers, writer, metrics })))
     }
 
     /// Whether the store can answer.
@@ -150,17 +156,33 @@ impl Store {
         let _ = closed.await;
     }
 
+    /// Notes how many wait for the readers and for the writer.
+    pub fn note_queues(&self) {
+        self.0.metrics.waiting(Queue::Reads, self.0.readers.waiting());
+        self.0.metrics.waiting(Queue::Writes, self.0.writer.waiting());
+    }
+
+    fn note_refusal<T>(&self, queue: Queue, result: &Result<T, StoreError>) {
+        if let Err(StoreError::Busy) = result {
+            self.0.metrics.refused(queue);
+        }
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.0.readers.run(query).await
+        let result = self.0.readers.run(query).await;
+        self.note_refusal(Queue::Reads, &result);
+        result
     }
 
     async fn write<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut writer::Transaction<'_>) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.0.writer.run(job).await
+        let result = self.0.writer.run(job).await;
+        self.note_refusal(Queue::Writes, &result);
+        result
     }
 }

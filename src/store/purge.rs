@@ -8,6 +8,7 @@ use super::schema::tokens;
 use super::tokens::forget;
 use super::{Store, StoreError};
 use crate::domain::{Lifetime, Timestamp};
+use crate::metrics::Fate;
 
 /// The most rows that one transaction of a purge removes: a few milliseconds of the writer's time,
 /// so that logins and revocations get their turn between two chunks.
@@ -68,6 +69,26 @@ impl Store {
         Ok(purged)
     }
 
+    /// Counts the live tokens, for the metrics. Reads the whole table: for the sweeper alone.
+    ///
+    /// # Errors
+    /// [`StoreError`], as from every question.
+    pub async fn count_live(&self, ttl: Lifetime, now: Timestamp) -> Result<(), StoreError> {
+        let age_cutoff = ttl.age_cutoff(now).map_or(i64::MIN, Timestamp::as_unix);
+        let live: i64 = self
+            .read(move |c| {
+                tokens::table
+                    .filter(tokens::revoked_at.is_null())
+                    .filter(tokens::expires_at.is_null().or(tokens::expires_at.gt(now.as_unix())))
+                    .filter(tokens::created_at.gt(age_cutoff))
+                    .count()
+                    .get_result(c)
+            })
+            .await?;
+        self.0.metrics.live.set(live);
+        Ok(())
+    }
+
     async fn in_chunks(
         &self,
         delete: impl Fn(&mut SqliteConnection) -> QueryResult<Vec<Vec<u8>>> + Copy + Send + 'static,
@@ -81,6 +102,7 @@ impl Store {
                     Ok(forget(tx, &digests))
                 })
                 .await?;
+            self.0.metrics.tokens(Fate::Purged, removed);
             total += removed;
             if removed < CHUNK as usize {
                 return Ok(total);

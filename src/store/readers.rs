@@ -86,6 +86,11 @@ impl Readers {
         result.await.map_err(|_| closed())?
     }
 
+    /// How many queries wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Answers what is queued, then ends the threads and closes their connections.
     pub(super) fn close(&self) {
         let mut threads = self.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -24,7 +24,9 @@ impl Observer for Recorder {
 fn open() -> (Store, Arc<Recorder>, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let recorder = Arc::new(Recorder::default());
-    let store = Store::open(&folder.path().join("test.sqlite"), recorder.clone()).unwrap();
+    let store =
+        Store::open(&folder.path().join("test.sqlite"), recorder.clone(), Metrics::new().unwrap())
+            .unwrap();
     (store, recorder, folder)
 }
 

@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use super::connection::is_locked;
 use super::{Observer, StoreError, closed};
 use crate::domain::TokenHash;
+use crate::metrics::Metrics;
 
 /// Writes that may wait for the next batch; further ones are refused.
 pub(super) const QUEUE: usize = 1024;
@@ -99,11 +100,12 @@ impl Writer {
     pub(super) fn start(
         mut connection: SqliteConnection,
         observer: Arc<dyn Observer>,
+        metrics: Metrics,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         let (queue, messages) = bounded(QUEUE);
         // Before anything can be read and cached: no other process's write goes unnoticed.
         let data_version = data_version(&mut connection)?;
-        let worker = Worker { connection, observer, data_version };
+        let worker = Worker { connection, observer, metrics, data_version };
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || worker.serve(&messages))?;
@@ -125,6 +127,11 @@ impl Writer {
         result.await.map_err(|_| closed())?
     }
 
+    /// How many writes wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Commits what is queued, merges the write-ahead log and closes the connection.
     pub(super) fn close(&self) {
         let mut thread = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -138,6 +145,7 @@ impl Writer {
 struct Worker {
     connection: SqliteConnection,
     observer: Arc<dyn Observer>,
+    metrics: Metrics,
     /// What `PRAGMA data_version` said last: it changes when another connection commits.
     data_version: i64,
 }
@@ -176,6 +184,7 @@ impl Worker {
         let mut changed = Vec::new();
         let failure = match self.transact(&mut batch, &mut changed) {
             Ok(()) => {
+                self.metrics.batches.observe(batch.len() as f64);
                 if !changed.is_empty() {
                     self.observer.changed(&changed);
                 }

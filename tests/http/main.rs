@@ -4,6 +4,7 @@
 mod account;
 mod errors;
 mod guard;
+mod health;
 mod login;
 mod shutdown;
 mod support;

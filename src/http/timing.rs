@@ -1,0 +1,73 @@
+//! How long a route's answers take, for the metrics.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use actix_web::Error;
+use actix_web::dev::ServiceResponse;
+use pin_project_lite::pin_project;
+use prometheus::Histogram;
+
+use crate::metrics::Metrics;
+
+/// One route's histograms, on one of the server's threads.
+pub(super) struct Timings {
+    metrics: Metrics,
+    method: String,
+    pattern: &'static str,
+    /// The histogram of each status that was answered, so that a request needs no look-up by label.
+    known: RefCell<Vec<(u16, Histogram)>>,
+}
+
+impl Timings {
+    pub(super) fn new(metrics: Metrics, method: String, pattern: &'static str) -> Self {
+        Self { metrics, method, pattern, known: RefCell::default() }
+    }
+
+    fn observe(&self, status: u16, seconds: f64) {
+        let mut known = self.known.borrow_mut();
+        if let Some((_, histogram)) = known.iter().find(|(known, _)| *known == status) {
+            return histogram.observe(seconds);
+        }
+        let histogram = self.metrics.request(&self.method, self.pattern, status);
+        histogram.observe(seconds);
+        known.push((status, histogram));
+    }
+}
+
+pin_project! {
+    /// An answer to come, whose time is noted when it is there.
+    pub struct Timed<F> {
+        #[pin]
+        answer: F,
+        start: Instant,
+        timings: Rc<Timings>,
+    }
+}
+
+impl<F> Timed<F> {
+    pub(super) fn new(answer: F, start: Instant, timings: Rc<Timings>) -> Self {
+        Self { answer, start, timings }
+    }
+}
+
+impl<F, B> Future for Timed<F>
+where
+    F: Future<Output = Result<ServiceResponse<B>, Error>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = ready!(this.answer.poll(context));
+        let status = match &answer {
+            Ok(response) => response.status(),
+            Err(error) => error.as_response_error().status_code(),
+        };
+        this.timings.observe(status.as_u16(), this.start.elapsed().as_secs_f64());
+        Poll::Ready(answer)
+    }
+}

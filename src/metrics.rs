@@ -1,0 +1,194 @@
+//! What is counted, for Prometheus. No label takes its value from a request: each is a word of the
+//! program's own, or a route's pattern.
+
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// The counters. Clones share them.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    /// Seconds from a request's head to its answer's, by method, route and status.
+    requests: HistogramVec,
+    /// Tokens found in the verdict cache.
+    pub hits: IntCounter,
+    /// Tokens looked up in the store.
+    pub misses: IntCounter,
+    /// Strings that can't be tokens, refused without a look-up.
+    pub malformed: IntCounter,
+    logins: IntCounterVec,
+    /// Seconds that a password took to be checked or hashed, once a thread had it.
+    pub hashing: Histogram,
+    /// Writes in one transaction; their count is that of the commits.
+    pub batches: Histogram,
+    refusals: IntCounterVec,
+    queues: IntGaugeVec,
+    tokens: IntCounterVec,
+    /// Live tokens, as of the sweeper's last pass.
+    pub live: IntGauge,
+    /// Uses of a token that were not noted.
+    pub unnoted: IntGauge,
+}
+
+/// Where something waits.
+#[derive(Clone, Copy, Debug)]
+pub enum Queue {
+    /// For a reader of the store.
+    Reads,
+    /// For the store's writer.
+    Writes,
+    /// For a hashing thread.
+    Passwords,
+}
+
+/// How a login ended.
+#[derive(Clone, Copy, Debug)]
+pub enum Login {
+    /// With a token.
+    Success,
+    /// With the wrong email or password, or a disabled user.
+    Refused,
+    /// Before it was known: a full queue, a store that can't answer.
+    Failed,
+}
+
+/// What became of tokens.
+#[derive(Clone, Copy, Debug)]
+pub enum Fate {
+    /// They were issued.
+    Issued,
+    /// They were revoked.
+    Revoked,
+    /// They were dead, and removed.
+    Purged,
+}
+
+impl Metrics {
+    /// Counters at zero.
+    ///
+    /// # Errors
+    /// [`prometheus::Error`] if two of them had one name.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let name = |name: &str| format!("bearerd_{name}");
+        let counters = |text: &str, help: &str, label: &str| {
+            let counters = IntCounterVec::new(Opts::new(name(text), help), &[label])?;
+            registry.register(Box::new(counters.clone())).map(|()| counters)
+        };
+        let gauge = |text: &str, help: &str| {
+            let gauge = IntGauge::new(name(text), help)?;
+            registry.register(Box::new(gauge.clone())).map(|()| gauge)
+        };
+        let histogram = |text: &str, help: &str, buckets: Vec<f64>| {
+            let options = HistogramOpts::new(name(text), help).buckets(buckets);
+            let histogram = Histogram::with_opts(options)?;
+            registry.register(Box::new(histogram.clone())).map(|()| histogram)
+        };
+        let requests = HistogramVec::new(
+            HistogramOpts::new(
+                name("http_request_duration_seconds"),
+                "Seconds from a request to its answer, by method, route and status",
+            )
+            .buckets(vec![0.000_1, 0.000_5, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0]),
+            &["method", "route", "status"],
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        let queues = IntGaugeVec::new(
+            Opts::new(name("queue_length"), "Jobs that wait, by queue"),
+            &["queue"],
+        )?;
+        registry.register(Box::new(queues.clone()))?;
+        let checks = counters(
+            "token_checks_total",
+            "Tokens checked: found in memory, looked up, or malformed",
+            "outcome",
+        )?;
+        Ok(Self {
+            requests,
+            queues,
+            hits: checks.with_label_values(&["hit"]),
+            misses: checks.with_label_values(&["miss"]),
+            malformed: checks.with_label_values(&["malformed"]),
+            logins: counters("logins_total", "Logins, by outcome", "outcome")?,
+            hashing: histogram(
+                "password_hash_duration_seconds",
+                "Seconds that a password took to be checked or hashed",
+                vec![0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0],
+            )?,
+            batches: histogram(
+                "commit_writes",
+                "Writes in one transaction",
+                vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0],
+            )?,
+            refusals: counters("refusals_total", "Jobs refused by a full queue", "queue")?,
+            tokens: counters("tokens_total", "Tokens issued, revoked and purged", "fate")?,
+            live: gauge("tokens_live", "Live tokens, as of the sweeper's last pass")?,
+            unnoted: gauge("uses_dropped", "Uses of a token that were not noted")?,
+            registry,
+        })
+    }
+
+    /// Notes an answer. `route` is a route's pattern, never a request's path.
+    pub fn request(&self, method: &str, route: &str, status: u16) -> Histogram {
+        self.requests.with_label_values(&[method, route, &status.to_string()])
+    }
+
+    /// Notes that a full queue refused a job.
+    pub fn refused(&self, queue: Queue) {
+        self.refusals.with_label_values(&[queue.name()]).inc();
+    }
+
+    /// Notes how many wait in a queue.
+    pub fn waiting(&self, queue: Queue, jobs: usize) {
+        let jobs = i64::try_from(jobs).unwrap_or(i64::MAX);
+        self.queues.with_label_values(&[queue.name()]).set(jobs);
+    }
+
+    /// Notes how a login ended.
+    pub fn login(&self, outcome: Login) {
+        let outcome = match outcome {
+            Login::Success => "success",
+            Login::Refused => "refused",
+            Login::Failed => "failed",
+        };
+        self.logins.with_label_values(&[outcome]).inc();
+    }
+
+    /// Notes what became of this many tokens.
+    pub fn tokens(&self, fate: Fate, count: usize) {
+        let fate = match fate {
+            Fate::Issued => "issued",
+            Fate::Revoked => "revoked",
+            Fate::Purged => "purged",
+        };
+        self.tokens.with_label_values(&[fate]).inc_by(count as u64);
+    }
+
+    /// Notes the time that hashing a password took.
+    pub fn hashed(&self, time: Duration) {
+        self.hashing.observe(time.as_secs_f64());
+    }
+
+    /// Everything counted, in Prometheus's text format, version 0.0.4.
+    pub fn text(&self) -> String {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            log::error!("the metrics can't be written: {error}");
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+impl Queue {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Reads => "reads",
+            Self::Writes => "writes",
+            Self::Passwords => "passwords",
+        }
+    }
+}
