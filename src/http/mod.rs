@@ -1,6 +1,7 @@
 //! HTTP: the route table (`routes`), the guard before each route, the handlers behind it, and
 //! the one file that turns errors into answers.
 
+mod address;
 mod answer;
 mod error;
 mod extract;
@@ -12,6 +13,7 @@ mod routes;
 mod tokens;
 mod users;
 
+pub use address::TrustedProxies;
 pub use extract::Current;
 pub use guard::{Guard, Needs};
 pub use pages::Demo;

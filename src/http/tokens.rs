@@ -3,6 +3,7 @@ use actix_web::web::{self, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
+use super::address::ClientAddress;
 use super::answer::{Data, json};
 use super::error::ApiError;
 use super::extract::Current;
@@ -57,6 +58,7 @@ struct Owner<'a> {
 /// `POST /api/tokens`: logs in.
 pub(super) async fn create(
     request: HttpRequest,
+    from: ClientAddress,
     body: web::Payload,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
@@ -73,7 +75,7 @@ pub(super) async fn create(
     };
     let credentials = Credentials { email, password };
     let wanted = TokenRequest { name, abilities, expires_in };
-    let (issued, user) = auth.log_in(credentials, wanted).await?;
+    let (issued, user) = auth.log_in(credentials, wanted, from.0).await?;
     let access_token = TokenBody::new(&issued.token, auth.end_of(&issued.token), true);
     let body = Created {
         token: issued.plain.expose(),

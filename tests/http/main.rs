@@ -3,6 +3,7 @@
 
 mod errors;
 mod guard;
+mod limits;
 mod login;
 mod shutdown;
 mod support;
