@@ -11,10 +11,10 @@ use actix_web::rt::{System, spawn, task::JoinHandle};
 use actix_web::{App as Routes, HttpServer};
 
 use crate::actors::{Hasher, Schedule, Sweeper, UsageRecorder};
-use crate::auth::{Auth, NewUser, Parts, Verdicts};
+use crate::auth::{Auth, LoginLimiter, NewUser, Parts, Verdicts};
 use crate::config::Config;
 use crate::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
-use crate::http;
+use crate::http::{self, TrustedProxies};
 use crate::metrics::Metrics;
 use crate::store::{OpenError, Store};
 
@@ -76,6 +76,7 @@ impl Services {
             store: store.clone(),
             verdicts,
             hasher: Hasher::start(config.bcrypt_cost, metrics.clone()),
+            limiter: LoginLimiter::new(config.login_attempts),
             usage: usage.clone(),
             clock,
             ttl: config.token_ttl,
@@ -134,8 +135,10 @@ impl App {
         let sweeper = Sweeper::start(services.store.clone(), schedule, clock);
 
         let auth = services.auth.clone();
+        let proxies = TrustedProxies::new(config.trusted_proxies.clone());
         let server = HttpServer::new(move || {
-            Routes::new().configure(|routes| http::configure(routes, &auth, demo.as_ref()))
+            Routes::new()
+                .configure(|routes| http::configure(routes, &auth, &proxies, demo.as_ref()))
         })
         .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(GRACE)

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use crate::domain::{Lifetime, TokenPrefix};
 
@@ -22,6 +24,10 @@ pub struct Config {
     pub token_prefix: TokenPrefix,
     /// bcrypt's cost for new hashes: 2^cost rounds.
     pub bcrypt_cost: u32,
+    /// How often a minute one email may be tried from one address.
+    pub login_attempts: u32,
+    /// The reverse proxies that are believed when they say whose request they pass on.
+    pub trusted_proxies: Vec<IpNet>,
     /// For how long a dead token's row is kept.
     pub retain: Duration,
     /// How long the sweeper rests between two passes.
@@ -38,6 +44,8 @@ impl Default for Config {
             token_ttl: Lifetime::seconds(30 * DAY),
             token_prefix: TokenPrefix::default(),
             bcrypt_cost: 12,
+            login_attempts: 5,
+            trusted_proxies: Vec::new(),
             retain: Duration::from_secs(DAY as u64),
             sweep_interval: Duration::from_secs(600),
             log: "bearerd=info,warn".into(),
@@ -116,6 +124,27 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "login_attempts",
+        about: "how often a minute one email may be tried from one address",
+        allowed: "a whole number from 1 to 1000000",
+        read: |config, text| {
+            config.login_attempts =
+                text.parse().ok().filter(|attempts| (1..=1_000_000).contains(attempts))?;
+            Some(())
+        },
+    },
+    Setting {
+        key: "trusted_proxies",
+        about: "the reverse proxies that say truly whose request they pass on",
+        allowed: "a list of IP addresses and networks, such as 127.0.0.1,10.1.2.0/24, or nothing; \
+                  not all there are, such as 0.0.0.0/0",
+        read: |config, text| {
+            let networks = text.split(',').map(network).collect::<Option<_>>();
+            config.trusted_proxies = if text.is_empty() { Vec::new() } else { networks? };
+            Some(())
+        },
+    },
+    Setting {
         key: "retain",
         about: "how long a dead token's row is kept",
         allowed: "a duration, such as 24h or 0s",
@@ -138,6 +167,18 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
 ];
+
+/// An address, as a network of its own, or a network in CIDR notation; in IPv4 what is IPv4, as the
+/// addresses are that it is compared with. Nobody can trust everybody.
+fn network(text: &str) -> Option<IpNet> {
+    let text = text.trim();
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_canonical().into());
+    }
+    let network: IpNet = text.parse().ok()?;
+    let is_mapped = matches!(network.addr(), IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+    (network.prefix_len() > 0 && !is_mapped).then_some(network)
+}
 
 /// A whole number of seconds from `least` up to a hundred years, written like `30d`.
 pub fn duration(text: &str, least: u64) -> Option<Duration> {
@@ -329,6 +370,13 @@ mod tests {
             ("BEARERD_TOKEN_PREFIX", "bd", "bd_"),
             ("BEARERD_BCRYPT_COST", "3", "4 to 15"),
             ("BEARERD_BCRYPT_COST", "16", "4 to 15"),
+            ("BEARERD_LOGIN_ATTEMPTS", "0", "1 to 1000000"),
+            ("BEARERD_LOGIN_ATTEMPTS", "1000001", "1 to 1000000"),
+            ("BEARERD_TRUSTED_PROXIES", "proxy.example.org", "10.1.2.0/24"),
+            ("BEARERD_TRUSTED_PROXIES", "10.0.0.1,", "10.1.2.0/24"),
+            ("BEARERD_TRUSTED_PROXIES", "10.0.0.0/33", "10.1.2.0/24"),
+            ("BEARERD_TRUSTED_PROXIES", "::ffff:10.0.0.0/104", "10.1.2.0/24"),
+            ("BEARERD_TRUSTED_PROXIES", "::/0", "not all there are"),
             ("BEARERD_RETAIN", "soon", "24h"),
             ("BEARERD_SWEEP_INTERVAL", "0s", "10m"),
             ("BEARERD_LOG", "bearerd=loud=very", "env_logger"),
@@ -338,6 +386,22 @@ mod tests {
                 assert!(message.contains(part), "{message}: {part}");
             }
         }
+    }
+
+    #[test]
+    fn a_list_is_an_array_in_the_file_and_comma_separated_in_the_environment() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("b.toml");
+        let list = "trusted_proxies = [\"10.0.0.1\", \"2001:db8::/32\", \"::ffff:10.0.0.2\"]\n";
+        std::fs::write(&file, list).unwrap();
+        let read = |environment: &[(&str, &str)]| {
+            let config = Config::load(Some(&file), pairs(environment), []).unwrap();
+            config.trusted_proxies.iter().map(IpNet::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(read(&[]), "10.0.0.1/32 2001:db8::/32 10.0.0.2/32");
+        let spaced = ("BEARERD_TRUSTED_PROXIES", "10.0.0.0/8, ::1");
+        assert_eq!(read(&[spaced]), "10.0.0.0/8 ::1/128");
+        assert_eq!(read(&[("BEARERD_TRUSTED_PROXIES", "")]), "");
     }
 
     #[test]

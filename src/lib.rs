@@ -14,7 +14,7 @@
 //! | [`config`] | the settings, read once |
 //! | [`store`] | the SQLite file: readers, the writer with its group commit, a file of queries a table |
 //! | [`actors`] | the token sweeper, the usage recorder, the password hasher |
-//! | [`auth`] | the application service, and the verdict cache |
+//! | [`auth`] | the application service, the verdict cache, the login limits |
 //! | [`http`] | the route table, the guard, the handlers, errors as answers |
 //! | [`metrics`] | what is counted; each module counts its own |
 //! | [`app`] | what puts these together, and takes them apart again |

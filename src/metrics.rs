@@ -52,6 +52,8 @@ pub enum Login {
     Success,
     /// With the wrong email or password, or a disabled user.
     Refused,
+    /// Before it was looked at: too many attempts.
+    Limited,
     /// Before it was known: a full queue, a store that can't answer.
     Failed,
 }
@@ -153,6 +155,7 @@ impl Metrics {
         let outcome = match outcome {
             Login::Success => "success",
             Login::Refused => "refused",
+            Login::Limited => "limited",
             Login::Failed => "failed",
         };
         self.logins.with_label_values(&[outcome]).inc();

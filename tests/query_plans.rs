@@ -87,7 +87,8 @@ async fn exercise(app: &App) {
     .await
     .unwrap();
     let credentials = Credentials { email: email.clone(), password };
-    let (issued, owner) = auth.log_in(credentials, request.clone()).await.unwrap();
+    let (issued, owner) =
+        auth.log_in(credentials, request.clone(), [127, 0, 0, 1].into()).await.unwrap();
     auth.issue(email, request).await.unwrap();
     let Check::Unknown(presented) = auth.check(issued.plain.expose().as_bytes()) else {
         panic!("nobody has checked it yet");

@@ -1,5 +1,5 @@
 use crate::actors::HasherError;
-use crate::domain::Faults;
+use crate::domain::{Faults, Timestamp};
 use crate::store::StoreError;
 
 /// Why the service did not do what it was asked.
@@ -14,6 +14,16 @@ pub enum Error {
     /// Wrong email, wrong password, or a disabled user; nobody is told which.
     #[error("the provided credentials are incorrect")]
     WrongCredentials,
+    /// This email, or any, was tried from this address too often within a minute.
+    #[error("too many attempts to log in; the next is allowed in {wait} s")]
+    TooManyAttempts {
+        /// How many a minute may have.
+        limit: u32,
+        /// The seconds until the next is allowed.
+        wait: u8,
+        /// When that is.
+        until: Timestamp,
+    },
     /// The token, or its owner, lacks these abilities (an RFC 6749 scope).
     #[error("the token lacks {0}")]
     InsufficientScope(String),

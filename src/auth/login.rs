@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use super::tokens::within;
 use super::{Auth, Error, Issued, TokenRequest};
 use crate::actors::Verified;
@@ -14,25 +16,31 @@ pub struct Credentials {
 }
 
 impl Auth {
-    /// Issues a token for an email and a password.
+    /// Issues a token for an email and a password, sent `from` this address.
+    ///
+    /// Of one email from one address no more attempts a minute than the setting says get as far as
+    /// the database and the hash, and ten times as many of one address; a success clears those of
+    /// its email and address.
     ///
     /// A wrong password, an unknown email and a disabled user give the same error after the same
     /// time. A hash of another cost than the setting's is replaced.
     ///
     /// # Errors
-    /// [`Error::WrongCredentials`]; [`Error::Invalid`] if more abilities are asked for than the
-    /// user has; [`Error::Busy`] and the like.
+    /// [`Error::TooManyAttempts`]; [`Error::WrongCredentials`]; [`Error::Invalid`] if more
+    /// abilities are asked for than the user has; [`Error::Busy`] and the like.
     pub async fn log_in(
         &self,
         credentials: Credentials,
         request: TokenRequest,
+        from: IpAddr,
     ) -> Result<(Issued, User), Error> {
-        let result = self.try_log_in(credentials, request).await;
+        let result = self.try_log_in(credentials, request, from).await;
         match &result {
             Ok(_) => {
                 self.0.metrics.login(Login::Success);
                 self.0.metrics.tokens(Fate::Issued, 1);
             }
+            Err(Error::TooManyAttempts { .. }) => self.0.metrics.login(Login::Limited),
             Err(Error::WrongCredentials) => self.0.metrics.login(Login::Refused),
             Err(_) => self.0.metrics.login(Login::Failed),
         }
@@ -43,8 +51,11 @@ impl Auth {
         &self,
         credentials: Credentials,
         request: TokenRequest,
+        from: IpAddr,
     ) -> Result<(Issued, User), Error> {
         let Credentials { email, password } = credentials;
+        // Before anything is spent on it, and before others can be under way uncounted.
+        self.0.limiter.count(&email, from, self.now())?;
         let account = self.0.store.account_by_email(&email).await?;
         let hash = account.as_ref().map(|account| account.password_hash.clone());
         let verified = self.0.hasher.verify(password, hash).await?;
@@ -68,6 +79,7 @@ impl Auth {
         let (plain, token) = self.draw(request);
         let stored = self.0.store.insert_token_for_login(account.user.id, hash, token).await?;
         let token = stored.ok_or(Error::WrongCredentials)?;
+        self.0.limiter.clear(&email, from);
         Ok((Issued { plain, token }, account.user))
     }
 }

@@ -3,6 +3,7 @@
 
 mod authenticate;
 mod error;
+mod limits;
 mod login;
 mod tokens;
 mod users;
@@ -23,6 +24,7 @@ use crate::store::Store;
 
 pub use authenticate::Check;
 pub use error::Error;
+pub(crate) use limits::LoginLimiter;
 pub use login::Credentials;
 pub use users::{NewUser, UserUpdate};
 pub use verdicts::{Session, Verdicts};
@@ -41,6 +43,8 @@ pub(crate) struct Parts {
     pub verdicts: Arc<Verdicts>,
     /// Where passwords are hashed.
     pub hasher: Hasher,
+    /// How often a login may be tried.
+    pub limiter: LoginLimiter,
     /// Where the use of tokens is noted.
     pub usage: UsageRecorder,
     /// Where `now` comes from.

@@ -61,6 +61,7 @@ impl ApiError {
             Self::Auth(Error::Unauthenticated) => "unauthenticated",
             Self::Auth(Error::InvalidToken) => "invalid_token",
             Self::Auth(Error::WrongCredentials) => "invalid_credentials",
+            Self::Auth(Error::TooManyAttempts { .. }) => "too_many_attempts",
             Self::Auth(Error::InsufficientScope(_)) => "insufficient_scope",
             Self::Auth(Error::NotFound(_)) => "not_found",
             Self::Auth(Error::Invalid(_)) => "validation_failed",
@@ -81,6 +82,7 @@ impl ApiError {
         match self {
             Self::Auth(Error::Unauthenticated | Error::InvalidToken) => "Unauthenticated.".into(),
             Self::Auth(Error::WrongCredentials) => "The provided credentials are incorrect.".into(),
+            Self::Auth(Error::TooManyAttempts { .. }) => "Too Many Attempts.".into(),
             Self::Auth(Error::InsufficientScope(_)) => "Invalid ability provided.".into(),
             Self::Auth(Error::NotFound(what)) => format!("The {what} could not be found."),
             Self::Auth(Error::Invalid(faults)) => faults.summary(),
@@ -118,6 +120,13 @@ impl ApiError {
                 WWW_AUTHENTICATE,
                 HeaderValue::from_static(r#"Bearer realm="bearerd", error="invalid_token""#),
             )],
+            &Self::Auth(Error::TooManyAttempts { limit, wait, until }) => vec![
+                (RETRY_AFTER, u32::from(wait).into()),
+                (HeaderName::from_static("x-ratelimit-limit"), limit.into()),
+                (HeaderName::from_static("x-ratelimit-remaining"), HeaderValue::from_static("0")),
+                // In Unix seconds, as Laravel has it.
+                (HeaderName::from_static("x-ratelimit-reset"), until.as_unix().into()),
+            ],
             Self::Auth(Error::InsufficientScope(scope)) => {
                 let challenge = format!(
                     r#"Bearer realm="bearerd", error="insufficient_scope", scope="{scope}""#
@@ -149,6 +158,7 @@ impl ResponseError for ApiError {
             Self::Auth(Error::Unauthenticated | Error::InvalidToken | Error::WrongCredentials) => {
                 StatusCode::UNAUTHORIZED
             }
+            Self::Auth(Error::TooManyAttempts { .. }) => StatusCode::TOO_MANY_REQUESTS,
             Self::Auth(Error::InsufficientScope(_)) => StatusCode::FORBIDDEN,
             Self::Auth(Error::NotFound(_)) | Self::NoRoute(_) => StatusCode::NOT_FOUND,
             Self::Auth(Error::Invalid(_)) => StatusCode::UNPROCESSABLE_ENTITY,

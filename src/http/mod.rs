@@ -1,6 +1,7 @@
 //! HTTP: the route table (`routes`), the guard before each route, the handlers behind it, and
 //! the one file that turns errors into answers.
 
+mod address;
 mod admin;
 mod answer;
 mod error;
@@ -15,6 +16,7 @@ mod timing;
 mod tokens;
 mod users;
 
+pub use address::TrustedProxies;
 pub use extract::Current;
 pub use guard::{Guard, Needs};
 pub use pages::Demo;

@@ -6,6 +6,7 @@ use actix_web::http::header::HeaderValue;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Route, guard};
 
+use super::address::TrustedProxies;
 use super::error::ApiError;
 use super::guard::Guard;
 use super::guard::Needs::{self, Ability, Admin, LiveToken, Nothing};
@@ -51,8 +52,14 @@ static ENDPOINTS: &[Endpoint] = &[
 ];
 
 /// Adds every route, its guard before it, and the answers to what is no route.
-pub fn configure(config: &mut ServiceConfig, auth: &Auth, demo: Option<&pages::Demo>) {
+pub fn configure(
+    config: &mut ServiceConfig,
+    auth: &Auth,
+    proxies: &TrustedProxies,
+    demo: Option<&pages::Demo>,
+) {
     config.app_data(web::Data::new(auth.clone()));
+    config.app_data(proxies.clone());
     config.app_data(web::QueryConfig::default().error_handler(|error, _| {
         ApiError::Malformed(format!("The query can't be read: {error}.")).into()
     }));
@@ -139,8 +146,9 @@ mod tests {
         let config = crate::config::Config { database, ..Default::default() };
         crate::app::block_on(async {
             let services = crate::app::Services::open(&config, crate::app::system_clock()).unwrap();
-            let app =
-                actix_web::App::new().configure(|config| configure(config, &services.auth, None));
+            let proxies = TrustedProxies::default();
+            let app = actix_web::App::new()
+                .configure(|config| configure(config, &services.auth, &proxies, None));
             let server = init_service(app).await;
             for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.needs != Nothing) {
                 let path = endpoint.path.replace("{id}", "1").replace("{token}", "1");

@@ -4,6 +4,7 @@ use actix_web::web::{self, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
+use super::address::ClientAddress;
 use super::answer::{Data, json};
 use super::error::ApiError;
 use super::extract::Current;
@@ -60,6 +61,7 @@ struct Owner<'a> {
 /// `POST /api/tokens`: logs in; by bearer, and without an email, issues a personal access token.
 pub(super) async fn create(
     request: HttpRequest,
+    from: ClientAddress,
     body: web::Payload,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
@@ -78,7 +80,7 @@ pub(super) async fn create(
     let (Some(email), Some(password), Some(wanted)) = (email, password, wanted) else {
         return Err(lacking());
     };
-    let (issued, user) = auth.log_in(Credentials { email, password }, wanted).await?;
+    let (issued, user) = auth.log_in(Credentials { email, password }, wanted, from.0).await?;
     Ok(created(&auth, &issued, &user, true))
 }
 

@@ -41,6 +41,8 @@ async function start() {
       HOME: folder,
       TMPDIR: folder,
       BEARERD_LISTEN: '127.0.0.1:0',
+      // The tests log in more often than a person does.
+      BEARERD_LOGIN_ATTEMPTS: '1000',
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

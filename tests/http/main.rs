@@ -5,6 +5,7 @@ mod account;
 mod errors;
 mod guard;
 mod health;
+mod limits;
 mod login;
 mod shutdown;
 mod support;

@@ -48,6 +48,8 @@ pub fn start_with(change: impl FnOnce(&mut Config)) -> Server {
         database: folder.path().join("test.sqlite"),
         listen: ([127, 0, 0, 1], 0).into(),
         bcrypt_cost: 4,
+        // So that a test is held up only if it is about that.
+        login_attempts: 1000,
         ..Config::default()
     };
     change(&mut config);

@@ -1,0 +1,132 @@
+use serde_json::{Value, json};
+
+use crate::support::{Answer, EMAIL, PASSWORD, START, Server, start_with};
+
+/// A server with the limit that it has by itself, behind a proxy on its own machine.
+fn limited() -> Server {
+    start_with(|config| {
+        config.login_attempts = 5;
+        config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    })
+}
+
+fn credentials(email: &str, password: &str) -> Value {
+    json!({"email": email, "password": password, "device_name": "x"})
+}
+
+/// A login through the proxy, for a client at this address.
+fn log_in_from(server: &Server, address: &str, body: &Value) -> Answer {
+    server.send("POST", "/api/tokens", &[("X-Forwarded-For", address)], Some(body))
+}
+
+#[test]
+fn the_sixth_attempt_in_a_minute_is_refused() {
+    let server = limited();
+    for second in 0..5 {
+        server.set_clock(second);
+        assert_eq!(server.log_in(credentials(EMAIL, "wrong")).status, 401);
+    }
+    server.set_clock(10);
+    let refused = server.log_in(credentials(EMAIL, PASSWORD));
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.header("retry-after"), Some("50"));
+    assert_eq!(refused.header("x-ratelimit-limit"), Some("5"));
+    assert_eq!(refused.header("x-ratelimit-remaining"), Some("0"));
+    let reset = (START + 60).to_string();
+    assert_eq!(refused.header("x-ratelimit-reset"), Some(reset.as_str()));
+    assert_eq!(
+        refused.json(),
+        json!({"message": "Too Many Attempts.", "code": "too_many_attempts"})
+    );
+    server.set_clock(59);
+    assert_eq!(server.log_in(credentials(EMAIL, PASSWORD)).header("retry-after"), Some("1"));
+    server.set_clock(60);
+    assert_eq!(server.log_in(credentials(EMAIL, PASSWORD)).status, 201);
+}
+
+#[test]
+fn another_address_or_email_is_not_held_up() {
+    let server = limited();
+    server.create_user("bob@example.org", PASSWORD, &["*"]);
+    let ada = credentials(EMAIL, PASSWORD);
+    for _ in 0..5 {
+        log_in_from(&server, "192.0.2.1", &credentials(EMAIL, "wrong"));
+    }
+    assert_eq!(log_in_from(&server, "192.0.2.1", &ada).status, 429);
+    assert_eq!(log_in_from(&server, "198.51.100.9, 192.0.2.1", &ada).status, 429);
+    assert_eq!(log_in_from(&server, "192.0.2.2", &ada).status, 201);
+    let bob = credentials("bob@example.org", PASSWORD);
+    assert_eq!(log_in_from(&server, "192.0.2.1", &bob).status, 201);
+    assert_eq!(log_in_from(&server, "192.0.2.1", &ada).status, 429, "Bob's success is not Ada's");
+}
+
+#[test]
+fn an_address_is_refused_after_fifty_attempts_by_whatever_email() {
+    let server = limited();
+    let attempt = |address: &str, i: i32| {
+        let email = format!("user{i}@example.org");
+        log_in_from(&server, address, &credentials(&email, "wrong"))
+    };
+    for i in 0..50 {
+        assert_eq!(attempt("2001:db8::1", i).status, 401);
+    }
+    let refused = attempt("2001:db8::2", 50);
+    assert_eq!((refused.status, refused.header("x-ratelimit-limit")), (429, Some("50")));
+    assert_eq!(attempt("2001:db8:0:1::1", 50).status, 401);
+}
+
+#[test]
+fn a_client_that_no_trusted_proxy_names_gets_nowhere_by_naming_itself() {
+    let server = start_with(|config| config.login_attempts = 5);
+    let statuses = (0..6).map(|i| {
+        log_in_from(&server, &format!("192.0.2.{i}"), &credentials(EMAIL, "wrong")).status
+    });
+    assert_eq!(statuses.collect::<Vec<_>>(), [401, 401, 401, 401, 401, 429]);
+}
+
+#[test]
+fn success_clears_the_pair() {
+    let server = limited();
+    for _ in 0..3 {
+        for _ in 0..4 {
+            assert_eq!(server.log_in(credentials(EMAIL, "wrong")).status, 401);
+        }
+        assert_eq!(server.log_in(credentials("ADA@example.org", PASSWORD)).status, 201);
+    }
+}
+
+#[test]
+fn a_refused_attempt_reads_nothing_from_the_database() {
+    let server = limited();
+    for _ in 0..5 {
+        server.log_in(credentials(EMAIL, "wrong"));
+    }
+    server.db_execute("ALTER TABLE users RENAME TO elsewhere");
+    assert_eq!(server.log_in(credentials("Ada@Example.org", PASSWORD)).status, 429);
+    assert_eq!(
+        server.log_in(credentials("bob@example.org", PASSWORD)).status,
+        503,
+        "one that reads"
+    );
+}
+
+#[test]
+fn of_attempts_at_the_same_time_no_more_than_five_pass() {
+    let server = limited();
+    let statuses: Vec<_> = std::thread::scope(|scope| {
+        let attempt = || server.log_in(credentials(EMAIL, "wrong")).status;
+        let threads: Vec<_> = (0..20).map(|_| scope.spawn(attempt)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let count = |status| statuses.iter().filter(|&&other| other == status).count();
+    assert_eq!((count(401), count(429)), (5, 15), "{statuses:?}");
+}
+
+#[test]
+fn a_form_with_faults_is_no_attempt() {
+    let server = limited();
+    for _ in 0..10 {
+        assert_eq!(server.log_in(json!({"email": EMAIL, "password": "wrong"})).status, 422);
+    }
+    assert_eq!(server.log_in(credentials(EMAIL, PASSWORD)).status, 201);
+}
