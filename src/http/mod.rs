@@ -5,19 +5,23 @@ mod admin;
 mod answer;
 mod error;
 mod extract;
+mod extras;
 mod form;
 mod guard;
 mod health;
 mod pages;
 mod paging;
 mod routes;
+mod tls;
 mod tokens;
 mod users;
 
 pub use extract::Current;
+pub use extras::Extras;
 pub use guard::{Guard, Needs};
 pub use pages::Demo;
 pub use routes::configure;
+pub use tls::{Tls, TlsError};
 
 use std::time::Duration;
 

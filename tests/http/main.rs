@@ -8,5 +8,6 @@ mod login;
 mod shutdown;
 mod support;
 mod sweep;
+mod tls;
 mod tokens;
 mod users;
