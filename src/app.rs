@@ -141,7 +141,7 @@ impl App {
         let sweeper = Sweeper::start(services.store.clone(), schedule, clock);
 
         let auth = services.auth.clone();
-        let extras = Extras { https: tls.is_some() };
+        let extras = Extras { https: tls.is_some(), origins: config.cors_origins.clone() };
         let server = HttpServer::new(move || {
             Routes::new().configure(|routes| {
                 let configure = |routes: &mut _| http::configure(routes, &auth, demo.as_ref());

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::domain::{Lifetime, TokenPrefix};
+use crate::domain::{Lifetime, Origins, TokenPrefix};
 
 /// Every setting; [`Config::load`] checks them.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct Config {
     pub retain: Duration,
     /// How long the sweeper rests between two passes.
     pub sweep_interval: Duration,
+    /// Whose pages may call the API from a browser, beside the server's own.
+    pub cors_origins: Origins,
     /// The PEM file of the certificate for HTTPS; [`Config::tls_files`] has it with its key.
     pub tls_cert: Option<PathBuf>,
     /// The PEM file of the certificate's private key.
@@ -44,6 +46,7 @@ impl Default for Config {
             bcrypt_cost: 12,
             retain: Duration::from_secs(DAY as u64),
             sweep_interval: Duration::from_secs(600),
+            cors_origins: Origins::None,
             tls_cert: None,
             tls_key: None,
             log: "bearerd=info,warn".into(),
@@ -132,6 +135,12 @@ pub const SETTINGS: &[Setting] = &[
         about: "how long the sweeper rests between two passes",
         allowed: "a duration of at least 1s, such as 10m",
         read: |config, text| duration(text, 1).map(|interval| config.sweep_interval = interval),
+    },
+    Setting {
+        key: "cors_origins",
+        about: "whose pages may call the API from a browser",
+        allowed: "a list of origins, such as https://app.example.org, or * for any",
+        read: |config, text| Origins::parse(text).map(|origins| config.cors_origins = origins),
     },
     Setting {
         key: "tls_cert",
@@ -375,6 +384,7 @@ mod tests {
             ("BEARERD_BCRYPT_COST", "16", "4 to 15"),
             ("BEARERD_RETAIN", "soon", "24h"),
             ("BEARERD_SWEEP_INTERVAL", "0s", "10m"),
+            ("BEARERD_CORS_ORIGINS", "https://a,b", "https://app.example.org, or *"),
             ("BEARERD_TLS_CERT", "", "the path of a PEM file"),
             ("BEARERD_TLS_KEY", "", "the path of a PEM file"),
             ("BEARERD_LOG", "bearerd=loud=very", "env_logger"),

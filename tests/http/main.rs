@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod account;
+mod cors;
 mod errors;
 mod guard;
 mod login;
