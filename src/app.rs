@@ -4,17 +4,19 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use actix_web::dev::ServerHandle;
 use actix_web::rt::{System, spawn, task::JoinHandle};
 use actix_web::{App as Routes, HttpServer};
+use futures_util::stream::{self, Stream, StreamExt as _};
 
 use crate::actors::{Hasher, Schedule, Sweeper, UsageRecorder};
 use crate::auth::{Auth, LoginLimiter, NewUser, Parts, Verdicts};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
-use crate::http::{self, TrustedProxies};
+use crate::http::{self, Extras, Tls, TlsError, TrustedProxies};
 use crate::metrics::Metrics;
 use crate::store::{OpenError, Store};
 
@@ -35,6 +37,12 @@ pub enum StartError {
     /// The database can't be used.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The settings don't go together.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The certificate, or its key, can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address can't be listened on.
     #[error("can't listen on {address}: {cause}")]
     Listen {
@@ -101,6 +109,7 @@ pub struct App {
     server: ServerHandle,
     ended: JoinHandle<io::Result<()>>,
     address: SocketAddr,
+    tls: Option<Arc<Tls>>,
 }
 
 impl App {
@@ -118,7 +127,11 @@ impl App {
         if demo.is_some() && !config.listen.ip().is_loopback() {
             return Err(StartError::DemoExposed(config.listen));
         }
-        // First of all: a second server on the same address must not touch the database.
+        let tls = match config.tls_files()? {
+            Some((cert, key)) => Some(Arc::new(Tls::read(cert, key)?)),
+            None => None,
+        };
+        // Before the database is opened: a second server on the same address must not touch the database.
         let cannot = |cause| StartError::Listen { address: config.listen, cause };
         let listener = TcpListener::bind(config.listen).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
@@ -136,23 +149,49 @@ impl App {
 
         let auth = services.auth.clone();
         let proxies = TrustedProxies::new(config.trusted_proxies.clone());
+        let extras = Extras { https: tls.is_some(), origins: config.cors_origins.clone() };
         let server = HttpServer::new(move || {
-            Routes::new()
-                .configure(|routes| http::configure(routes, &auth, &proxies, demo.as_ref()))
+            Routes::new().configure(|routes| {
+                let configure =
+                    |routes: &mut _| http::configure(routes, &auth, &proxies, demo.as_ref());
+                extras.clone().around(routes, configure);
+            })
         })
         .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(GRACE)
-        .disable_signals()
-        .listen(listener)
-        .map_err(cannot)?
-        .run();
+        .disable_signals();
+        let server = match &tls {
+            Some(tls) => server.listen_rustls_0_23(listener, tls.server_config()?),
+            None => server.listen(listener),
+        };
+        let server = server.map_err(cannot)?.run();
         let handle = server.handle();
-        Ok(Self { services, sweeper, server: handle, ended: spawn(server), address })
+        Ok(Self { services, sweeper, server: handle, ended: spawn(server), address, tls })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where clients find it: the scheme, the address and the port.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Reads the certificate and its key again at each of these signals. Files that are no good
+    /// change nothing, and the log says why.
+    pub fn reload_at(&self, signals: impl Stream<Item = ()> + 'static) {
+        let tls = self.tls.clone();
+        spawn(signals.for_each(move |()| {
+            match tls.as_ref().map(|tls| tls.reread()) {
+                Some(Ok(())) => log::info!("the certificate has been read again"),
+                Some(Err(error)) => log::error!("the certificate stays as it was: {error}"),
+                None => log::info!("without HTTPS there is nothing to read again"),
+            }
+            std::future::ready(())
+        }));
     }
 
     /// The application service.
@@ -230,4 +269,18 @@ pub fn shutdown_signal() -> impl Future<Output = ()> {
         }
         let _ = tokio::signal::ctrl_c().await;
     }
+}
+
+/// An item at each `SIGHUP`, which from this call on does not end the process. Needs a running
+/// [`block_on`].
+pub fn hangup_signals() -> impl Stream<Item = ()> {
+    #[cfg(unix)]
+    let mut hangups = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok();
+    stream::poll_fn(move |_context| {
+        #[cfg(unix)]
+        if let Some(hangups) = &mut hangups {
+            return hangups.poll_recv(_context);
+        }
+        Poll::Pending
+    })
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::domain::{Lifetime, TokenPrefix};
+use crate::domain::{Lifetime, Origins, TokenPrefix};
 
 /// Every setting; [`Config::load`] checks them.
 #[derive(Clone, Debug)]
@@ -32,6 +32,12 @@ pub struct Config {
     pub retain: Duration,
     /// How long the sweeper rests between two passes.
     pub sweep_interval: Duration,
+    /// Whose pages may call the API from a browser, beside the server's own.
+    pub cors_origins: Origins,
+    /// The PEM file of the certificate for HTTPS; [`Config::tls_files`] has it with its key.
+    pub tls_cert: Option<PathBuf>,
+    /// The PEM file of the certificate's private key.
+    pub tls_key: Option<PathBuf>,
     /// What to log: env_logger's filter.
     pub log: String,
 }
@@ -48,6 +54,9 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             retain: Duration::from_secs(DAY as u64),
             sweep_interval: Duration::from_secs(600),
+            cors_origins: Origins::None,
+            tls_cert: None,
+            tls_key: None,
             log: "bearerd=info,warn".into(),
         }
     }
@@ -157,6 +166,24 @@ pub const SETTINGS: &[Setting] = &[
         read: |config, text| duration(text, 1).map(|interval| config.sweep_interval = interval),
     },
     Setting {
+        key: "cors_origins",
+        about: "whose pages may call the API from a browser",
+        allowed: "a list of origins, such as https://app.example.org, or * for any",
+        read: |config, text| Origins::parse(text).map(|origins| config.cors_origins = origins),
+    },
+    Setting {
+        key: "tls_cert",
+        about: "the certificate for HTTPS, and the chain above it",
+        allowed: "the path of a PEM file, and tls_key beside it",
+        read: |config, text| path(text).map(|path| config.tls_cert = Some(path)),
+    },
+    Setting {
+        key: "tls_key",
+        about: "the certificate's private key",
+        allowed: "the path of a PEM file, and tls_cert beside it",
+        read: |config, text| path(text).map(|path| config.tls_key = Some(path)),
+    },
+    Setting {
         key: "log",
         about: "what to log",
         allowed: "an env_logger filter, such as info or bearerd=debug,warn",
@@ -186,6 +213,10 @@ pub fn duration(text: &str, least: u64) -> Option<Duration> {
     let duration = humantime::parse_duration(text).ok()?;
     let whole = duration.subsec_nanos() == 0;
     (whole && (least..=CENTURY).contains(&duration.as_secs())).then_some(duration)
+}
+
+fn path(text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| text.into())
 }
 
 /// Where a setting's value stood.
@@ -243,6 +274,14 @@ pub enum ConfigError {
         /// What would be right.
         allowed: &'static str,
     },
+    /// A setting that means nothing without another.
+    #[error("{given} is set without {missing}; HTTPS needs both, HTTP neither")]
+    Alone {
+        /// The setting there is.
+        given: &'static str,
+        /// The one there is not.
+        missing: &'static str,
+    },
     /// A configuration file that can't be read.
     #[error("can't read the configuration file {path}: {cause}")]
     Unreadable {
@@ -295,7 +334,21 @@ impl Config {
         for (key, value) in flags {
             config.set(&key, &value, &Source::Flag)?;
         }
+        config.tls_files()?;
         Ok(config)
+    }
+
+    /// The files of the certificate and its key, if HTTPS is on.
+    ///
+    /// # Errors
+    /// [`ConfigError::Alone`] if there is one without the other.
+    pub fn tls_files(&self) -> Result<Option<(&Path, &Path)>, ConfigError> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(cert), Some(key)) => Ok(Some((cert, key))),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(ConfigError::Alone { given: "tls_cert", missing: "tls_key" }),
+            (None, Some(_)) => Err(ConfigError::Alone { given: "tls_key", missing: "tls_cert" }),
+        }
     }
 
     fn set(&mut self, key: &str, value: &str, origin: &Source) -> Result<(), ConfigError> {
@@ -379,6 +432,9 @@ mod tests {
             ("BEARERD_TRUSTED_PROXIES", "::/0", "not all there are"),
             ("BEARERD_RETAIN", "soon", "24h"),
             ("BEARERD_SWEEP_INTERVAL", "0s", "10m"),
+            ("BEARERD_CORS_ORIGINS", "https://a,b", "https://app.example.org, or *"),
+            ("BEARERD_TLS_CERT", "", "the path of a PEM file"),
+            ("BEARERD_TLS_KEY", "", "the path of a PEM file"),
             ("BEARERD_LOG", "bearerd=loud=very", "env_logger"),
         ] {
             let message = Config::load(None, pairs(&[(key, value)]), []).unwrap_err().to_string();
@@ -402,6 +458,18 @@ mod tests {
         let spaced = ("BEARERD_TRUSTED_PROXIES", "10.0.0.0/8, ::1");
         assert_eq!(read(&[spaced]), "10.0.0.0/8 ::1/128");
         assert_eq!(read(&[("BEARERD_TRUSTED_PROXIES", "")]), "");
+    }
+
+    #[test]
+    fn a_certificate_and_its_key_are_set_together() {
+        let load = |pairs_: &[_]| Config::load(None, pairs(pairs_), []);
+        let (cert, key) = (("BEARERD_TLS_CERT", "c.pem"), ("BEARERD_TLS_KEY", "k.pem"));
+        let message = load(&[cert]).unwrap_err().to_string();
+        assert!(message.starts_with("tls_cert is set without tls_key"), "{message}");
+        let message = load(&[key]).unwrap_err().to_string();
+        assert!(message.starts_with("tls_key is set without tls_cert"), "{message}");
+        let both = load(&[cert, key]).unwrap();
+        assert_eq!(both.tls_files().unwrap(), Some((Path::new("c.pem"), Path::new("k.pem"))));
     }
 
     #[test]

@@ -51,9 +51,9 @@ enum CliError {
 impl CliError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Usage(_) | Self::Start(StartError::DemoExposed(_)) => {
-                ExitCode::from(2)
-            }
+            Self::Config(_)
+            | Self::Usage(_)
+            | Self::Start(StartError::DemoExposed(_) | StartError::Config(_)) => ExitCode::from(2),
             Self::Start(_) | Self::Auth(_) | Self::Io(_) => ExitCode::FAILURE,
         }
     }

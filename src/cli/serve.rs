@@ -41,14 +41,20 @@ impl Serve {
 
 fn serve(config: &Config, demo: Option<Demo>) -> Result<(), CliError> {
     app::block_on(async {
-        let stop = app::shutdown_signal();
+        let (stop, hangups) = (app::shutdown_signal(), app::hangup_signals());
         let credentials = demo
             .as_ref()
             .map(|demo| format!("demo user {}, password {}\n", demo.email, demo.password));
         let app = App::start(config, app::system_clock(), demo).await?;
-        let address = app.address();
+        app.reload_at(hangups);
+        let (address, url) = (app.address(), app.url());
+        if config.tls_cert.is_none() && !address.ip().to_canonical().is_loopback() {
+            log::warn!(
+                "{address} is reached from elsewhere without HTTPS: tokens can be overheard"
+            );
+        }
         let announcement =
-            format!("bearerd listening on http://{address}\n{}", credentials.unwrap_or_default());
+            format!("bearerd listening on {url}\n{}", credentials.unwrap_or_default());
         // Whoever started it may have closed its output; that is no reason not to serve.
         let mut stdout = std::io::stdout();
         let _ = stdout.write_all(announcement.as_bytes()).and_then(|()| stdout.flush());

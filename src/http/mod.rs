@@ -6,6 +6,7 @@ mod admin;
 mod answer;
 mod error;
 mod extract;
+mod extras;
 mod form;
 mod guard;
 mod health;
@@ -13,14 +14,17 @@ mod pages;
 mod paging;
 mod routes;
 mod timing;
+mod tls;
 mod tokens;
 mod users;
 
 pub use address::TrustedProxies;
 pub use extract::Current;
+pub use extras::Extras;
 pub use guard::{Guard, Needs};
 pub use pages::Demo;
 pub use routes::configure;
+pub use tls::{Tls, TlsError};
 
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod account;
+mod cors;
 mod errors;
 mod guard;
 mod health;
@@ -10,5 +11,6 @@ mod login;
 mod shutdown;
 mod support;
 mod sweep;
+mod tls;
 mod tokens;
 mod users;

@@ -1,0 +1,111 @@
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::support::{Server, start, start_with};
+
+/// A server with a new certificate, and that certificate.
+fn start_with_tls() -> (Server, CertificateDer<'static>) {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let server = start_with(|config| {
+        let folder = config.database.parent().unwrap();
+        let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+        std::fs::write(&cert, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        (config.tls_cert, config.tls_key) = (Some(cert), Some(key));
+    });
+    (server, made.cert.der().clone())
+}
+
+/// A connection to the server by a client that speaks these protocols and trusts the certificate.
+fn connect(
+    server: &Server,
+    cert: &CertificateDer<'static>,
+    protocols: &[&str],
+) -> StreamOwned<ClientConnection, TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(cert.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let client = ClientConnection::new(Arc::new(config), name).unwrap();
+    let stream = TcpStream::connect(server.address).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    let mut stream = StreamOwned::new(client, stream);
+    stream.conn.complete_io(&mut stream.sock).unwrap();
+    stream
+}
+
+#[test]
+fn every_answer_by_https_tells_browsers_to_stay_with_it() {
+    let (server, cert) = start_with_tls();
+    let token = server.issue(&["*"]);
+    let bearer = format!("Authorization: Bearer {token}\r\n");
+    for (request, headers, status) in [
+        ("GET /api/user", bearer.as_str(), 200),
+        ("GET /api/user", "", 401),
+        ("GET /api/user", "Authorization: Bearer x\r\n", 401),
+        ("GET /api/nothing", "", 404),
+        ("DELETE /healthz", "", 405),
+        ("POST /api/tokens", "", 415),
+        ("GET /", "", 200),
+        ("GET /favicon", "", 404),
+    ] {
+        let mut stream = connect(&server, &cert, &["http/1.1"]);
+        let head = format!("{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+        let stay = "strict-transport-security: max-age=31536000\r\n";
+        assert_eq!(answer.to_lowercase().matches(stay).count(), 1, "{request}: {answer}");
+    }
+}
+
+#[test]
+fn without_https_nothing_is_added() {
+    let server = start();
+    for path in ["/", "/api/user", "/healthz"] {
+        let answer = server.send("GET", path, &[("Origin", "https://app.example.org")], None);
+        let added = ["strict-transport-security", "vary", "access-control-allow-origin"];
+        assert!(added.iter().all(|name| answer.header(name).is_none()), "{:?}", answer.headers);
+    }
+}
+
+#[test]
+fn http_2_is_spoken_with_whoever_offers_it() {
+    let (server, cert) = start_with_tls();
+    let spoken = |stream: &StreamOwned<ClientConnection, _>| {
+        stream.conn.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned())
+    };
+    assert_eq!(spoken(&connect(&server, &cert, &[])), None);
+    assert_eq!(spoken(&connect(&server, &cert, &["http/1.1"])).as_deref(), Some("http/1.1"));
+    let mut stream = connect(&server, &cert, &["h2", "http/1.1"]);
+    assert_eq!(spoken(&stream).as_deref(), Some("h2"));
+
+    // RFC 9113: the preface, empty SETTINGS, and HEADERS that end both themselves and stream 1.
+    let mut block = vec![0x82, 0x87, 0x04, 8];
+    block.extend(b"/healthz");
+    block.extend([0x01, 1, b'x']);
+    let mut request = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    request.extend([0, 0, block.len() as u8, 0x01, 0x05, 0, 0, 0, 1]);
+    request.extend(block);
+    stream.write_all(&request).unwrap();
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        stream.read_exact(&mut payload).unwrap();
+        if head[3] == 0x01 {
+            assert_eq!(payload[0], 0x88, "the answer's status is 200");
+            break;
+        }
+    }
+}
