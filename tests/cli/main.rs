@@ -1,0 +1,8 @@
+//! The program, as a person starts it.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod serve;
+mod start;
+mod support;
+mod tokens;
+mod users;
