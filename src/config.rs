@@ -28,6 +28,17 @@ pub struct Config {
     pub sweep_interval: Duration,
     /// What to log: env_logger's filter.
     pub log: String,
+    /// What [`Config::load`] found set, by its key; the rest are defaults.
+    pub given: BTreeMap<&'static str, Given>,
+}
+
+/// A setting's value as it was written, and where.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// The value, as the environment would spell it.
+    pub text: String,
+    /// Where it stood.
+    pub source: Source,
 }
 
 impl Default for Config {
@@ -41,6 +52,7 @@ impl Default for Config {
             retain: Duration::from_secs(DAY as u64),
             sweep_interval: Duration::from_secs(600),
             log: "bearerd=info,warn".into(),
+            given: BTreeMap::new(),
         }
     }
 }
@@ -56,6 +68,8 @@ pub struct Setting {
     pub about: &'static str,
     /// What its value may be.
     pub allowed: &'static str,
+    /// The value that [`Config::default`] has, as the environment would spell it.
+    pub default: &'static str,
     read: fn(&mut Config, &str) -> Option<()>,
 }
 
@@ -74,6 +88,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "database_url",
         about: "the SQLite file",
         allowed: "sqlite:// and the path of a file, such as sqlite://bearerd.sqlite",
+        default: "sqlite://bearerd.sqlite",
         read: |config, text| {
             let path = text.strip_prefix("sqlite://").filter(|path| !path.is_empty())?;
             config.database = path.into();
@@ -84,12 +99,14 @@ pub const SETTINGS: &[Setting] = &[
         key: "listen",
         about: "the address and port to listen on",
         allowed: "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080",
+        default: "127.0.0.1:8080",
         read: |config, text| text.parse().ok().map(|address| config.listen = address),
     },
     Setting {
         key: "token_ttl",
         about: "how old a token may grow",
         allowed: "a duration of at least 1s, such as 30d, 12h or 90s, or never",
+        default: "30d",
         read: |config, text| {
             config.token_ttl = match text {
                 "never" => Lifetime::NEVER,
@@ -102,6 +119,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "token_prefix",
         about: "what new tokens begin with",
         allowed: "1 to 10 ASCII letters or digits and an underscore, such as bd_",
+        default: "bd_",
         read: |config, text| {
             TokenPrefix::parse(text).ok().map(|prefix| config.token_prefix = prefix)
         },
@@ -110,6 +128,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "bcrypt_cost",
         about: "the cost of new password hashes",
         allowed: "a whole number from 4 to 15",
+        default: "12",
         read: |config, text| {
             config.bcrypt_cost = text.parse().ok().filter(|cost| (4..=15).contains(cost))?;
             Some(())
@@ -119,18 +138,21 @@ pub const SETTINGS: &[Setting] = &[
         key: "retain",
         about: "how long a dead token's row is kept",
         allowed: "a duration, such as 24h or 0s",
+        default: "24h",
         read: |config, text| duration(text, 0).map(|retain| config.retain = retain),
     },
     Setting {
         key: "sweep_interval",
         about: "how long the sweeper rests between two passes",
         allowed: "a duration of at least 1s, such as 10m",
+        default: "10m",
         read: |config, text| duration(text, 1).map(|interval| config.sweep_interval = interval),
     },
     Setting {
         key: "log",
         about: "what to log",
         allowed: "an env_logger filter, such as info or bearerd=debug,warn",
+        default: "bearerd=info,warn",
         read: |config, text| {
             env_filter::Builder::new().try_parse(text).ok()?;
             config.log = text.to_owned();
@@ -160,7 +182,7 @@ pub enum Source {
 
 impl Source {
     /// The name that the setting `key` goes by there.
-    fn name_of(&self, key: &str) -> String {
+    pub fn name_of(&self, key: &str) -> String {
         match self {
             Self::File(_) => key.to_owned(),
             Self::Environment => format!("{ENVIRONMENT}{}", key.to_uppercase()),
@@ -267,7 +289,28 @@ impl Config {
             value: value.to_owned(),
             origin: origin.clone(),
             allowed: setting.allowed,
-        })
+        })?;
+        self.given.insert(setting.key, Given { text: value.to_owned(), source: origin.clone() });
+        Ok(())
+    }
+
+    /// Which settings are unsafe, and why: a line each for whoever starts the server.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.bcrypt_cost < 10 {
+            warnings.push(format!(
+                "bcrypt_cost is {}: hashes under 10 are quick to guess from",
+                self.bcrypt_cost
+            ));
+        }
+        if !self.listen.ip().to_canonical().is_loopback() {
+            warnings.push(format!(
+                "listen is {}: passwords and tokens cross the network in the clear, unless a proxy \
+                 in front speaks HTTPS",
+                self.listen
+            ));
+        }
+        warnings
     }
 }
 
@@ -337,6 +380,41 @@ mod tests {
             for part in [key, &format!("{value:?}"), "in the environment", allowed] {
                 assert!(message.contains(part), "{message}: {part}");
             }
+        }
+    }
+
+    #[test]
+    fn the_default_that_each_setting_tells_is_the_default() {
+        let mut config = Config::default();
+        for setting in SETTINGS {
+            config.set(setting.key, setting.default, &Source::Flag).unwrap();
+            assert_eq!(config.given[setting.key].text, setting.default);
+        }
+        config.given.clear();
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn the_source_that_counts_is_the_one_remembered() {
+        let environment = pairs(&[("BEARERD_RETAIN", "6h"), ("BEARERD_LISTEN", "[::1]:6")]);
+        let config = Config::load(None, environment, pairs(&[("listen", "[::1]:7")])).unwrap();
+        assert_eq!(config.given["retain"].source, Source::Environment);
+        assert_eq!(config.given["listen"].source, Source::Flag);
+        assert_eq!(config.given["listen"].text, "[::1]:7");
+        assert!(!config.given.contains_key("log"));
+    }
+
+    #[test]
+    fn what_is_unsafe_is_warned_of() {
+        let warnings = |setting: &str, value: &str| {
+            Config::load(None, [], pairs(&[(setting, value)])).unwrap().warnings()
+        };
+        assert_eq!(Config::default().warnings(), [""; 0]);
+        assert_eq!(warnings("listen", "127.1.2.3:80"), [""; 0]);
+        assert_eq!(warnings("bcrypt_cost", "10"), [""; 0]);
+        assert!(warnings("bcrypt_cost", "9")[0].starts_with("bcrypt_cost is 9:"));
+        for open in ["0.0.0.0:8080", "[::]:8080", "192.0.2.1:80"] {
+            assert!(warnings("listen", open)[0].starts_with(&format!("listen is {open}:")));
         }
     }
 

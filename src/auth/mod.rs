@@ -5,6 +5,7 @@ mod authenticate;
 mod error;
 mod login;
 mod tokens;
+mod upkeep;
 mod users;
 mod verdicts;
 
@@ -23,6 +24,7 @@ use crate::store::Store;
 pub use authenticate::Check;
 pub use error::Error;
 pub use login::Credentials;
+pub use upkeep::BackupError;
 pub use users::NewUser;
 pub use verdicts::{Session, Verdicts};
 

@@ -19,6 +19,9 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self, mut config: Config) -> Result<(), CliError> {
+        for warning in config.warnings() {
+            log::warn!("{warning}");
+        }
         if !self.demo {
             return serve(&config, None);
         }

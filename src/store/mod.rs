@@ -7,7 +7,9 @@
 //! each time its `LIMIT` is bound.
 //! Both queues are bounded, and refuse with [`StoreError::Busy`].
 
+mod backup;
 mod connection;
+mod integrity;
 mod purge;
 mod readers;
 mod schema;
@@ -18,7 +20,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +29,7 @@ use tokio::sync::oneshot;
 
 use crate::domain::TokenHash;
 
+pub use backup::BackupError;
 pub use connection::OpenError;
 pub use purge::{Purge, Purged};
 pub use tokens::{NewToken, Page};
@@ -50,6 +53,7 @@ pub trait Observer: Send + Sync + 'static {
 pub struct Store(Arc<Shared>);
 
 struct Shared {
+    path: PathBuf,
     readers: Readers,
     writer: Writer,
 }
@@ -109,7 +113,7 @@ impl Store {
         };
         let writer = Writer::start(connection, observer).map_err(failed)?;
         let readers = Readers::start(path).map_err(failed)?;
-        Ok(Self(Arc::new(Shared { readers, writer })))
+        Ok(Self(Arc::new(Shared { path: path.to_owned(), readers, writer })))
     }
 
     /// Whether the store can answer.
