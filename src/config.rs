@@ -40,6 +40,17 @@ pub struct Config {
     pub tls_key: Option<PathBuf>,
     /// What to log: env_logger's filter.
     pub log: String,
+    /// What [`Config::load`] found set, by its key; the rest are defaults.
+    pub given: BTreeMap<&'static str, Given>,
+}
+
+/// A setting's value as it was written, and where.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// The value, as the environment would spell it.
+    pub text: String,
+    /// Where it stood.
+    pub source: Source,
 }
 
 impl Default for Config {
@@ -58,6 +69,7 @@ impl Default for Config {
             tls_cert: None,
             tls_key: None,
             log: "bearerd=info,warn".into(),
+            given: BTreeMap::new(),
         }
     }
 }
@@ -73,6 +85,8 @@ pub struct Setting {
     pub about: &'static str,
     /// What its value may be.
     pub allowed: &'static str,
+    /// The value that [`Config::default`] has, as the environment would spell it.
+    pub default: &'static str,
     read: fn(&mut Config, &str) -> Option<()>,
 }
 
@@ -91,6 +105,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "database_url",
         about: "the SQLite file",
         allowed: "sqlite:// and the path of a file, such as sqlite://bearerd.sqlite",
+        default: "sqlite://bearerd.sqlite",
         read: |config, text| {
             let path = text.strip_prefix("sqlite://").filter(|path| !path.is_empty())?;
             config.database = path.into();
@@ -101,12 +116,14 @@ pub const SETTINGS: &[Setting] = &[
         key: "listen",
         about: "the address and port to listen on",
         allowed: "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080",
+        default: "127.0.0.1:8080",
         read: |config, text| text.parse().ok().map(|address| config.listen = address),
     },
     Setting {
         key: "token_ttl",
         about: "how old a token may grow",
         allowed: "a duration of at least 1s, such as 30d, 12h or 90s, or never",
+        default: "30d",
         read: |config, text| {
             config.token_ttl = match text {
                 "never" => Lifetime::NEVER,
@@ -119,6 +136,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "token_prefix",
         about: "what new tokens begin with",
         allowed: "1 to 10 ASCII letters or digits and an underscore, such as bd_",
+        default: "bd_",
         read: |config, text| {
             TokenPrefix::parse(text).ok().map(|prefix| config.token_prefix = prefix)
         },
@@ -127,6 +145,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "bcrypt_cost",
         about: "the cost of new password hashes",
         allowed: "a whole number from 4 to 15",
+        default: "12",
         read: |config, text| {
             config.bcrypt_cost = text.parse().ok().filter(|cost| (4..=15).contains(cost))?;
             Some(())
@@ -136,6 +155,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "login_attempts",
         about: "how often a minute one email may be tried from one address",
         allowed: "a whole number from 1 to 1000000",
+        default: "5",
         read: |config, text| {
             config.login_attempts =
                 text.parse().ok().filter(|attempts| (1..=1_000_000).contains(attempts))?;
@@ -147,6 +167,7 @@ pub const SETTINGS: &[Setting] = &[
         about: "the reverse proxies that say truly whose request they pass on",
         allowed: "a list of IP addresses and networks, such as 127.0.0.1,10.1.2.0/24, or nothing; \
                   not all there are, such as 0.0.0.0/0",
+        default: "",
         read: |config, text| {
             let networks = text.split(',').map(network).collect::<Option<_>>();
             config.trusted_proxies = if text.is_empty() { Vec::new() } else { networks? };
@@ -157,36 +178,42 @@ pub const SETTINGS: &[Setting] = &[
         key: "retain",
         about: "how long a dead token's row is kept",
         allowed: "a duration, such as 24h or 0s",
+        default: "24h",
         read: |config, text| duration(text, 0).map(|retain| config.retain = retain),
     },
     Setting {
         key: "sweep_interval",
         about: "how long the sweeper rests between two passes",
         allowed: "a duration of at least 1s, such as 10m",
+        default: "10m",
         read: |config, text| duration(text, 1).map(|interval| config.sweep_interval = interval),
     },
     Setting {
         key: "cors_origins",
         about: "whose pages may call the API from a browser",
         allowed: "a list of origins, such as https://app.example.org, or * for any",
+        default: "",
         read: |config, text| Origins::parse(text).map(|origins| config.cors_origins = origins),
     },
     Setting {
         key: "tls_cert",
         about: "the certificate for HTTPS, and the chain above it",
         allowed: "the path of a PEM file, and tls_key beside it",
-        read: |config, text| path(text).map(|path| config.tls_cert = Some(path)),
+        default: "",
+        read: |config, text| path(text).map(|path| config.tls_cert = path),
     },
     Setting {
         key: "tls_key",
         about: "the certificate's private key",
         allowed: "the path of a PEM file, and tls_cert beside it",
-        read: |config, text| path(text).map(|path| config.tls_key = Some(path)),
+        default: "",
+        read: |config, text| path(text).map(|path| config.tls_key = path),
     },
     Setting {
         key: "log",
         about: "what to log",
         allowed: "an env_logger filter, such as info or bearerd=debug,warn",
+        default: "bearerd=info,warn",
         read: |config, text| {
             env_filter::Builder::new().try_parse(text).ok()?;
             config.log = text.to_owned();
@@ -215,8 +242,9 @@ pub fn duration(text: &str, least: u64) -> Option<Duration> {
     (whole && (least..=CENTURY).contains(&duration.as_secs())).then_some(duration)
 }
 
-fn path(text: &str) -> Option<PathBuf> {
-    (!text.is_empty()).then(|| text.into())
+/// The path of a file; nothing for an empty text, which sets nothing.
+fn path(text: &str) -> Option<Option<PathBuf>> {
+    (!text.ends_with('/')).then(|| (!text.is_empty()).then(|| text.into()))
 }
 
 /// Where a setting's value stood.
@@ -232,7 +260,7 @@ pub enum Source {
 
 impl Source {
     /// The name that the setting `key` goes by there.
-    fn name_of(&self, key: &str) -> String {
+    pub fn name_of(&self, key: &str) -> String {
         match self {
             Self::File(_) => key.to_owned(),
             Self::Environment => format!("{ENVIRONMENT}{}", key.to_uppercase()),
@@ -361,7 +389,29 @@ impl Config {
             value: value.to_owned(),
             origin: origin.clone(),
             allowed: setting.allowed,
-        })
+        })?;
+        self.given.insert(setting.key, Given { text: value.to_owned(), source: origin.clone() });
+        Ok(())
+    }
+
+    /// Which settings are unsafe, and why: a line each for whoever starts the server.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.bcrypt_cost < 10 {
+            warnings.push(format!(
+                "bcrypt_cost is {}: hashes under 10 are quick to guess from",
+                self.bcrypt_cost
+            ));
+        }
+        let is_open = !self.listen.ip().to_canonical().is_loopback();
+        if is_open && self.tls_cert.is_none() && self.trusted_proxies.is_empty() {
+            warnings.push(format!(
+                "listen is {}: without HTTPS, passwords and tokens cross the network in the clear, \
+                 unless a proxy in front speaks it",
+                self.listen
+            ));
+        }
+        warnings
     }
 }
 
@@ -433,8 +483,8 @@ mod tests {
             ("BEARERD_RETAIN", "soon", "24h"),
             ("BEARERD_SWEEP_INTERVAL", "0s", "10m"),
             ("BEARERD_CORS_ORIGINS", "https://a,b", "https://app.example.org, or *"),
-            ("BEARERD_TLS_CERT", "", "the path of a PEM file"),
-            ("BEARERD_TLS_KEY", "", "the path of a PEM file"),
+            ("BEARERD_TLS_CERT", "certs/", "the path of a PEM file"),
+            ("BEARERD_TLS_KEY", "certs/", "the path of a PEM file"),
             ("BEARERD_LOG", "bearerd=loud=very", "env_logger"),
         ] {
             let message = Config::load(None, pairs(&[(key, value)]), []).unwrap_err().to_string();
@@ -470,6 +520,41 @@ mod tests {
         assert!(message.starts_with("tls_key is set without tls_cert"), "{message}");
         let both = load(&[cert, key]).unwrap();
         assert_eq!(both.tls_files().unwrap(), Some((Path::new("c.pem"), Path::new("k.pem"))));
+    }
+
+    #[test]
+    fn the_default_that_each_setting_tells_is_the_default() {
+        let mut config = Config::default();
+        for setting in SETTINGS {
+            config.set(setting.key, setting.default, &Source::Flag).unwrap();
+            assert_eq!(config.given[setting.key].text, setting.default);
+        }
+        config.given.clear();
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn the_source_that_counts_is_the_one_remembered() {
+        let environment = pairs(&[("BEARERD_RETAIN", "6h"), ("BEARERD_LISTEN", "[::1]:6")]);
+        let config = Config::load(None, environment, pairs(&[("listen", "[::1]:7")])).unwrap();
+        assert_eq!(config.given["retain"].source, Source::Environment);
+        assert_eq!(config.given["listen"].source, Source::Flag);
+        assert_eq!(config.given["listen"].text, "[::1]:7");
+        assert!(!config.given.contains_key("log"));
+    }
+
+    #[test]
+    fn what_is_unsafe_is_warned_of() {
+        let warnings = |setting: &str, value: &str| {
+            Config::load(None, [], pairs(&[(setting, value)])).unwrap().warnings()
+        };
+        assert_eq!(Config::default().warnings(), [""; 0]);
+        assert_eq!(warnings("listen", "127.1.2.3:80"), [""; 0]);
+        assert_eq!(warnings("bcrypt_cost", "10"), [""; 0]);
+        assert!(warnings("bcrypt_cost", "9")[0].starts_with("bcrypt_cost is 9:"));
+        for open in ["0.0.0.0:8080", "[::]:8080", "192.0.2.1:80"] {
+            assert!(warnings("listen", open)[0].starts_with(&format!("listen is {open}:")));
+        }
     }
 
     #[test]

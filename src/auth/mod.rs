@@ -6,6 +6,7 @@ mod error;
 mod limits;
 mod login;
 mod tokens;
+mod upkeep;
 mod users;
 mod verdicts;
 
@@ -26,6 +27,7 @@ pub use authenticate::Check;
 pub use error::Error;
 pub(crate) use limits::LoginLimiter;
 pub use login::Credentials;
+pub use upkeep::BackupError;
 pub use users::{NewUser, UserUpdate};
 pub use verdicts::{Session, Verdicts};
 

@@ -1,7 +1,11 @@
 //! The command line. Exit codes: 0 done, 1 failed, 2 usage.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
 
+mod backup;
+mod check;
+mod completions;
 mod input;
+mod migrate;
 mod output;
 mod prune;
 mod serve;
@@ -29,6 +33,14 @@ enum Task {
     Token(token::TokenTask),
     /// Remove tokens that have been dead for a while
     Prune(prune::Prune),
+    /// Bring the database's schema up to date, as every other command does first too
+    Migrate,
+    /// Copy the database into a new file; a running server goes on
+    Backup(backup::Backup),
+    /// Check the database and the settings
+    Check(check::Check),
+    /// Print completions for a shell
+    Completions(completions::Completions),
 }
 
 /// Why a command failed.
@@ -40,6 +52,11 @@ enum CliError {
     Start(#[from] StartError),
     #[error(transparent)]
     Auth(#[from] auth::Error),
+    #[error(transparent)]
+    Backup(#[from] auth::BackupError),
+    /// The database has faults.
+    #[error("the database {path} is damaged; the first fault: {fault}")]
+    Damaged { path: String, fault: String },
     /// What was asked for makes no sense.
     #[error("{0}")]
     Usage(String),
@@ -54,7 +71,11 @@ impl CliError {
             Self::Config(_)
             | Self::Usage(_)
             | Self::Start(StartError::DemoExposed(_) | StartError::Config(_)) => ExitCode::from(2),
-            Self::Start(_) | Self::Auth(_) | Self::Io(_) => ExitCode::FAILURE,
+            Self::Start(_)
+            | Self::Auth(_)
+            | Self::Backup(_)
+            | Self::Damaged { .. }
+            | Self::Io(_) => ExitCode::FAILURE,
         }
     }
 }
@@ -111,19 +132,21 @@ fn run(matches: &ArgMatches) -> Result<(), CliError> {
         Some((name.into_string().ok()?, value.to_string_lossy().into()))
     });
     let file = matches.get_one::<PathBuf>("config");
-    let config = Config::load(file.map(PathBuf::as_path), environment, flags)?;
+    let config = match &task {
+        // What a shell reads at its start must not fail for a setting.
+        Task::Completions(_) => Config::default(),
+        _ => Config::load(file.map(PathBuf::as_path), environment, flags)?,
+    };
     env_logger::Builder::new().parse_filters(&config.log).init();
-    if config.bcrypt_cost < 10 {
-        log::warn!(
-            "bcrypt_cost is {}: hashes under 10 are quick to guess from",
-            config.bcrypt_cost
-        );
-    }
     match task {
         Task::Serve(serve) => serve.run(config),
         Task::User(task) => task.run(&config),
         Task::Token(task) => task.run(&config),
         Task::Prune(prune) => prune.run(&config),
+        Task::Migrate => migrate::run(&config),
+        Task::Backup(backup) => backup.run(&config),
+        Task::Check(check) => check.run(&config),
+        Task::Completions(completions) => completions.run(),
     }
 }
 

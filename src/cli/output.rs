@@ -11,9 +11,25 @@ pub(super) fn list<T: Serialize, const N: usize>(
     headings: [&str; N],
     cells: impl Fn(&T) -> [String; N],
 ) -> Result<(), CliError> {
-    if json {
-        return print_json(rows);
+    match json {
+        true => print_json(rows),
+        false => print(&table(rows, headings, cells)),
     }
+}
+
+/// Anything as JSON.
+pub(super) fn print_json(value: &(impl Serialize + ?Sized)) -> Result<(), CliError> {
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| CliError::Io(error.to_string()))?;
+    print(&text)
+}
+
+/// Rows as a table with these headings.
+pub(super) fn table<T, const N: usize>(
+    rows: &[T],
+    headings: [&str; N],
+    cells: impl Fn(&T) -> [String; N],
+) -> String {
     let mut lines = vec![headings.map(str::to_owned)];
     lines.extend(rows.iter().map(cells));
     let widths: [usize; N] = std::array::from_fn(|i| {
@@ -27,14 +43,7 @@ pub(super) fn list<T: Serialize, const N: usize>(
             padded.join("  ").trim_end().to_owned()
         })
         .collect();
-    print(&text.join("\n"))
-}
-
-/// Anything as JSON.
-pub(super) fn print_json<T: Serialize + ?Sized>(value: &T) -> Result<(), CliError> {
-    let text =
-        serde_json::to_string_pretty(value).map_err(|error| CliError::Io(error.to_string()))?;
-    print(&text)
+    text.join("\n")
 }
 
 /// One line, or several, on standard output.

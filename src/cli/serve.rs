@@ -19,6 +19,9 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self, mut config: Config) -> Result<(), CliError> {
+        for warning in config.warnings() {
+            log::warn!("{warning}");
+        }
         if !self.demo {
             return serve(&config, None);
         }
@@ -47,12 +50,7 @@ fn serve(config: &Config, demo: Option<Demo>) -> Result<(), CliError> {
             .map(|demo| format!("demo user {}, password {}\n", demo.email, demo.password));
         let app = App::start(config, app::system_clock(), demo).await?;
         app.reload_at(hangups);
-        let (address, url) = (app.address(), app.url());
-        if config.tls_cert.is_none() && !address.ip().to_canonical().is_loopback() {
-            log::warn!(
-                "{address} is reached from elsewhere without HTTPS: tokens can be overheard"
-            );
-        }
+        let url = app.url();
         let announcement =
             format!("bearerd listening on {url}\n{}", credentials.unwrap_or_default());
         // Whoever started it may have closed its output; that is no reason not to serve.

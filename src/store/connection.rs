@@ -46,6 +46,7 @@ pub enum OpenError {
 const WRITER: &str = "PRAGMA busy_timeout = 100; PRAGMA trusted_schema = OFF;";
 const READER: &str =
     "PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;";
+const COPIER: &str = "PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF;";
 /// Durable at each commit, on macOS too. A log of 32 MiB takes a page that many commits change once
 /// into the file, and the cache that the writer's hot pages find room in grows only as it fills.
 const DURABLE: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
@@ -96,6 +97,14 @@ fn try_open_writer(path: &Path) -> Result<SqliteConnection, OpenError> {
 /// Whether SQLite failed because another process holds the lock.
 pub(super) fn is_locked(cause: &str) -> bool {
     cause.contains("database is locked")
+}
+
+/// A connection that copies the file: it reads, and writes to the copy alone. `query_only` would
+/// forbid that too.
+pub(super) fn open_copier(path: &Path) -> Result<SqliteConnection, Box<dyn std::error::Error>> {
+    let mut connection = connect(path)?;
+    connection.batch_execute(COPIER)?;
+    Ok(connection)
 }
 
 /// A connection that can't write.

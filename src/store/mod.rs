@@ -7,7 +7,9 @@
 //! each time its `LIMIT` is bound.
 //! Both queues are bounded, and refuse with [`StoreError::Busy`].
 
+mod backup;
 mod connection;
+mod integrity;
 mod purge;
 mod readers;
 mod schema;
@@ -18,7 +20,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +30,7 @@ use tokio::sync::oneshot;
 use crate::domain::TokenHash;
 use crate::metrics::{Metrics, Queue};
 
+pub use backup::BackupError;
 pub use connection::OpenError;
 pub use purge::{Purge, Purged};
 pub use tokens::{Delegated, NewToken, Page};
@@ -51,6 +54,7 @@ pub trait Observer: Send + Sync + 'static {
 pub struct Store(Arc<Shared>);
 
 struct Shared {
+    path: PathBuf,
     readers: Readers,
     writer: Writer,
     metrics: Metrics,
@@ -115,7 +119,8 @@ impl Store {
         };
         let writer = Writer::start(connection, observer, metrics.clone()).map_err(failed)?;
         let readers = Readers::start(path).map_err(failed)?;
-        Ok(Self(Arc::new(Shared { readers, writer, metrics })))
+        let path = path.to_owned();
+        Ok(Self(Arc::new(Shared { path, readers, writer, metrics })))
     }
 
     /// Whether the store can answer.

@@ -1,0 +1,33 @@
+use std::path::PathBuf;
+use std::pin::pin;
+
+use clap::Args;
+use futures_util::future::{Either, select};
+
+use super::{CliError, output, with_services};
+use crate::app;
+use crate::config::Config;
+
+#[derive(Args)]
+pub(super) struct Backup {
+    /// The file to write, which must not exist yet
+    file: PathBuf,
+}
+
+impl Backup {
+    pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
+        // To create a database here, and to copy nothing out of it, would hide a wrong path.
+        if !config.database.exists() {
+            let database = config.database.display();
+            return Err(CliError::Io(format!("there is no database {database} to back up")));
+        }
+        with_services(config, async |auth| {
+            // Whoever is told to stop leaves no half of a copy behind.
+            match select(pin!(auth.backup(&self.file)), pin!(app::shutdown_signal())).await {
+                Either::Left((result, _)) => Ok(result?),
+                Either::Right(_) => Err(CliError::Io("interrupted; there is no backup".to_owned())),
+            }
+        })?;
+        output::print(&format!("backed up to {}", self.file.display()))
+    }
+}

@@ -1,0 +1,136 @@
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{CliError, Format, output, with_services};
+use crate::config::{Config, SETTINGS, Source};
+
+/// Every setting, annotated; a test compares it with [`SETTINGS`].
+const EXAMPLE: &str = include_str!("../../docs/bearerd.toml");
+
+#[derive(Args)]
+pub(super) struct Check {
+    /// Print an annotated bearerd.toml with every setting's default instead
+    #[arg(long, conflicts_with = "json")]
+    example: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    settings: Vec<Row<'a>>,
+    warnings: Vec<String>,
+    database: Database<'a>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    setting: &'static str,
+    value: &'a str,
+    source: &'static str,
+    /// The file, the variable, the flag.
+    place: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Database<'a> {
+    path: &'a Path,
+    exists: bool,
+    /// Why it can't be opened, or what is wrong with it; empty if it is whole.
+    faults: Vec<String>,
+}
+
+impl Check {
+    pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
+        if self.example {
+            return output::print(EXAMPLE.trim_end());
+        }
+        // Asked before the database is opened, which gives it companions.
+        let mut warnings = config.warnings();
+        warnings.extend(exposed(&config.database));
+        // A check creates nothing: one can check before the first start.
+        let exists = config.database.exists();
+        let verdict = match exists {
+            true => with_services(config, async |auth| Ok(auth.faults().await?)),
+            false => Ok(Vec::new()),
+        };
+        let faults = match &verdict {
+            Ok(faults) => faults.clone(),
+            Err(error) => vec![error.to_string()],
+        };
+        let database = Database { path: &config.database, exists, faults };
+        let report = Report { settings: settings(config), warnings, database };
+        match self.format.json {
+            true => output::print_json(&report)?,
+            false => output::print(&report.text())?,
+        }
+        match verdict?.first() {
+            None => Ok(()),
+            Some(fault) => {
+                let path = config.database.display().to_string();
+                Err(CliError::Damaged { path, fault: fault.clone() })
+            }
+        }
+    }
+}
+
+fn settings(config: &Config) -> Vec<Row<'_>> {
+    let row = |setting: &'static crate::config::Setting| {
+        let Some(given) = config.given.get(setting.key) else {
+            return Row {
+                setting: setting.key,
+                value: setting.default,
+                source: "default",
+                place: None,
+            };
+        };
+        let (source, place) = match &given.source {
+            Source::File(path) => ("file", path.display().to_string()),
+            source @ Source::Environment => ("environment", source.name_of(setting.key)),
+            source @ Source::Flag => ("flag", source.name_of(setting.key)),
+        };
+        Row { setting: setting.key, value: &given.text, source, place: Some(place) }
+    };
+    SETTINGS.iter().map(row).collect()
+}
+
+/// A warning of each file of the database that others than its owner can read.
+#[cfg(unix)]
+fn exposed(database: &Path) -> Vec<String> {
+    use std::os::unix::fs::PermissionsExt;
+    let companion = |suffix| PathBuf::from(format!("{}{suffix}", database.display()));
+    let files = [database.to_owned(), companion("-wal"), companion("-shm")];
+    let readable = |file: &PathBuf| {
+        let mode = file.metadata().ok()?.permissions().mode() & 0o777;
+        let file = file.display();
+        (mode & 0o044 != 0).then(|| {
+            format!("{file} has the mode {mode:o}: others can read its password hashes; chmod 600")
+        })
+    };
+    files.iter().filter_map(readable).collect()
+}
+
+#[cfg(not(unix))]
+fn exposed(_: &Path) -> Vec<String> {
+    Vec::new()
+}
+
+impl Report<'_> {
+    fn text(&self) -> String {
+        let table = output::table(&self.settings, ["SETTING", "VALUE", "SOURCE"], |row| {
+            let source = [row.source, row.place.as_deref().unwrap_or_default()].join(" ");
+            [row.setting.to_owned(), row.value.to_owned(), source]
+        });
+        let mut lines = vec![table, String::new()];
+        lines.extend(self.warnings.iter().map(|warning| format!("warning: {warning}")));
+        let path = self.database.path.display();
+        match (self.database.exists, self.database.faults.as_slice()) {
+            (false, _) => lines.push(format!("there is no database {path} yet")),
+            (true, []) => lines.push(format!("the database {path} is whole")),
+            (true, faults) => lines.extend(faults.iter().map(|fault| format!("fault: {fault}"))),
+        }
+        lines.join("\n")
+    }
+}

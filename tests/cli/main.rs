@@ -1,0 +1,11 @@
+//! The program, as a person starts it.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod maintenance;
+mod serve;
+mod settings;
+mod start;
+mod support;
+mod tls;
+mod tokens;
+mod users;

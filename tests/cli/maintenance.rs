@@ -1,0 +1,278 @@
+//! `migrate`, `backup`, `check`, `completions`.
+
+use std::fs;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bearerd::app::{self, Services};
+use bearerd::auth::{Auth, Check, TokenRequest};
+use bearerd::config::Config;
+use bearerd::domain::{Email, Name};
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use serde_json::{Value, json};
+
+use crate::support::{Place, stderr};
+
+fn config(place: &Place, database: &str) -> Config {
+    Config { database: place.path().join(database), bcrypt_cost: 4, ..Config::default() }
+}
+
+fn check(place: &Place, database: &str) -> (Option<i32>, Value) {
+    let url = format!("sqlite://{database}");
+    let output = place.run(&["check", "--json", "--database-url", &url]);
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// The names of what lies in the folder.
+fn names(place: &Place) -> Vec<String> {
+    let entries = fs::read_dir(place.path()).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Writes nonsense over the root of a table.
+fn damage(place: &Place, table: &str) {
+    #[derive(QueryableByName)]
+    struct Root {
+        #[diesel(sql_type = BigInt)]
+        rootpage: i64,
+    }
+    let file = place.path().join("bearerd.sqlite");
+    let mut connection = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
+    let query = format!("SELECT rootpage FROM sqlite_master WHERE name = '{table}'");
+    let root: Root = diesel::sql_query(query).get_result(&mut connection).unwrap();
+    drop(connection);
+    let file = fs::File::options().write(true).open(file).unwrap();
+    file.write_all_at(&[0xA5; 4096], (root.rootpage as u64 - 1) * 4096).unwrap();
+}
+
+#[test]
+fn migrate_brings_the_database_up_to_date_and_says_so() {
+    let place = Place::new();
+    for _ in 0..2 {
+        assert_eq!(place.print(&["migrate"]), "the database bearerd.sqlite is up to date\n");
+    }
+    assert_eq!(names(&place), ["bearerd.sqlite"]);
+}
+
+#[test]
+fn a_backup_is_one_private_file_that_works() {
+    let place = Place::new();
+    place.create_ada();
+    let token = place.issue();
+    let _server = place.serve();
+    assert_eq!(place.print(&["backup", "copy.sqlite"]), "backed up to copy.sqlite\n");
+    let copy = place.path().join("copy.sqlite");
+    assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let ours = names(&place);
+    assert_eq!(
+        ours,
+        ["bearerd.sqlite", "bearerd.sqlite-shm", "bearerd.sqlite-wal", "copy.sqlite"],
+        "nothing is left beside it"
+    );
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--database-url", "sqlite://copy.sqlite"];
+    let restored = crate::support::Serving::start(place.command(&serve));
+    assert_eq!(restored.status(&token), 200);
+}
+
+#[test]
+fn a_backup_overwrites_nothing() {
+    let place = Place::new();
+    place.create_ada();
+    let path = |name: &str| place.path().join(name);
+    fs::write(path("file"), "precious").unwrap();
+    fs::write(path("empty"), "").unwrap();
+    fs::create_dir(path("folder")).unwrap();
+    std::os::unix::fs::symlink("nowhere", path("link")).unwrap();
+    let before = names(&place);
+    for name in ["file", "empty", "folder", "link", "bearerd.sqlite"] {
+        let output = place.run(&["backup", name]);
+        assert_eq!(output.status.code(), Some(1));
+        let message = format!("bearerd: {name} exists already, and a backup overwrites nothing\n");
+        assert_eq!(stderr(&output), message);
+    }
+    assert_eq!(fs::read_to_string(path("file")).unwrap(), "precious");
+    assert_eq!(names(&place), before);
+}
+
+#[test]
+fn a_backup_that_fails_leaves_nothing_behind() {
+    let place = Place::new();
+    let nothing = place.run(&["backup", "copy.sqlite"]);
+    assert_eq!(nothing.status.code(), Some(1));
+    assert!(stderr(&nothing).contains("there is no database bearerd.sqlite to back up"));
+    assert_eq!(names(&place), [""; 0]);
+
+    place.create_ada();
+    place.issue();
+    let missing = place.run(&["backup", "missing/copy.sqlite"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(stderr(&missing).contains("can't back up to missing/copy.sqlite: "));
+    damage(&place, "tokens");
+    let damaged = place.run(&["backup", "copy.sqlite"]);
+    assert_eq!(damaged.status.code(), Some(1));
+    assert!(stderr(&damaged).contains("malformed"), "{}", stderr(&damaged));
+    assert_eq!(names(&place), ["bearerd.sqlite"]);
+}
+
+/// Issues tokens until told to stop, and notes each that was acknowledged.
+async fn issue_tokens(auth: &Auth, acknowledged: &Mutex<Vec<String>>, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        let request =
+            TokenRequest { name: Name::parse("ci").unwrap(), abilities: None, expires_in: None };
+        let email = Email::parse("ada@example.org").unwrap();
+        let issued = auth.issue(email, request).await.unwrap();
+        acknowledged.lock().unwrap().push(issued.plain.expose().to_owned());
+    }
+}
+
+/// How many of the tokens a database accepts.
+fn accepted(config: &Config, tokens: &[String]) -> usize {
+    app::block_on(async {
+        let services = Services::open(config, app::system_clock()).unwrap();
+        let mut accepted = 0;
+        for token in tokens {
+            let Check::Unknown(presented) = services.auth.check(token.as_bytes()) else {
+                panic!("a token that was never asked for is known");
+            };
+            accepted += usize::from(services.auth.look_up(&presented).await.is_ok());
+        }
+        services.close().await;
+        accepted
+    })
+}
+
+#[test]
+fn a_backup_while_32_clients_write_holds_every_token_acknowledged_before_it_began() {
+    let place = Place::new();
+    place.create_ada();
+    let (acknowledged, stop) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+    let (before, after) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            app::block_on(async {
+                let services =
+                    Services::open(&config(&place, "bearerd.sqlite"), app::system_clock()).unwrap();
+                let clients = (0..32).map(|_| issue_tokens(&services.auth, &acknowledged, &stop));
+                futures_util::future::join_all(clients).await;
+                services.close().await;
+            });
+        });
+        let start = Instant::now();
+        while acknowledged.lock().unwrap().len() < 2000 {
+            assert!(start.elapsed() < Duration::from_secs(60), "nobody writes");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let before = acknowledged.lock().unwrap().clone();
+        let output = place.run(&["backup", "copy.sqlite"]);
+        let after = acknowledged.lock().unwrap().len();
+        stop.store(true, Ordering::Relaxed);
+        assert!(output.status.success(), "{}", stderr(&output));
+        (before, after)
+    });
+    assert!(after > before.len(), "the clients were held up");
+    let (code, report) = check(&place, "copy.sqlite");
+    assert_eq!((code, &report["database"]["faults"]), (Some(0), &json!([])));
+    assert_eq!(accepted(&config(&place, "copy.sqlite"), &before), before.len());
+}
+
+#[test]
+fn check_shows_each_setting_in_force_and_where_it_comes_from() {
+    let place = Place::new();
+    place.create_ada();
+    fs::write(place.path().join("bearerd.toml"), "retain = \"5h\"\nlisten = \"[::1]:5\"\n")
+        .unwrap();
+    let arguments = ["check", "--listen", "[::1]:7"];
+    let report = place.print(&[&arguments[..], &["--json"]].concat());
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let row = |key: &str| {
+        let rows = report["settings"].as_array().unwrap();
+        rows.iter().find(|row| row["setting"] == key).unwrap().clone()
+    };
+    for (setting, value, source, place) in [
+        ("token_ttl", "30d", "default", Value::Null),
+        ("retain", "5h", "file", json!("bearerd.toml")),
+        ("bcrypt_cost", "4", "environment", json!("BEARERD_BCRYPT_COST")),
+        ("listen", "[::1]:7", "flag", json!("--listen")),
+    ] {
+        let expected =
+            json!({"setting": setting, "value": value, "source": source, "place": place});
+        assert_eq!(row(setting), expected);
+    }
+    let text = place.print(&arguments);
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    for line in ["listen [::1]:7 flag --listen", "retain 5h file bearerd.toml"] {
+        assert!(text.lines().any(|found| words(found) == line), "{text}");
+    }
+    assert!(text.ends_with("the database bearerd.sqlite is whole\n"), "{text}");
+}
+
+#[test]
+fn check_warns_of_what_is_unsafe() {
+    let place = Place::new();
+    place.create_ada();
+    let file = place.path().join("bearerd.sqlite");
+    let warnings = |arguments: &[&str]| {
+        let report = place.print(&[&["check", "--json"][..], arguments].concat());
+        let report: Value = serde_json::from_str(&report).unwrap();
+        let warnings = report["warnings"].as_array().unwrap();
+        warnings.iter().map(|text| text.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(&["--bcrypt-cost", "12"]), [""; 0]);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    let all = warnings(&["--listen", "0.0.0.0:8080"]);
+    assert_eq!(all.len(), 3, "{all:?}");
+    assert!(all[0].starts_with("bcrypt_cost is 4: "));
+    assert!(all[1].starts_with("listen is 0.0.0.0:8080: "));
+    assert!(all[2].starts_with("bearerd.sqlite has the mode 640: "));
+}
+
+#[test]
+fn check_finds_a_damaged_database() {
+    let place = Place::new();
+    place.create_ada();
+    place.issue();
+    assert_eq!(check(&place, "bearerd.sqlite").0, Some(0));
+    damage(&place, "tokens");
+    let (code, report) = check(&place, "bearerd.sqlite");
+    assert_eq!(code, Some(1));
+    assert!(!report["database"]["faults"].as_array().unwrap().is_empty(), "{report}");
+    let output = place.run(&["check"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("the database bearerd.sqlite is damaged"));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("\nfault: "));
+}
+
+#[test]
+fn check_shows_the_settings_of_a_database_that_can_not_be_opened() {
+    let place = Place::new();
+    fs::write(place.path().join("text"), "no database, but long enough. ".repeat(30)).unwrap();
+    let (code, report) = check(&place, "text");
+    assert_eq!(code, Some(1));
+    assert_eq!(report["settings"][0]["value"], "sqlite://text");
+    assert!(report["database"]["faults"][0].as_str().unwrap().contains("not a SQLite database"));
+}
+
+#[test]
+fn check_before_the_first_start_creates_nothing() {
+    let place = Place::new();
+    let text = place.print(&["check"]);
+    assert!(text.ends_with("there is no database bearerd.sqlite yet\n"), "{text}");
+    assert_eq!(names(&place), [""; 0]);
+}
+
+#[test]
+fn completions_are_there_for_each_shell_whatever_the_settings_are() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = place.command(&["completions", shell]).env("BEARERD_X", "").output().unwrap();
+        assert!(output.status.success(), "{shell}");
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(script.contains("token-prefix") && script.contains("backup"), "{shell}");
+    }
+    assert_eq!(place.run(&["completions", "csh"]).status.code(), Some(2));
+}

@@ -1,0 +1,84 @@
+use std::fs;
+use std::io::{Read, Write};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::{Place, Serving};
+
+#[test]
+fn no_secret_is_logged_at_any_level() {
+    let place = Place::new();
+    place.create_ada();
+    let mut command = place.command(&["serve", "--listen", "127.0.0.1:0", "--log", "trace"]);
+    let log = place.path().join("log");
+    command.stderr(fs::File::create(&log).unwrap());
+    let mut server = Serving::start(command);
+    let body = json!({"email": "ada@example.org", "password": "correct horse", "device_name": "x"});
+    let mut answer = ureq::post(format!("{}/api/tokens", server.url)).send_json(body).unwrap();
+    let answer: Value = answer.body_mut().read_json().unwrap();
+    let token = answer["token"].as_str().unwrap();
+    assert_eq!(server.status(token), 200);
+    assert_eq!(server.status(&token[..50]), 401);
+    assert_eq!(server.signal("-TERM"), Some(0));
+    let log = fs::read_to_string(log).unwrap();
+    assert!(log.contains("TRACE"));
+    for secret in [&token[3..40], "correct horse", "$2b$", "Bearer "] {
+        assert!(!log.contains(secret), "{secret}");
+    }
+}
+
+#[test]
+fn signals_end_the_server_well() {
+    for signal in ["-TERM", "-INT"] {
+        let place = Place::new();
+        place.create_ada();
+        let mut server = place.serve();
+        let token = place.issue();
+        assert_eq!(server.status(&token), 200);
+        assert_eq!(server.signal(signal), Some(0));
+        let rows: Value = serde_json::from_str(&place.print(&["token", "list", "--json"])).unwrap();
+        assert!(rows[0]["last_used_at"].is_string(), "{rows}");
+    }
+}
+
+#[test]
+fn a_request_under_way_is_finished_at_shutdown() {
+    let place = Place::new();
+    place.create_ada();
+    let mut server = place.serve();
+    let body = r#"{"email":"ada@example.org","password":"correct horse","device_name":"x"}"#;
+    let (first, rest) = body.split_at(20);
+    let address = server.url.strip_prefix("http://").unwrap().to_owned();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let head = format!(
+        "POST /api/tokens HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Expect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    // The handler is waiting for the body when it asks for it.
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
+    stream.write_all(first.as_bytes()).unwrap();
+    let id = server.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    stream.write_all(rest.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("HTTP/1.1 201 Created"), "{answer}");
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn the_demo_shows_its_user_and_leaves_nothing_behind() {
+    let place = Place::new();
+    let mut command = place.command(&["serve", "--demo", "--listen", "127.0.0.1:0"]);
+    command.env("TMPDIR", place.path());
+    let mut server = Serving::start(command);
+    let page = ureq::get(&server.url).call().unwrap().body_mut().read_to_string().unwrap();
+    assert!(page.contains(r#"<meta name="bearerd-demo-email" content="demo@example.org">"#));
+    assert_eq!(server.signal("-TERM"), Some(0));
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+}

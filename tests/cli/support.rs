@@ -1,0 +1,116 @@
+//! The program in a folder of its own, and a server that it started.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A folder with a database in it, and the program at work there.
+pub struct Place(TempDir);
+
+impl Place {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bearerd"));
+        command.current_dir(self.path()).args(arguments);
+        command.env("BEARERD_BCRYPT_COST", "4").env("BEARERD_LOG", "error");
+        command
+    }
+
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A program that refuses its arguments reads nothing.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.run_with_input(arguments, "")
+    }
+
+    /// What a command prints, if it succeeds.
+    pub fn print(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub fn create_ada(&self) {
+        let create = ["user", "create", "--email", "ada@example.org", "--name", "Ada"];
+        let output = self.run_with_input(&create, "correct horse\nsecond line\n");
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+
+    pub fn issue(&self) -> String {
+        let token = self.print(&["token", "issue", "--email", "ada@example.org", "--name", "ci"]);
+        token.trim_end().to_owned()
+    }
+
+    pub fn serve(&self) -> Serving {
+        Serving::start(self.command(&["serve", "--listen", "127.0.0.1:0"]))
+    }
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+pub struct Serving {
+    pub child: Child,
+    pub url: String,
+}
+
+impl Serving {
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim_end().strip_prefix("bearerd listening on ").unwrap().to_owned();
+        Self { child, url }
+    }
+
+    pub fn status(&self, token: &str) -> u16 {
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let request = agent
+            .get(format!("{}/api/user", self.url))
+            .header("Authorization", format!("Bearer {token}"));
+        request.call().unwrap().status().as_u16()
+    }
+
+    /// Waits until the server answers so: a second, and what a busy machine adds.
+    pub fn await_status(&self, token: &str, expected: u16) {
+        let start = Instant::now();
+        while self.status(token) != expected {
+            assert!(start.elapsed() < Duration::from_secs(3), "the server heeded nobody");
+        }
+    }
+
+    pub fn signal(&mut self, signal: &str) -> Option<i32> {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

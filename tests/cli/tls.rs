@@ -1,0 +1,120 @@
+//! HTTPS, and what a hangup does.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::start::refusal;
+use crate::support::{Place, Serving, stderr};
+
+/// Writes a new certificate for 127.0.0.1 and its key, and gives the certificate.
+fn write_certificate(place: &Place) -> String {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    fs::write(place.path().join("cert.pem"), made.cert.pem()).unwrap();
+    fs::write(place.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    made.cert.pem()
+}
+
+/// Whether a client that trusts this certificate alone gets an answer.
+fn is_answered(server: &Serving, cert: &str) -> bool {
+    use ureq::tls::{Certificate, RootCerts, TlsConfig};
+    let roots = RootCerts::new_with_certs(&[Certificate::from_pem(cert.as_bytes()).unwrap()]);
+    let tls = TlsConfig::builder().root_certs(roots).build();
+    let agent: ureq::Agent = ureq::Agent::config_builder().tls_config(tls).build().into();
+    agent.get(format!("{}/healthz", server.url)).call().is_ok()
+}
+
+/// Hangs up on the server, and waits until its log says this.
+fn hang_up(server: &Serving, log: &Path, expected: &str) {
+    let id = server.child.id().to_string();
+    assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+    let start = Instant::now();
+    while !fs::read_to_string(log).unwrap().contains(expected) {
+        assert!(start.elapsed() < Duration::from_secs(10), "{}", fs::read_to_string(log).unwrap());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+const TLS: [&str; 4] = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
+const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--log", "info"];
+
+#[test]
+fn a_hangup_brings_the_new_certificate_and_bad_files_keep_the_old() {
+    let place = Place::new();
+    let first = write_certificate(&place);
+    let log = place.path().join("log");
+    let mut command = place.command(&[&SERVE[..], &TLS].concat());
+    command.stderr(fs::File::create(&log).unwrap());
+    let mut server = Serving::start(command);
+    assert!(server.url.starts_with("https://127.0.0.1:"), "{}", server.url);
+    assert!(is_answered(&server, &first));
+
+    let second = write_certificate(&place);
+    assert!(is_answered(&server, &first), "nobody has hung up");
+    hang_up(&server, &log, "the certificate has been read again");
+    assert!(is_answered(&server, &second) && !is_answered(&server, &first));
+
+    fs::write(place.path().join("key.pem"), "half a ke").unwrap();
+    hang_up(&server, &log, "stays as it was: key.pem holds no unencrypted private key in PEM");
+    assert!(is_answered(&server, &second));
+    assert_eq!(server.signal("-TERM"), Some(0));
+}
+
+#[test]
+fn a_hangup_does_not_end_a_server_without_https() {
+    let place = Place::new();
+    place.create_ada();
+    let token = place.issue();
+    let log = place.path().join("log");
+    let mut command = place.command(&SERVE);
+    command.stderr(fs::File::create(&log).unwrap());
+    let server = Serving::start(command);
+    hang_up(&server, &log, "there is nothing to read again");
+    assert_eq!(server.status(&token), 200);
+}
+
+#[test]
+fn a_certificate_that_can_not_be_used_is_one_clear_line() {
+    let place = Place::new();
+    let path = |name: &str| place.path().join(name);
+    write_certificate(&place);
+    fs::rename(path("key.pem"), path("other.pem")).unwrap();
+    write_certificate(&place);
+    fs::write(path("empty.pem"), "").unwrap();
+    fs::write(path("torn.pem"), "-----BEGIN CERTIFICATE-----\nMIIB\n").unwrap();
+    for (cert, key, text) in [
+        ("none.pem", "key.pem", "can't read none.pem: No such file"),
+        ("cert.pem", "none.pem", "can't read none.pem: No such file"),
+        ("empty.pem", "key.pem", "empty.pem holds no certificate"),
+        ("key.pem", "key.pem", "key.pem holds no certificate"),
+        ("torn.pem", "key.pem", "torn.pem is not a PEM file"),
+        ("cert.pem", "cert.pem", "cert.pem holds no unencrypted private key"),
+        ("cert.pem", "other.pem", "the key in other.pem can't be used with the certificate in"),
+    ] {
+        let tls = ["--tls-cert", cert, "--tls-key", key];
+        let message = refusal(&mut place.command(&[&SERVE[..], &tls].concat()));
+        assert!(message.contains(text), "{cert}, {key}: {message}");
+        assert!(!path("bearerd.sqlite").exists());
+    }
+    let half = place.run(&[&SERVE[..], &TLS[..2]].concat());
+    assert_eq!(half.status.code(), Some(2));
+    assert!(stderr(&half).contains("tls_cert is set without tls_key"), "{}", stderr(&half));
+}
+
+#[test]
+fn listening_beyond_loopback_without_https_is_warned_of() {
+    let place = Place::new();
+    write_certificate(&place);
+    for (address, tls, warns) in
+        [("0.0.0.0:0", &[][..], true), ("0.0.0.0:0", &TLS, false), ("127.0.0.1:0", &[], false)]
+    {
+        let serve = ["serve", "--log", "warn", "--listen", address];
+        let log = place.path().join("log");
+        let mut command = place.command(&[&serve, tls].concat());
+        command.stderr(fs::File::create(&log).unwrap());
+        drop(Serving::start(command));
+        let log = fs::read_to_string(log).unwrap();
+        assert_eq!(log.contains("without HTTPS"), warns, "{address} {tls:?}: {log}");
+    }
+}

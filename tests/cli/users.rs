@@ -1,0 +1,106 @@
+use serde_json::{Value, json};
+
+use crate::support::{Place, stderr};
+
+#[test]
+fn users_are_created_and_listed() {
+    let place = Place::new();
+    place.create_ada();
+    let create = ["user", "create", "--email", "bob@example.org", "--name", "Bob", "--admin"];
+    let abilities = ["--ability", "posts:read", "--ability", "posts:write"];
+    let output = place.run_with_input(&[&create[..], &abilities].concat(), "another password\n");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let rows: Value = serde_json::from_str(&place.print(&["user", "list", "--json"])).unwrap();
+    assert_eq!(rows[0]["email"], "ada@example.org");
+    assert_eq!(rows[0]["abilities"], json!(["*"]));
+    assert_eq!(rows[1]["admin"], true);
+    assert_eq!(rows[1]["abilities"], json!(["posts:read", "posts:write"]));
+    let table = place.print(&["user", "list"]);
+    assert!(table.starts_with("ID  EMAIL"), "{table}");
+    assert_eq!(table.lines().count(), 3);
+}
+
+#[test]
+fn an_email_is_taken_once() {
+    let place = Place::new();
+    place.create_ada();
+    let again = ["user", "create", "--email", "ADA@example.org", "--name", "Ada"];
+    let output = place.run_with_input(&again, "correct horse\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), "bearerd: The email has already been taken.\n");
+}
+
+#[test]
+fn bad_arguments_are_named_and_exit_with_2() {
+    let place = Place::new();
+    for (arguments, input, text) in [
+        (
+            &["user", "create", "--email", "ada", "--name", "A"][..],
+            "long enough\n",
+            "--email must be",
+        ),
+        (
+            &["user", "create", "--email", "a@b.c", "--name", " "],
+            "long enough\n",
+            "--name is required",
+        ),
+        (
+            &["user", "create", "--email", "a@b.c", "--name", "A"],
+            "short\n",
+            "at least 8 characters",
+        ),
+        (&["user", "create", "--email", "a@b.c", "--name", "A"], "", "the password is required"),
+        (&["user", "create", "--name", "A"], "", "--email"),
+        (
+            &["user", "create", "--email", "a@b.c", "--name", "A", "--ability", "a b"],
+            "long enough\n",
+            "--ability must contain",
+        ),
+        (
+            &["token", "issue", "--email", "a@b.c", "--name", "x", "--expires-in", "soon"],
+            "",
+            "--expires-in must be a duration",
+        ),
+        (&["token", "revoke", "x"], "", "invalid value"),
+        (&["prune", "--hours", "-1"], "", "-1"),
+        (&["serve", "--listen", "everywhere"], "", "--listen on the command line"),
+        (&["serve", "--demo", "--listen", "0.0.0.0:0"], "", "loopback"),
+        (&["nonsense"], "", "nonsense"),
+        (&[], "", "Usage"),
+    ] {
+        let output = place.run_with_input(arguments, input);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(text), "{arguments:?}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("panicked"));
+    }
+}
+
+#[test]
+fn users_are_shown_changed_and_deleted_beside_a_running_server() {
+    let place = Place::new();
+    place.create_ada();
+    let token = place.issue();
+    let server = place.serve();
+    assert_eq!(server.status(&token), 200, "now it is cached");
+    let ada = "ada@example.org";
+    assert_eq!(
+        place.print(&["user", "disable", "ADA@example.org"]),
+        "disabled user ada@example.org\n"
+    );
+    server.await_status(&token, 401);
+    place.print(&["user", "enable", ada]);
+    server.await_status(&token, 200);
+    place.print(&["user", "abilities", ada, "posts:read", "posts:write"]);
+    let shown: Value =
+        serde_json::from_str(&place.print(&["user", "show", ada, "--json"])).unwrap();
+    assert_eq!(shown["abilities"], json!(["posts:read", "posts:write"]));
+    let output = place.run_with_input(&["user", "password", ada], "a new password\n");
+    assert!(output.status.success(), "{}", stderr(&output));
+    server.await_status(&token, 401);
+    place.print(&["user", "delete", ada]);
+    let nobody = place.run(&["user", "show", ada]);
+    assert_eq!(
+        (nobody.status.code(), stderr(&nobody).as_str()),
+        (Some(1), "bearerd: there is no such user\n")
+    );
+}
