@@ -88,18 +88,20 @@ impl Handler<Sweep> for Worker {
         }
         let Schedule { retain, ttl, .. } = self.schedule;
         let now = (self.clock)();
-        let (store, counting) = (self.store.clone(), self.store.clone());
+        let store = self.store.clone();
         let purge = Purge::of(retain, ttl, now);
         let stop = self.stop.clone();
         let pass = async move {
-            // Dropped, a purge ends between two chunks.
-            match select(Box::pin(store.purge(purge)), Box::pin(stop.notified())).await {
-                Either::Left((result, _)) => {
-                    if let Err(error) = counting.count_live(ttl, now).await {
-                        log::warn!("the live tokens were not counted: {error}");
-                    }
-                    result
+            let pass = async {
+                let result = store.purge(purge).await;
+                if let Err(error) = store.count_live(ttl, now).await {
+                    log::warn!("the live tokens were not counted: {error}");
                 }
+                result
+            };
+            // Dropped, a purge ends between two chunks.
+            match select(Box::pin(pass), Box::pin(stop.notified())).await {
+                Either::Left((result, _)) => result,
                 // What it removed until then is not told: nobody is left to ask.
                 Either::Right(_) => Ok(Purged::default()),
             }

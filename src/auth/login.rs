@@ -53,9 +53,26 @@ impl Auth {
         request: TokenRequest,
         from: IpAddr,
     ) -> Result<(Issued, User), Error> {
-        let Credentials { email, password } = credentials;
         // Before anything is spent on it, and before others can be under way uncounted.
-        self.0.limiter.count(&email, from, self.now())?;
+        self.0.limiter.count(&credentials.email, from, self.now())?;
+        // A login beside this one may have replaced the password's hash while it was checked: then
+        // it is checked once more, against the new one.
+        for _ in 0..2 {
+            if let Some(logged_in) = self.attempt(&credentials, request.clone()).await? {
+                self.0.limiter.clear(&credentials.email, from);
+                return Ok(logged_in);
+            }
+        }
+        Err(Error::WrongCredentials)
+    }
+
+    /// One attempt; `None` if the password's hash changed while it was checked.
+    async fn attempt(
+        &self,
+        credentials: &Credentials,
+        request: TokenRequest,
+    ) -> Result<Option<(Issued, User)>, Error> {
+        let Credentials { email, password } = credentials.clone();
         let account = self.0.store.account_by_email(&email).await?;
         let hash = account.as_ref().map(|account| account.password_hash.clone());
         let verified = self.0.hasher.verify(password, hash).await?;
@@ -68,7 +85,8 @@ impl Auth {
             let replaced =
                 self.0.store.replace_password_hash(account.user.id, hash.clone(), new.clone());
             match replaced.await {
-                Ok(()) => hash = new,
+                Ok(true) => hash = new,
+                Ok(false) => return Ok(None),
                 // The old one stays good, and the next login tries again.
                 Err(error) => log::warn!("a password's hash was not replaced: {error}"),
             }
@@ -78,8 +96,6 @@ impl Auth {
         }
         let (plain, token) = self.draw(request);
         let stored = self.0.store.insert_token_for_login(account.user.id, hash, token).await?;
-        let token = stored.ok_or(Error::WrongCredentials)?;
-        self.0.limiter.clear(&email, from);
-        Ok((Issued { plain, token }, account.user))
+        Ok(stored.map(|token| (Issued { plain, token }, account.user)))
     }
 }

@@ -100,12 +100,17 @@ impl Auth {
             Some(password) => Some(self.0.hasher.hash(password).await?),
             None => None,
         };
-        let verified = None;
-        self.change(
-            id,
-            UserChange { name, email, abilities, admin, disabled, password_hash, verified, keep },
-        )
-        .await
+        let change = UserChange {
+            name,
+            email,
+            abilities,
+            admin,
+            disabled,
+            password_hash,
+            keep,
+            ..UserChange::default()
+        };
+        self.change(id, change).await
     }
 
     /// Changes the name and email of the session's own user. A new email needs the password.
@@ -128,9 +133,12 @@ impl Auth {
                 return Err(Error::Invalid(Faults::one("current_password", text)));
             }
         };
+        // The session may be older than the row: what needs no password by the one needs it by the
+        // other.
+        let email_was = Some(session.user.email.clone());
         let (name, email) = (Some(name), Some(email));
-        self.change(session.user.id, UserChange { name, email, verified, ..UserChange::default() })
-            .await
+        let change = UserChange { name, email, email_was, verified, ..UserChange::default() };
+        self.change(session.user.id, change).await
     }
 
     /// Changes the password of the session's own user, and revokes all their tokens but the

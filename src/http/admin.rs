@@ -9,6 +9,7 @@ use super::answer::{Data, json};
 use super::error::ApiError;
 use super::extract::Current;
 use super::form::{Form, lacking};
+use super::guard::Needs;
 use super::paging::{Paging, row_id};
 use super::tokens::TokenBody;
 use super::users::UserBody;
@@ -48,7 +49,7 @@ pub(super) async fn create(
     body: web::Payload,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut form = Form::read(&request, body).await?;
+    let mut form = Form::read_guarded(&request, body, &auth, Needs::Admin).await?;
     let name = form.required("name", |text| Name::parse(&text));
     let email = form.required("email", |text| Email::parse(&text));
     let password = form.required("password", Password::chosen);
@@ -81,7 +82,7 @@ pub(super) async fn update(
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let id = row_id(&id, "user")?;
-    let mut form = Form::read(&request, body).await?;
+    let mut form = Form::read_guarded(&request, body, &auth, Needs::Admin).await?;
     let update = UserUpdate {
         name: form.optional("name", |text| Name::parse(&text)),
         email: form.optional("email", |text| Email::parse(&text)),

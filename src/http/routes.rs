@@ -27,7 +27,7 @@ const fn on(method: Method, path: &'static str, needs: Needs, route: fn() -> Rou
 /// The first path that matches is taken; those asked for most stand first.
 static ENDPOINTS: &[Endpoint] = &[
     on(Method::GET, "/api/user", LiveToken, || web::to(users::show)),
-    on(Method::PUT, "/api/user", Ability("account:write"), || web::to(users::update)),
+    on(Method::PUT, "/api/user", users::ACCOUNT, || web::to(users::update)),
     on(Method::GET, "/api/tokens/current", LiveToken, || web::to(tokens::show_current)),
     on(Method::DELETE, "/api/tokens/current", LiveToken, || web::to(tokens::revoke_current)),
     on(Method::POST, "/api/tokens", Nothing, || web::to(tokens::create)),
@@ -35,9 +35,7 @@ static ENDPOINTS: &[Endpoint] = &[
     on(Method::DELETE, "/api/tokens", Ability("tokens:write"), || web::to(tokens::revoke_all)),
     on(Method::DELETE, "/api/tokens/{id}", Ability("tokens:write"), || web::to(tokens::revoke)),
     on(Method::PATCH, "/api/tokens/{id}", Ability("tokens:write"), || web::to(tokens::rename)),
-    on(Method::PUT, "/api/user/password", Ability("account:write"), || {
-        web::to(users::change_password)
-    }),
+    on(Method::PUT, "/api/user/password", users::ACCOUNT, || web::to(users::change_password)),
     on(Method::GET, "/api/users", Admin, || web::to(admin::list)),
     on(Method::POST, "/api/users", Admin, || web::to(admin::create)),
     on(Method::GET, "/api/users/{id}", Admin, || web::to(admin::show)),

@@ -111,7 +111,8 @@ pub(super) async fn rename(
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let id = row_id(&id, "token")?;
-    let mut form = Form::read(&request, body).await?;
+    let mut form =
+        Form::read_guarded(&request, body, &auth, Needs::Ability("tokens:write")).await?;
     let name = form.required("device_name", |text| Name::parse(&text));
     form.finish()?;
     let token = auth.rename(id, current.user.id, name.ok_or_else(lacking)?).await?;

@@ -6,6 +6,7 @@ use super::answer::{Data, json};
 use super::error::ApiError;
 use super::extract::Current;
 use super::form::{Form, lacking};
+use super::guard::Needs;
 use crate::auth::Auth;
 use crate::domain::{Abilities, Email, Name, Password, Timestamp, User};
 
@@ -39,6 +40,9 @@ pub(super) async fn show(current: Current) -> HttpResponse {
     json(StatusCode::OK, &Data { data: UserBody::from(&current.user) })
 }
 
+/// What it takes to change one's own account.
+pub(super) const ACCOUNT: Needs = Needs::Ability("account:write");
+
 /// `PUT /api/user`
 pub(super) async fn update(
     current: Current,
@@ -46,7 +50,7 @@ pub(super) async fn update(
     body: web::Payload,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut form = Form::read(&request, body).await?;
+    let mut form = Form::read_guarded(&request, body, &auth, ACCOUNT).await?;
     let name = form.required("name", |text| Name::parse(&text));
     let email = form.required("email", |text| Email::parse(&text));
     let password = form.optional("current_password", Password::claimed);
@@ -63,7 +67,7 @@ pub(super) async fn change_password(
     body: web::Payload,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut form = Form::read(&request, body).await?;
+    let mut form = Form::read_guarded(&request, body, &auth, ACCOUNT).await?;
     let old = form.required("current_password", Password::claimed);
     let new = form.required("password", Password::chosen);
     form.finish()?;

@@ -46,6 +46,8 @@ pub struct UserChange {
     pub disabled: Option<bool>,
     /// Another password's hash. It revokes the user's tokens, all but `keep`.
     pub password_hash: Option<PasswordHash>,
+    /// Only if the email is still this one.
+    pub email_was: Option<Email>,
     /// Only if the password's hash is still this one.
     pub verified: Option<PasswordHash>,
     /// The token that outlives a change of the password.
@@ -57,7 +59,7 @@ pub struct UserChange {
 pub enum UserChanged {
     /// It was made.
     Done(User),
-    /// There is no such user, or their password was changed meanwhile.
+    /// There is no such user, or their password or email was changed meanwhile.
     NotFound,
     /// It would leave nobody who can administrate.
     LastAdmin,
@@ -97,13 +99,20 @@ impl From<(UserRow, String)> for Account {
     }
 }
 
+/// Whether a user, with a token that may, is an administrator in fact.
+fn can_administrate(user: &User) -> bool {
+    user.admin && user.disabled_at.is_none() && user.abilities.grant("admin")
+}
+
 /// Whether nobody but this user can administrate.
 fn is_last_admin(connection: &mut SqliteConnection, id: i64) -> QueryResult<bool> {
     let others = users::table
         .filter(users::admin.eq(true))
         .filter(users::disabled_at.is_null())
-        .filter(users::id.ne(id));
-    diesel::select(diesel::dsl::exists(others)).get_result(connection).map(|exists: bool| !exists)
+        .filter(users::id.ne(id))
+        .select(UserRow::as_select())
+        .load::<UserRow>(connection)?;
+    Ok(!others.into_iter().map(User::from).any(|user| can_administrate(&user)))
 }
 
 impl Store {
@@ -182,16 +191,16 @@ impl Store {
             if change.verified.is_some_and(|hash| hash.expose() != password_hash.expose()) {
                 return Ok(UserChanged::NotFound);
             }
+            if change.email_was.is_some_and(|email| email != user.email) {
+                return Ok(UserChanged::NotFound);
+            }
             let disabled_at = match change.disabled {
                 Some(true) => user.disabled_at.or(Some(now)),
                 Some(false) => None,
                 None => user.disabled_at,
             };
             let admin = change.admin.unwrap_or(user.admin);
-            let could = user.admin && user.disabled_at.is_none();
-            if could && !(admin && disabled_at.is_none()) && is_last_admin(tx.connection, id)? {
-                return Ok(UserChanged::LastAdmin);
-            }
+            let could = can_administrate(&user);
             let new_password = change.password_hash.is_some();
             let user = User {
                 id,
@@ -203,6 +212,9 @@ impl Store {
                 created_at: user.created_at,
                 updated_at: now,
             };
+            if could && !can_administrate(&user) && is_last_admin(tx.connection, id)? {
+                return Ok(UserChanged::LastAdmin);
+            }
             diesel::update(users::table.find(id))
                 .set((
                     users::name.eq(user.name.as_str()),
@@ -236,8 +248,7 @@ impl Store {
             let row = users::table.find(id).select(UserRow::as_select());
             let row = row.get_result::<UserRow>(tx.connection).optional()?;
             let Some(user) = row.map(User::from) else { return Ok(UserChanged::NotFound) };
-            let can = user.admin && user.disabled_at.is_none();
-            if can && is_last_admin(tx.connection, id)? {
+            if can_administrate(&user) && is_last_admin(tx.connection, id)? {
                 return Ok(UserChanged::LastAdmin);
             }
             forget_all(tx, id)?;
@@ -281,7 +292,7 @@ impl Store {
         .await
     }
 
-    /// Puts `new` in the place of a password's hash, unless that is no longer `old`.
+    /// Puts `new` in the place of a password's hash, unless that is no longer `old`; tells which.
     ///
     /// # Errors
     /// [`StoreError`], as from every write.
@@ -290,13 +301,13 @@ impl Store {
         user_id: i64,
         old: PasswordHash,
         new: PasswordHash,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         self.write(move |tx| {
             diesel::update(users::table.find(user_id))
                 .filter(users::password_hash.eq(old.expose()))
                 .set(users::password_hash.eq(new.expose()))
                 .execute(tx.connection)
-                .map(drop)
+                .map(|replaced| replaced == 1)
         })
         .await
     }

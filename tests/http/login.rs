@@ -193,3 +193,17 @@ fn a_hash_of_another_cost_logs_in_and_is_replaced() {
     server.stop();
     assert_eq!(stored(&server), "$2b$04$");
 }
+
+#[test]
+fn logins_at_once_with_an_outdated_hash_all_succeed() {
+    let server = start_with(|config| config.bcrypt_cost = 5);
+    let server = server.restart(|config| config.bcrypt_cost = 4);
+    let body = json!({"email": EMAIL, "password": PASSWORD, "device_name": "x"});
+    std::thread::scope(|scope| {
+        let logins: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| server.log_in(body.clone()).status)).collect();
+        for login in logins {
+            assert_eq!(login.join().unwrap(), 201);
+        }
+    });
+}
