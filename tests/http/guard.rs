@@ -4,7 +4,9 @@ use bearerd::domain::{Email, Lifetime, Name, TokenPrefix};
 
 use serde_json::json;
 
-use crate::support::{EMAIL, INVALID_TOKEN, NO_CREDENTIALS, PASSWORD, start, start_with};
+use crate::support::{
+    EMAIL, INVALID_TOKEN, NO_CREDENTIALS, PASSWORD, START, sha_256, start, start_with,
+};
 
 /// Every guarded route, and the ability it needs beside a live token.
 const GUARDED: &[(&str, &str, Option<&str>)] = &[
@@ -48,6 +50,18 @@ fn every_guarded_route_refuses_whoever_lacks_what_it_needs() {
 }
 
 #[test]
+fn a_token_without_abilities_can_do_nothing_and_one_with_a_star_among_others_everything() {
+    let server = start();
+    for &(method, path, ability) in GUARDED {
+        let may = |abilities: &[&str]| {
+            server.with_token(method, path, &server.issue(abilities)).status != 403
+        };
+        assert_eq!(may(&[]), ability.is_none(), "{method} {path}");
+        assert!(may(&["foo", "*"]), "{method} {path}");
+    }
+}
+
+#[test]
 fn a_token_can_do_what_both_it_and_its_owner_may() {
     let server = start();
     let owner = "bob@example.org";
@@ -65,7 +79,9 @@ fn a_token_can_do_what_both_it_and_its_owner_may() {
 fn a_disabled_owner_shuts_their_tokens_out_and_can_not_log_in() {
     let server = start();
     let token = server.issue(&["*"]);
+    assert_eq!(server.get("/api/user", &token).status, 200, "now it is cached");
     server.db_execute("UPDATE users SET disabled_at = 1");
+    server.heed_others();
     server.get("/api/user", &token).assert_refused(INVALID_TOKEN);
     let body = json!({"email": EMAIL, "password": PASSWORD, "device_name": "x"});
     let refused = server.log_in(body);
@@ -75,11 +91,34 @@ fn a_disabled_owner_shuts_their_tokens_out_and_can_not_log_in() {
 }
 
 #[test]
-fn a_token_without_an_owner_is_dead() {
+fn a_token_whose_owner_another_process_deleted_is_dead() {
+    let server = start();
+    let (seen, unseen) = (server.issue(&["*"]), server.issue(&["*"]));
+    assert_eq!(server.get("/api/user", &seen).status, 200, "now it is cached");
+    server.db_execute("PRAGMA foreign_keys = OFF; DELETE FROM users");
+    server.heed_others();
+    assert_eq!(server.db_text("CAST(count(*) AS TEXT)", "tokens"), "2", "their rows are there");
+    server.get("/api/user", &seen).assert_refused(INVALID_TOKEN);
+    server.get("/api/user", &unseen).assert_refused(INVALID_TOKEN);
+}
+
+#[test]
+fn a_token_whose_checksum_is_wrong_never_reaches_the_store() {
     let server = start();
     let token = server.issue(&["*"]);
-    server.db_execute("PRAGMA foreign_keys = OFF; DELETE FROM users");
-    server.get("/api/user", &token).assert_refused(INVALID_TOKEN);
+    let counted = || {
+        let count = |outcome: &str| {
+            server.metric(&format!("bearerd_token_checks_total{{outcome=\"{outcome}\"}}"))
+        };
+        (count("malformed"), count("miss"))
+    };
+    // Whatever asks the store fails now.
+    server.db_execute("ALTER TABLE tokens RENAME TO elsewhere");
+    let wrong = format!("{}{:08x}", &token[..43], !crc32fast::hash(&token.as_bytes()[3..43]));
+    server.get("/api/user", &wrong).assert_refused(INVALID_TOKEN);
+    assert_eq!(counted(), (1, 0));
+    assert_eq!(server.get("/api/user", &token).status, 503, "one that is looked up");
+    assert_eq!(counted(), (1, 1));
 }
 
 #[test]
@@ -127,17 +166,22 @@ fn odd_headers_are_refused_and_never_an_error() {
 }
 
 #[test]
-fn a_token_in_sanctums_form_works_with_its_own_row_alone() {
-    // What Sanctum stores is the digest of what follows the bar. So is what this server stores of
-    // a token whose prefix it doesn't know, if its string is taken for what follows the bar.
-    let server = start_with(|config| config.token_prefix = TokenPrefix::parse("old_").unwrap());
-    let secret = server.issue(&["*"]);
-    server.issue(&["*"]);
-    assert_eq!(server.get("/api/user", &format!("2|{secret}")).status, 401);
-    assert_eq!(server.get("/api/user", &format!("1|{secret}")).status, 200);
-    assert_eq!(server.get("/api/user", &format!("2|{secret}")).status, 401, "and cached");
-    assert_eq!(server.delete("/api/tokens/current", &format!("1|{secret}")).status, 204);
-    assert_eq!(server.get("/api/user", &format!("1|{secret}")).status, 401);
+fn a_token_brought_over_from_sanctum_works_with_its_own_id_alone() {
+    let server = start();
+    for (id, secret) in [(17, "the secret of one"), (18, "the secret of another")] {
+        let digest = sha_256(secret);
+        server.db_execute(&format!(
+            "INSERT INTO tokens (id, user_id, name, digest, abilities, created_at)
+             VALUES ({id}, 1, 'from Sanctum', x'{digest}', '*', {START})"
+        ));
+    }
+    let status = |token: &str| server.get("/api/user", token).status;
+    assert_eq!(status("18|the secret of one"), 401);
+    assert_eq!(status("17|the secret of one"), 200);
+    assert_eq!(status("18|the secret of one"), 401, "and cached");
+    assert_eq!(server.delete("/api/tokens/current", "17|the secret of one").status, 204);
+    assert_eq!(status("17|the secret of one"), 401);
+    assert_eq!(status("18|the secret of another"), 200);
 }
 
 #[test]
@@ -162,15 +206,38 @@ fn a_token_is_live_until_the_second_before_its_end() {
 }
 
 #[test]
-fn token_ttl_ends_a_token_that_has_a_later_bound_of_its_own() {
-    let server = start_with(|config| {
-        config.token_ttl = Lifetime::seconds(3600);
-    });
-    let token = server.issue_for(EMAIL, &["*"], Some(7200));
+fn token_ttl_counts_for_tokens_already_issued() {
+    let server = start_with(|config| config.token_ttl = Lifetime::NEVER);
+    let token = server.issue(&["*"]);
+    let shown = server.get("/api/tokens/current", &token).json();
+    assert_eq!(shown["data"]["expires_at"], json!(null));
+    let server = server.restart(|config| config.token_ttl = Lifetime::seconds(3600));
     let shown = server.get("/api/tokens/current", &token).json();
     assert_eq!(shown["data"]["expires_at"], "2026-01-01T01:00:00Z");
     server.set_clock(3599);
     assert_eq!(server.get("/api/user", &token).status, 200);
     server.set_clock(3600);
     server.get("/api/user", &token).assert_refused(INVALID_TOKEN);
+}
+
+#[test]
+fn of_a_tokens_own_bound_and_token_ttls_the_earlier_is_shown_and_counts() {
+    for (expires_in, shown, end) in [
+        (Some(60), "2026-01-01T00:01:00Z", 60),
+        (Some(7200), "2026-01-01T01:00:00Z", 3600),
+        (None, "2026-01-01T01:00:00Z", 3600),
+    ] {
+        let server = start_with(|config| config.token_ttl = Lifetime::seconds(3600));
+        let token = server.issue_for(EMAIL, &["*"], expires_in);
+        let own = server.get("/api/tokens/current", &token).json();
+        let listed = server.get("/api/tokens", &token).json();
+        assert_eq!(
+            (&own["data"]["expires_at"], &listed["data"][0]["expires_at"]),
+            (&json!(shown), &json!(shown))
+        );
+        server.set_clock(end - 1);
+        assert_eq!(server.get("/api/user", &token).status, 200);
+        server.set_clock(end);
+        server.get("/api/user", &token).assert_refused(INVALID_TOKEN);
+    }
 }

@@ -1,8 +1,8 @@
 use bearerd::app;
-use bearerd::domain::TokenHash;
+use bearerd::domain::TokenPrefix;
 use serde_json::json;
 
-use crate::support::{EMAIL, INVALID_TOKEN, PASSWORD, Server, start, start_with};
+use crate::support::{EMAIL, INVALID_TOKEN, PASSWORD, Server, sha_256, start, start_with};
 
 #[test]
 fn a_person_logs_in_requests_and_logs_out() {
@@ -47,22 +47,30 @@ fn the_email_is_compared_without_case() {
 }
 
 #[test]
-fn a_wrong_password_and_an_unknown_email_get_the_same_answer() {
+fn a_wrong_password_an_unknown_email_and_a_disabled_user_are_refused_alike() {
     let server = start();
-    let wrong = json!({"email": EMAIL, "password": "wrong", "device_name": "x"});
-    let unknown = json!({"email": "nobody@example.org", "password": PASSWORD, "device_name": "x"});
-    let answers = [server.log_in(wrong), server.log_in(unknown)];
-    for answer in &answers {
-        assert_eq!(answer.status, 401);
-        assert_eq!(
-            answer.json(),
-            json!({
-                "message": "The provided credentials are incorrect.",
-                "code": "invalid_credentials",
-            })
-        );
+    let disabled = "bob@example.org";
+    server.create_user(disabled, PASSWORD, &["*"]);
+    server.db_execute(&format!("UPDATE users SET disabled_at = 1 WHERE email = '{disabled}'"));
+    // The status, the headers but for the date, the body, and how many hashes it took.
+    let refuse = |email: &str, password: &str| {
+        let hashes = || server.metric("bearerd_password_hash_duration_seconds_count");
+        let before = hashes();
+        let body = json!({"email": email, "password": password, "device_name": "x"});
+        let mut answer = server.log_in(body);
+        answer.headers.remove("date").unwrap();
+        (answer.status, answer.headers, answer.body, hashes() - before)
+    };
+    let wrong = refuse(EMAIL, "wrong");
+    let (status, _, body, hashes) = &wrong;
+    let message =
+        r#"{"message":"The provided credentials are incorrect.","code":"invalid_credentials"}"#;
+    assert_eq!((*status, body.as_str(), *hashes), (401, message, 1));
+    for (email, password) in
+        [("nobody@example.org", PASSWORD), (disabled, PASSWORD), (disabled, "wrong")]
+    {
+        assert_eq!(refuse(email, password), wrong, "{email} {password}");
     }
-    assert_eq!(answers[0].header("www-authenticate"), answers[1].header("www-authenticate"));
 }
 
 #[test]
@@ -164,16 +172,34 @@ fn five_logins_give_five_tokens_and_logging_out_ends_one() {
 }
 
 #[test]
-fn the_file_holds_a_tokens_digest_and_not_its_string() {
+fn a_token_is_its_prefix_40_characters_and_their_crc_32() {
+    for prefix in ["bd_", "acme_"] {
+        let server = start_with(|config| config.token_prefix = TokenPrefix::parse(prefix).unwrap());
+        let body = json!({"email": EMAIL, "password": PASSWORD, "device_name": "x"});
+        let token = server.log_in(body).token();
+        let (secret, checksum) = token.strip_prefix(prefix).unwrap().split_at(40);
+        assert!(secret.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{secret}");
+        assert_eq!(checksum, format!("{:08x}", crc32fast::hash(secret.as_bytes())));
+    }
+}
+
+#[test]
+fn the_database_holds_the_sha_256_of_a_tokens_whole_string_and_never_the_string() {
     let mut server = start();
     let body = json!({"email": EMAIL, "password": PASSWORD, "device_name": "x"});
     let token = server.log_in(body).token();
+    assert_eq!(server.db_text("hex(digest)", "tokens"), sha_256(&token));
+    let folder = server.config.database.parent().unwrap().to_owned();
+    let assert_no_secret = || {
+        for file in std::fs::read_dir(&folder).unwrap() {
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            let holds = |text: &str| bytes.windows(text.len()).any(|w| w == text.as_bytes());
+            assert!(!holds(&token[3..43]) && !holds(PASSWORD));
+        }
+    };
+    assert_no_secret();
     server.stop();
-    let file = std::fs::read(&server.config.database).unwrap();
-    let holds = |bytes: &[u8]| file.windows(bytes.len()).any(|window| window == bytes);
-    assert!(holds(TokenHash::of(token.as_bytes()).as_bytes()));
-    assert!(!holds(&token.as_bytes()[3..]));
-    assert!(!holds(PASSWORD.as_bytes()));
+    assert_no_secret();
 }
 
 #[test]
@@ -192,6 +218,25 @@ fn a_hash_of_another_cost_logs_in_and_is_replaced() {
     assert_eq!(server.log_in(body).status, 201);
     server.stop();
     assert_eq!(stored(&server), "$2b$04$");
+}
+
+#[test]
+fn a_hash_from_laravel_logs_in_and_is_replaced_where_its_cost_differs() {
+    // Laravel's user factory gives everybody this one, of the password `password`.
+    const HASH: &str = "$2y$10$92IXUNpkjO0rOQ5byMi.Ye4oKoEa3Ro9llC/.og/at2.uheWG/igi";
+    for (cost, stored) in [(10, HASH), (4, "$2b$04$")] {
+        let server = start_with(|config| config.bcrypt_cost = cost);
+        server.db_execute(&format!("UPDATE users SET password_hash = '{HASH}'"));
+        let log_in = |password: &str| {
+            let body = json!({"email": EMAIL, "password": password, "device_name": "x"});
+            server.log_in(body).status
+        };
+        let hash = || server.db_text("password_hash", "users");
+        assert_eq!((log_in("Password"), hash().as_str()), (401, HASH));
+        assert_eq!(log_in("password"), 201);
+        assert!(hash().starts_with(stored), "cost {cost}: {}", hash());
+        assert_eq!([log_in("password"), log_in("Password")], [201, 401]);
+    }
 }
 
 #[test]

@@ -15,8 +15,10 @@ use bearerd::auth::{Auth, NewUser, TokenRequest};
 use bearerd::config::Config;
 use bearerd::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
 use diesel::connection::SimpleConnection;
-use diesel::{Connection, SqliteConnection};
+use diesel::sql_types::Text;
+use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -126,12 +128,40 @@ impl Server {
         self.send(method, path, &[("Authorization", &header)], Some(body))
     }
 
-    /// Runs SQL on the server's file, as another process would.
-    pub fn db_execute(&self, sql: &str) {
+    fn db_connect(&self) -> SqliteConnection {
         let path = self.config.database.to_string_lossy();
         let mut connection = SqliteConnection::establish(&path).unwrap();
         connection.batch_execute("PRAGMA busy_timeout = 5000").unwrap();
-        connection.batch_execute(sql).unwrap();
+        connection
+    }
+
+    /// Runs SQL on the server's file, as another process would.
+    pub fn db_execute(&self, sql: &str) {
+        self.db_connect().batch_execute(sql).unwrap();
+    }
+
+    /// The one value that `expression` has in `table`.
+    pub fn db_text(&self, expression: &str, table: &str) -> String {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = Text)]
+            text: String,
+        }
+        let query = diesel::sql_query(format!("SELECT {expression} AS text FROM {table}"));
+        query.get_result::<Row>(&mut self.db_connect()).unwrap().text
+    }
+
+    /// Returns when the server knows that another process wrote to its file: it asks before each
+    /// write of its own, and this is one that changes nothing.
+    pub fn heed_others(&self) {
+        app::block_on(self.auth.revoke(-1, None)).unwrap_err();
+    }
+
+    /// What `/metrics` shows for this name and these labels.
+    pub fn metric(&self, name: &str) -> u64 {
+        let metrics = self.send("GET", "/metrics", &[], None).body;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().unwrap()
     }
 
     /// Moves the server's clock to this many seconds after the test's beginning.
@@ -248,6 +278,11 @@ impl Answer {
         assert_eq!(self.header("www-authenticate"), Some(challenge));
         assert_eq!(self.json()["message"], "Unauthenticated.");
     }
+}
+
+/// The SHA-256 of a text, in hex as SQL writes it.
+pub fn sha_256(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 pub const NO_CREDENTIALS: &str = r#"Bearer realm="bearerd""#;

@@ -114,10 +114,17 @@ fn the_last_use_is_noted_once_a_minute_and_a_403_counts() {
 #[test]
 fn a_failed_check_is_no_use() {
     let server = start();
-    let token = server.issue_for(EMAIL, &["*"], Some(60));
+    server.create_user("bob@example.org", PASSWORD, &["*"]);
+    let expired = server.issue_for(EMAIL, &["*"], Some(60));
+    let revoked = server.issue(&["*"]);
+    app::block_on(server.auth.revoke(2, None)).unwrap();
+    let disabled = server.issue_for("bob@example.org", &["*"], None);
+    server.db_execute("UPDATE users SET disabled_at = 1 WHERE email = 'bob@example.org'");
     server.set_clock(60);
-    assert_eq!(server.get("/api/user", &token).status, 401);
-    assert_eq!(last_used(&server, 1), None);
+    for (id, token) in [(1, expired), (2, revoked), (3, disabled)] {
+        server.get("/api/user", &token).assert_refused(INVALID_TOKEN);
+        assert_eq!(last_used(&server, id), None, "token {id}");
+    }
 }
 
 #[test]
