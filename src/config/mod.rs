@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::domain::{Lifetime, Origins, TokenPrefix};
+use crate::domain::{Issuer, Lifetime, Origins, TokenHeader, TokenPrefix};
 
 pub use error::ConfigError;
 pub use settings::{SETTINGS, Setting, duration};
@@ -26,6 +26,9 @@ pub struct Config {
     pub database: PathBuf,
     /// Where to listen; port 0 takes any free one.
     pub listen: SocketAddr,
+    /// The server's URL as others reach it, if it is not where it listens; [`Config::issuer`] has
+    /// the one in force.
+    pub issuer: Option<Issuer>,
     /// How old a token may grow.
     pub token_ttl: Lifetime,
     /// What new tokens begin with.
@@ -36,6 +39,10 @@ pub struct Config {
     pub login_attempts: u32,
     /// The reverse proxies that are believed when they say whose request they pass on.
     pub trusted_proxies: Vec<IpNet>,
+    /// A request header that may hold a token, beside `Authorization`.
+    pub token_header: Option<TokenHeader>,
+    /// Whether `/api/verify` takes a token as the password of HTTP Basic.
+    pub basic_auth: bool,
     /// For how long a dead token's row is kept.
     pub retain: Duration,
     /// How long the sweeper rests between two passes.
@@ -57,11 +64,14 @@ impl Default for Config {
         Self {
             database: "bearerd.sqlite".into(),
             listen: (Ipv4Addr::LOCALHOST, 8080).into(),
+            issuer: None,
             token_ttl: Lifetime::seconds(30 * DAY),
             token_prefix: TokenPrefix::default(),
             bcrypt_cost: 12,
             login_attempts: 5,
             trusted_proxies: Vec::new(),
+            token_header: None,
+            basic_auth: false,
             retain: Duration::from_secs(DAY as u64),
             sweep_interval: Duration::from_secs(600),
             cors_origins: Origins::None,
@@ -106,6 +116,17 @@ impl Config {
         }
         config.tls_files()?;
         Ok(config)
+    }
+
+    /// The server's URL as others reach it, without a slash at its end: the setting, or else where
+    /// it listens. Under port 0 that is known only once the server listens: put the address it got
+    /// into `listen` first.
+    pub fn issuer(&self) -> String {
+        match (&self.issuer, &self.tls_cert) {
+            (Some(issuer), _) => issuer.to_string(),
+            (None, Some(_)) => format!("https://{}", self.listen),
+            (None, None) => format!("http://{}", self.listen),
+        }
     }
 
     /// The files of the certificate and its key, if HTTPS is on.
@@ -219,6 +240,17 @@ mod tests {
         assert!(message.starts_with("tls_key is set without tls_cert;"), "{message}");
         let both = load(&[cert, key]).unwrap();
         assert_eq!(both.tls_files().unwrap(), Some((Path::new("c.pem"), Path::new("k.pem"))));
+    }
+
+    #[test]
+    fn the_issuer_is_the_address_unless_one_is_set() {
+        let mut config = Config::default();
+        assert_eq!(config.issuer(), "http://127.0.0.1:8080");
+        config.listen = "[::1]:8443".parse().unwrap();
+        config.tls_cert = Some("c.pem".into());
+        assert_eq!(config.issuer(), "https://[::1]:8443");
+        config.issuer = Issuer::parse("http://auth.example.org");
+        assert_eq!(config.issuer(), "http://auth.example.org");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Config, DAY, Source};
-use crate::domain::{Lifetime, Origins, TokenPrefix};
+use crate::domain::{Issuer, Lifetime, Origins, TokenHeader, TokenPrefix};
 
 /// One setting: its name everywhere, and how its value is read.
 pub struct Setting {
@@ -47,6 +47,14 @@ pub const SETTINGS: &[Setting] = &[
         allowed: "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080",
         default: "127.0.0.1:8080",
         read: |config, text| text.parse().ok().map(|address| config.listen = address),
+    },
+    Setting {
+        key: "issuer",
+        about: "the server's URL as others reach it",
+        allowed: "an http or https URL without query, fragment and slash at its end, such as \
+                  https://auth.example.org, or nothing: then it is where the server listens",
+        default: "",
+        read: |config, text| unless_empty(text, Issuer::parse).map(|issuer| config.issuer = issuer),
     },
     Setting {
         key: "token_ttl",
@@ -104,6 +112,23 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "token_header",
+        about: "a request header that may hold a token, beside Authorization",
+        allowed: "the name of a header that means nothing else to HTTP, such as X-Api-Token, or \
+                  nothing",
+        default: "",
+        read: |config, text| {
+            unless_empty(text, TokenHeader::parse).map(|header| config.token_header = header)
+        },
+    },
+    Setting {
+        key: "basic_auth",
+        about: "whether /api/verify takes a token as the password of HTTP Basic",
+        allowed: "true or false",
+        default: "false",
+        read: |config, text| text.parse().ok().map(|may| config.basic_auth = may),
+    },
+    Setting {
         key: "retain",
         about: "how long a dead token's row is kept",
         allowed: "a duration, such as 24h or 0s",
@@ -129,14 +154,14 @@ pub const SETTINGS: &[Setting] = &[
         about: "the certificate for HTTPS, and the chain above it",
         allowed: "the path of a PEM file, and tls_key beside it",
         default: "",
-        read: |config, text| path(text).map(|path| config.tls_cert = path),
+        read: |config, text| unless_empty(text, path).map(|path| config.tls_cert = path),
     },
     Setting {
         key: "tls_key",
         about: "the certificate's private key",
         allowed: "the path of a PEM file, and tls_cert beside it",
         default: "",
-        read: |config, text| path(text).map(|path| config.tls_key = path),
+        read: |config, text| unless_empty(text, path).map(|path| config.tls_key = path),
     },
     Setting {
         key: "log",
@@ -171,9 +196,14 @@ pub fn duration(text: &str, least: u64) -> Option<Duration> {
     (whole && (least..=CENTURY).contains(&duration.as_secs())).then_some(duration)
 }
 
-/// The path of a file; nothing for an empty text, which sets nothing.
-fn path(text: &str) -> Option<Option<PathBuf>> {
-    (!text.ends_with('/')).then(|| (!text.is_empty()).then(|| text.into()))
+/// What `read` makes of a text; nothing of an empty one, which sets nothing.
+fn unless_empty<T>(text: &str, read: fn(&str) -> Option<T>) -> Option<Option<T>> {
+    if text.is_empty() { Some(None) } else { read(text).map(Some) }
+}
+
+/// The path of a file.
+fn path(text: &str) -> Option<PathBuf> {
+    (!text.ends_with('/')).then(|| text.into())
 }
 
 #[cfg(test)]
@@ -199,6 +229,9 @@ mod tests {
             ("BEARERD_TRUSTED_PROXIES", "10.0.0.0/33", "10.1.2.0/24"),
             ("BEARERD_TRUSTED_PROXIES", "::ffff:10.0.0.0/104", "10.1.2.0/24"),
             ("BEARERD_TRUSTED_PROXIES", "::/0", "not all there are"),
+            ("BEARERD_ISSUER", "https://a/", "https://auth.example.org"),
+            ("BEARERD_TOKEN_HEADER", "Cookie", "X-Api-Token"),
+            ("BEARERD_BASIC_AUTH", "yes", "true or false"),
             ("BEARERD_RETAIN", "soon", "24h"),
             ("BEARERD_SWEEP_INTERVAL", "0s", "10m"),
             ("BEARERD_CORS_ORIGINS", "https://a,b", "https://app.example.org, or *"),

@@ -5,6 +5,8 @@
 mod ability;
 mod email;
 mod faults;
+mod header;
+mod issuer;
 mod life;
 mod name;
 mod origin;
@@ -16,6 +18,8 @@ mod user;
 pub use ability::{Abilities, Ability, AbilityError};
 pub use email::{Email, EmailError};
 pub use faults::Faults;
+pub use header::TokenHeader;
+pub use issuer::Issuer;
 pub use life::{Death, Lifetime};
 pub use name::{Name, NameError};
 pub use origin::Origins;
