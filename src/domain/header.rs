@@ -69,20 +69,23 @@ impl TokenHeader {
     /// such name, or one that means something else.
     pub fn parse(text: &str) -> Option<Self> {
         let name = text.to_ascii_lowercase();
-        let is_token = name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
         // Some servers take one for the other.
         let hyphened = name.replace('_', "-");
         let is_taken = TAKEN.contains(&hyphened.as_str())
             || TAKEN_FAMILIES.iter().any(|family| hyphened.starts_with(family));
-        ((1..=100).contains(&name.len()) && is_token && !is_taken).then(|| Self(name.into()))
+        (name.len() <= 100 && is_token(&name) && !is_taken).then(|| Self(name.into()))
     }
 
     /// The name, in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether `text` is a token in the sense of RFC 9110, 5.6.2.
+pub(super) fn is_token(text: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_legal)
 }
 
 #[cfg(test)]
