@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
+use super::rules::{RULES, RuleError};
 use super::settings::SETTINGS;
 use super::source::Source;
 
-/// Why there is no [`Config`].
+/// Why there is no [`Config`](super::Config).
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A key that is no setting's.
@@ -25,6 +26,26 @@ pub enum ConfigError {
         origin: Source,
         /// What would be right.
         allowed: &'static str,
+    },
+    /// An access rule that is none.
+    #[error("rule {number} {origin}: {error}")]
+    Rule {
+        /// Which one, counted from 1.
+        number: usize,
+        /// The file.
+        origin: Source,
+        /// What is wrong with it, and what would be right.
+        error: RuleError,
+    },
+    /// Access rules elsewhere than in the configuration file.
+    #[error(
+        "{name} {origin} is not allowed: access rules stand in the configuration file alone, under [[rules]]"
+    )]
+    FileAlone {
+        /// The key, as it is called there.
+        name: String,
+        /// Where it stands.
+        origin: Source,
     },
     /// A setting that means nothing without another.
     #[error("{} is set without {missing}; HTTPS needs both, HTTP neither", place(given, origin))]
@@ -55,7 +76,9 @@ pub enum ConfigError {
 }
 
 fn known_names(origin: &Source) -> String {
-    let names: Vec<_> = SETTINGS.iter().map(|setting| origin.name_of(setting.key)).collect();
+    let settings = SETTINGS.iter().map(|setting| setting.key);
+    let rules = matches!(origin, Source::File(_)).then_some(RULES);
+    let names: Vec<_> = settings.chain(rules).map(|key| origin.name_of(key)).collect();
     names.join(", ")
 }
 

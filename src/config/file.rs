@@ -1,25 +1,38 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::ConfigError;
+use toml::{Table, Value};
 
-/// The keys and values of a configuration file, each value as the environment would spell it.
-pub(super) fn read(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
-    let table: toml::Table =
-        text.parse().map_err(|cause| ConfigError::Syntax { path: path.to_owned(), cause })?;
-    Ok(table.into_iter().map(|(key, value)| (key, spell(value))).collect())
+use super::ConfigError;
+use super::rules::RULES;
+
+/// What a configuration file holds.
+pub(super) struct File {
+    /// The settings, each value as the environment would spell it.
+    pub(super) settings: BTreeMap<String, String>,
+    /// The access rules, if there are any.
+    pub(super) rules: Option<Value>,
 }
 
-fn spell(value: toml::Value) -> String {
+/// Reads a configuration file; what the settings' values mean is left open.
+pub(super) fn read(path: &Path) -> Result<File, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
+    let mut table: Table =
+        text.parse().map_err(|cause| ConfigError::Syntax { path: path.to_owned(), cause })?;
+    let rules = table.remove(RULES);
+    let settings = table.into_iter().map(|(key, value)| (key, spell(value))).collect();
+    Ok(File { settings, rules })
+}
+
+/// A value as the environment would spell it.
+pub(super) fn spell(value: Value) -> String {
     match value {
-        toml::Value::String(text) => text,
-        toml::Value::Array(values) => values.into_iter().map(spell).collect::<Vec<_>>().join(","),
-        toml::Value::Integer(number) => number.to_string(),
-        other @ (toml::Value::Float(_)
-        | toml::Value::Boolean(_)
-        | toml::Value::Datetime(_)
-        | toml::Value::Table(_)) => other.to_string(),
+        Value::String(text) => text,
+        Value::Array(values) => values.into_iter().map(spell).collect::<Vec<_>>().join(","),
+        Value::Integer(number) => number.to_string(),
+        other @ (Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Table(_)) => {
+            other.to_string()
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 mod error;
 mod file;
+mod rules;
 mod settings;
 mod source;
 
@@ -13,9 +14,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::domain::{Issuer, Lifetime, Origins, TokenHeader, TokenPrefix};
+use crate::domain::{Issuer, Lifetime, Origins, Rules, TokenHeader, TokenPrefix};
+
+use rules::RULES;
 
 pub use error::ConfigError;
+pub use rules::RuleError;
 pub use settings::{SETTINGS, Setting, duration};
 pub use source::{Given, Source};
 
@@ -55,7 +59,10 @@ pub struct Config {
     pub tls_key: Option<PathBuf>,
     /// What to log: env_logger's filter.
     pub log: String,
-    /// What [`Config::load`] found set, by its key; the rest are defaults.
+    /// What a reverse proxy may let pass; nothing without a rule.
+    pub rules: Rules,
+    /// What [`Config::load`] found set, by its key; the rest are defaults. Of `rules` it has how
+    /// many there are.
     pub given: BTreeMap<&'static str, Given>,
 }
 
@@ -78,6 +85,7 @@ impl Default for Config {
             tls_cert: None,
             tls_key: None,
             log: "bearerd=info,warn".into(),
+            rules: Rules::default(),
             given: BTreeMap::new(),
         }
     }
@@ -92,7 +100,7 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`] names the first key that is unknown or has a value it can't have, where it
-    /// stands, and what is allowed.
+    /// stands, and what is allowed; of an access rule, which one it is.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -102,8 +110,14 @@ impl Config {
         let default_file = Path::new("bearerd.toml");
         if let Some(path) = file.or_else(|| default_file.exists().then_some(default_file)) {
             let origin = Source::File(path.to_owned());
-            for (key, value) in file::read(path)? {
+            let file = file::read(path)?;
+            for (key, value) in file.settings {
                 config.set(&key, &value, &origin)?;
+            }
+            if let Some(rules) = file.rules {
+                config.rules = rules::read(rules, &origin)?;
+                let text = config.rules.iter().len().to_string();
+                config.given.insert(RULES, Given { text, source: origin });
             }
         }
         for (name, value) in environment {
@@ -148,6 +162,10 @@ impl Config {
     }
 
     fn set(&mut self, key: &str, value: &str, origin: &Source) -> Result<(), ConfigError> {
+        if key == RULES {
+            let (name, origin) = (origin.name_of(key), origin.clone());
+            return Err(ConfigError::FileAlone { name, origin });
+        }
         let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
             let (name, origin) = (origin.name_of(key), origin.clone());
             return Err(ConfigError::Unknown { name, origin });
