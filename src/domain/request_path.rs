@@ -40,6 +40,9 @@ pub enum PathError {
     /// Decoded, it has another escape: `%252e`.
     #[error("The path is encoded twice.")]
     EncodedTwice,
+    /// It begins with `//`, where some read the name of a host: to them `//x/admin` is `/admin`.
+    #[error("The path begins with two slashes.")]
+    Authority,
     /// More `..` than segments before them.
     #[error("The path leads above the root.")]
     AboveRoot,
@@ -134,7 +137,11 @@ fn resolve(path: &str) -> Result<Vec<&str>, PathError> {
             segment => segments.push(segment),
         }
     }
-    Ok(segments)
+    // One that stands alone is what follows the only slash.
+    match segments.as_slice() {
+        ["", _, ..] => Err(PathError::Authority),
+        _ => Ok(segments),
+    }
 }
 
 #[cfg(test)]
@@ -155,7 +162,8 @@ mod tests {
             ("/posts/1?a=/../b#c", "posts/1/"),
             ("/posts?", "posts/"),
             ("/?/admin", ""),
-            ("//posts///1//", "posts/1/"),
+            ("/posts///1//", "posts/1/"),
+            ("/a/../", ""),
             ("/./posts/./1/.", "posts/1/"),
             ("/a/../posts", "posts/"),
             ("/a/b/../../posts", "posts/"),
@@ -217,6 +225,12 @@ mod tests {
             ("/%e0%80%af", NotUtf8),
             ("/%ed%a0%80", NotUtf8),
             ("/%ff", NotUtf8),
+            ("//", Authority),
+            ("//posts", Authority),
+            ("///posts", Authority),
+            ("//x/../posts", Authority),
+            ("/.//posts", Authority),
+            ("/x/..//posts", Authority),
             ("/..", AboveRoot),
             ("/../posts", AboveRoot),
             ("/a/../../posts", AboveRoot),
