@@ -72,8 +72,8 @@ fn caddy_path(target: &[u8]) -> Option<String> {
     Some(format!("/{}", kept.join("/")).replace('İ', "i").to_lowercase())
 }
 
-/// What a backend on Windows, or one that drops parameters or decodes twice, makes of what nginx or
-/// Caddy passes on unchanged.
+/// What a backend on Windows, or one that drops parameters, keeps encoded slashes, resolves paths as
+/// references or decodes twice, makes of what nginx or Caddy passes on unchanged.
 fn odd_paths(target: &[u8]) -> Vec<Vec<u8>> {
     let path = before(target, b"?");
     let backslashed: Vec<u8> =
@@ -89,6 +89,8 @@ fn odd_paths(target: &[u8]) -> Vec<Vec<u8>> {
             Some(rest) => rest.iter().copied().skip_while(|&byte| byte != b'/').collect(),
             None => Vec::new(),
         };
+    let text = String::from_utf8_lossy(&path);
+    let slashes_kept = text.replace("%2f", "_").replace("%2F", "_").into_bytes();
     let twice = decode(&path).unwrap_or_default();
     let trimmed: Vec<u8> = decode(&path)
         .unwrap_or_default()
@@ -102,7 +104,7 @@ fn odd_paths(target: &[u8]) -> Vec<Vec<u8>> {
         })
         .collect::<Vec<_>>()
         .join(&b'/');
-    vec![backslashed, without_parameters, behind_host, twice, trimmed]
+    vec![backslashed, without_parameters, behind_host, slashes_kept, twice, trimmed]
 }
 
 fn is_below(path: &[u8], folder: &str) -> bool {
@@ -216,7 +218,7 @@ fn tail() -> impl Strategy<Value = String> {
 fn spelling() -> impl Strategy<Value = String> {
     let end = prop_oneof![
         4 => Just(""), 1 => Just("/"), 1 => Just("?x"), 1 => Just("?/../.."), 1 => Just("/.."),
-        1 => Just("/../..//"),
+        1 => Just("/../..//"), 1 => Just("/..%2f..%2f..%2fx"), 1 => Just("%2F.."),
     ];
     (slash(), word("admin"), tail(), slash(), word("kiosks"), tail(), slash(), end).prop_map(
         |(root, admin, one, between, kiosks, other, last, end)| {
