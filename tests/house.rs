@@ -9,7 +9,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("src/main.rs", &["crate::", "diesel", "actix"]),
     ("src/cli", &["diesel", "actix", "crate::store", "crate::http", "crate::actors"]),
     (
-        "src/config.rs",
+        "src/config",
         &[
             "diesel",
             "actix",

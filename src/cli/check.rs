@@ -21,6 +21,8 @@ pub(super) struct Check {
 #[derive(Serialize)]
 struct Report<'a> {
     settings: Vec<Row<'a>>,
+    /// Each access rule, in order.
+    rules: Vec<String>,
     warnings: Vec<String>,
     database: Database<'a>,
 }
@@ -61,7 +63,8 @@ impl Check {
             Err(error) => vec![error.to_string()],
         };
         let database = Database { path: &config.database, exists, faults };
-        let report = Report { settings: settings(config), warnings, database };
+        let rules = config.rules.iter().map(ToString::to_string).collect();
+        let report = Report { settings: settings(config), rules, warnings, database };
         match self.format.json {
             true => output::print_json(&report)?,
             false => output::print(&report.text())?,
@@ -76,24 +79,21 @@ impl Check {
     }
 }
 
+/// A row for each setting, and one for how many access rules there are.
 fn settings(config: &Config) -> Vec<Row<'_>> {
-    let row = |setting: &'static crate::config::Setting| {
-        let Some(given) = config.given.get(setting.key) else {
-            return Row {
-                setting: setting.key,
-                value: setting.default,
-                source: "default",
-                place: None,
-            };
+    let row = |setting, default| {
+        let Some(given) = config.given.get(setting) else {
+            return Row { setting, value: default, source: "default", place: None };
         };
         let (source, place) = match &given.source {
             Source::File(path) => ("file", path.display().to_string()),
-            source @ Source::Environment => ("environment", source.name_of(setting.key)),
-            source @ Source::Flag => ("flag", source.name_of(setting.key)),
+            source @ Source::Environment => ("environment", source.name_of(setting)),
+            source @ Source::Flag => ("flag", source.name_of(setting)),
         };
-        Row { setting: setting.key, value: &given.text, source, place: Some(place) }
+        Row { setting, value: &given.text, source, place: Some(place) }
     };
-    SETTINGS.iter().map(row).collect()
+    let settings = SETTINGS.iter().map(|setting| row(setting.key, setting.default));
+    settings.chain([row("rules", "0")]).collect()
 }
 
 /// A warning of each file of the database that others than its owner can read.
@@ -124,6 +124,8 @@ impl Report<'_> {
             [row.setting.to_owned(), row.value.to_owned(), source]
         });
         let mut lines = vec![table, String::new()];
+        let numbered = self.rules.iter().zip(1..);
+        lines.extend(numbered.map(|(rule, number)| format!("rule {number}: {rule}")));
         lines.extend(self.warnings.iter().map(|warning| format!("warning: {warning}")));
         let path = self.database.path.display();
         match (self.database.exists, self.database.faults.as_slice()) {

@@ -3,23 +3,38 @@
 //! randomness come in as parameters.
 
 mod ability;
+mod access;
 mod email;
 mod faults;
+mod header;
+mod host;
+mod issuer;
 mod life;
+mod method;
 mod name;
 mod origin;
 mod password;
+mod path_pattern;
+mod reading;
+mod request_path;
 mod time;
 mod token;
 mod user;
 
 pub use ability::{Abilities, Ability, AbilityError};
+pub use access::{Access, Ambiguous, Rule, Rules};
 pub use email::{Email, EmailError};
 pub use faults::Faults;
+pub use header::TokenHeader;
+pub use host::{HostError, HostPattern};
+pub use issuer::Issuer;
 pub use life::{Death, Lifetime};
+pub use method::{Method, MethodError};
 pub use name::{Name, NameError};
 pub use origin::Origins;
 pub use password::{Password, PasswordError, PasswordHash};
+pub use path_pattern::{PathPattern, PatternError};
+pub use request_path::{PathError, RequestPath};
 pub use time::{Clock, Timestamp};
 pub use token::{Malformed, PlainToken, PrefixError, Presented, Token, TokenHash, TokenPrefix};
 pub use user::User;

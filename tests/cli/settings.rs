@@ -10,11 +10,14 @@ use crate::support::{Place, stderr};
 const WRONG: &[(&str, &str)] = &[
     ("database_url", "postgres://db"),
     ("listen", "localhost"),
+    ("issuer", "auth.example.org"),
     ("token_ttl", "forever"),
     ("token_prefix", "b-_"),
     ("bcrypt_cost", "16"),
     ("login_attempts", "0"),
     ("trusted_proxies", "proxy.example.org"),
+    ("token_header", "X-Forwarded-For"),
+    ("basic_auth", "yes"),
     ("retain", "-1h"),
     ("sweep_interval", "0s"),
     ("cors_origins", "example.org"),
@@ -75,7 +78,8 @@ fn a_name_that_is_no_setting_is_refused_wherever_it_stands() {
 fn the_annotated_file_has_every_setting_with_its_default() {
     let place = Place::new();
     let example = place.print(&["check", "--example"]);
-    let lines: Vec<_> = example.lines().collect();
+    // The rules stand at the end, and have a test of their own.
+    let lines: Vec<_> = example.lines().take_while(|line| *line != "#[[rules]]").collect();
     let settings: Vec<_> = (0..lines.len())
         .filter(|i| lines[*i].starts_with('#') && !lines[*i].starts_with("# ") && lines[*i] != "#")
         .collect();
@@ -100,4 +104,113 @@ fn the_annotated_file_has_every_setting_with_its_default() {
     // And as it is.
     fs::write(&file, &example).unwrap();
     place.print(&["check", "--config", "all.toml"]);
+}
+
+/// The rules that the annotated file has as an example.
+fn example_rules(place: &Place) -> String {
+    let example = place.print(&["check", "--example"]);
+    let lines = example.lines().skip_while(|line| *line != "#[[rules]]");
+    lines.map(|line| line.strip_prefix('#').unwrap_or(line)).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_rules_in_the_annotated_file_do_what_it_says() {
+    let place = Place::new();
+    let file = place.path().join("bearerd.toml");
+    fs::write(&file, example_rules(&place)).unwrap();
+    let rules = Config::load(Some(&file), [], []).unwrap().rules;
+    let access = |method: &str, host: &str, target: &str| {
+        let rule = rules.decide(method, host, target.as_bytes()).unwrap();
+        rule.map(|(_, rule)| rule.access.to_string())
+    };
+    for (method, target, expected) in [
+        ("GET", "/", Some("public")),
+        ("HEAD", "/about/us", Some("public")),
+        ("POST", "/about/us", None),
+        ("GET", "/posts/1", Some("any of posts:read posts:write")),
+        ("HEAD", "/posts", Some("any of posts:read posts:write")),
+        ("POST", "/posts", Some("all of posts:write")),
+        ("GET", "/admin", Some("all of admin")),
+        ("GET", "/posts/../admin//users?page=2", Some("all of admin")),
+    ] {
+        assert_eq!(access(method, "app.example.org:443", target).as_deref(), expected, "{target}");
+        assert_eq!(access(method, "other.example.org", target), None, "{target}");
+    }
+}
+
+#[test]
+fn check_shows_the_rules_in_their_order() {
+    let place = Place::new();
+    let row = |report: &serde_json::Value| report["settings"].as_array().unwrap().last().cloned();
+    let json = || serde_json::from_str(&place.print(&["check", "--json"])).unwrap();
+    let (setting, value) = ("rules", "0");
+    let expected =
+        serde_json::json!({"setting": setting, "value": value, "source": "default", "place": null});
+    assert_eq!(row(&json()), Some(expected));
+    fs::write(place.path().join("bearerd.toml"), example_rules(&place)).unwrap();
+    let report = json();
+    let (source, value) = ("file", "4");
+    let expected = serde_json::json!(
+        {"setting": setting, "value": value, "source": source, "place": "bearerd.toml"}
+    );
+    assert_eq!(row(&report), Some(expected));
+    assert_eq!(report["rules"][0], "app.example.org /admin/**: all of admin");
+    assert_eq!(report["rules"][3], "GET app.example.org any path: public");
+    let text = place.print(&["check"]);
+    assert!(text.contains("\nrule 1: app.example.org /admin/**: all of admin\nrule 2: "), "{text}");
+}
+
+#[test]
+fn a_wrong_rule_is_named_and_nothing_starts() {
+    let place = Place::new();
+    for (text, message) in [
+        (
+            "[[rules]]\npublic = true\n[[rules]]\npath = \"/a*\"\nall = []\n",
+            "rule 2 in bearerd.toml: path can't be \"/a*\"; allowed is * as a whole segment, for any \
+             one, and ** as the last, for any number",
+        ),
+        (
+            "[[rules]]\nany = []\n",
+            "rule 1 in bearerd.toml: any can't be []; allowed is a list of at least one ability; \
+             all = [] is for whoever has a live token",
+        ),
+        (
+            "[[rules]]\npublic = true\nlog = \"info\"\n",
+            "rule 1 in bearerd.toml: log is not a key of a rule; the keys are host, path, methods, \
+             all, any, public; settings stand above the first [[rules]]",
+        ),
+        (
+            "rules = true\n",
+            "rules in bearerd.toml can't be \"true\"; allowed is a table for each rule, under \
+             [[rules]]",
+        ),
+    ] {
+        fs::write(place.path().join("bearerd.toml"), text).unwrap();
+        let output = place.run(&["user", "list"]);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert_eq!(stderr(&output), format!("bearerd: {message}\n"));
+    }
+    fs::write(place.path().join("bearerd.toml"), "rule = []\n").unwrap();
+    let output = place.run(&["user", "list"]);
+    assert!(stderr(&output).ends_with(", log, rules\n"), "{}", stderr(&output));
+    assert!(!place.path().join("bearerd.sqlite").exists(), "nothing was started");
+}
+
+#[test]
+fn rules_stand_in_the_file_alone() {
+    let place = Place::new();
+    let mut in_environment = place.command(&["user", "list"]);
+    in_environment.env("BEARERD_RULES", "x");
+    for (mut command, text) in [
+        (
+            in_environment,
+            "bearerd: BEARERD_RULES in the environment is not allowed: access rules stand in the \
+             configuration file alone, under [[rules]]\n",
+        ),
+        (place.command(&["user", "list", "--rules=x"]), "unexpected argument '--rules'"),
+    ] {
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(stderr(&output).contains(text), "{}", stderr(&output));
+    }
 }

@@ -99,7 +99,8 @@ fn a_certificate_that_can_not_be_used_is_one_clear_line() {
     }
     let half = place.run(&[&SERVE[..], &TLS[..2]].concat());
     assert_eq!(half.status.code(), Some(2));
-    assert!(stderr(&half).contains("tls_cert is set without tls_key"), "{}", stderr(&half));
+    let named = "--tls-cert on the command line is set without tls_key";
+    assert!(stderr(&half).contains(named), "{}", stderr(&half));
 }
 
 #[test]

@@ -1,0 +1,104 @@
+use std::path::PathBuf;
+
+use super::rules::{RULES, RuleError};
+use super::settings::SETTINGS;
+use super::source::Source;
+
+/// Why there is no [`Config`](super::Config).
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A key that is no setting's.
+    #[error("{name} {origin} is not a setting; the settings are {}", known_names(origin))]
+    Unknown {
+        /// The key, as it is called there.
+        name: String,
+        /// Where it stands.
+        origin: Source,
+    },
+    /// A value that its setting doesn't take.
+    #[error("{name} {origin} can't be {value:?}; allowed is {allowed}")]
+    Value {
+        /// The setting, as it is called there.
+        name: String,
+        /// The value given.
+        value: String,
+        /// Where it stands.
+        origin: Source,
+        /// What would be right.
+        allowed: &'static str,
+    },
+    /// An access rule that is none.
+    #[error("rule {number} {origin}: {error}")]
+    Rule {
+        /// Which one, counted from 1.
+        number: usize,
+        /// The file.
+        origin: Source,
+        /// What is wrong with it, and what would be right.
+        error: RuleError,
+    },
+    /// Access rules elsewhere than in the configuration file.
+    #[error(
+        "{name} {origin} is not allowed: access rules stand in the configuration file alone, under [[rules]]"
+    )]
+    FileAlone {
+        /// The key, as it is called there.
+        name: String,
+        /// Where it stands.
+        origin: Source,
+    },
+    /// A setting that means nothing without another.
+    #[error("{} is set without {missing}; HTTPS needs both, HTTP neither", place(given, origin))]
+    Alone {
+        /// The setting there is.
+        given: &'static str,
+        /// Where it stands, if it was read.
+        origin: Option<Source>,
+        /// The one there is not.
+        missing: &'static str,
+    },
+    /// A configuration file that can't be read.
+    #[error("can't read the configuration file {path}: {cause}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        cause: std::io::Error,
+    },
+    /// A configuration file that is not TOML.
+    #[error("{path} is not a TOML file: {cause}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where it goes wrong.
+        cause: toml::de::Error,
+    },
+}
+
+fn known_names(origin: &Source) -> String {
+    let settings = SETTINGS.iter().map(|setting| setting.key);
+    let rules = matches!(origin, Source::File(_)).then_some(RULES);
+    let names: Vec<_> = settings.chain(rules).map(|key| origin.name_of(key)).collect();
+    names.join(", ")
+}
+
+/// What a setting is called where it stands, and where that is.
+fn place(key: &str, origin: &Option<Source>) -> String {
+    match origin {
+        Some(origin) => format!("{} {origin}", origin.name_of(key)),
+        None => key.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    #[test]
+    fn an_unknown_key_is_named_beside_those_that_exist() {
+        let given = [("BEARERD_LISTEM".to_owned(), "x".to_owned())];
+        let message = Config::load(None, given, []).unwrap_err().to_string();
+        assert!(message.contains("BEARERD_LISTEM in the environment"), "{message}");
+        assert!(message.contains("BEARERD_LISTEN,"), "{message}");
+    }
+}

@@ -1,0 +1,38 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::ConfigError;
+use super::rules::RULES;
+
+/// What a configuration file holds.
+pub(super) struct File {
+    /// The settings, each value as the environment would spell it.
+    pub(super) settings: BTreeMap<String, String>,
+    /// The access rules, if there are any.
+    pub(super) rules: Option<Value>,
+}
+
+/// Reads a configuration file; what the settings' values mean is left open.
+pub(super) fn read(path: &Path) -> Result<File, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
+    let mut table: Table =
+        text.parse().map_err(|cause| ConfigError::Syntax { path: path.to_owned(), cause })?;
+    let rules = table.remove(RULES);
+    let settings = table.into_iter().map(|(key, value)| (key, spell(value))).collect();
+    Ok(File { settings, rules })
+}
+
+/// A value as the environment would spell it.
+pub(super) fn spell(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        Value::Array(values) => values.into_iter().map(spell).collect::<Vec<_>>().join(","),
+        Value::Integer(number) => number.to_string(),
+        other @ (Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Table(_)) => {
+            other.to_string()
+        }
+    }
+}

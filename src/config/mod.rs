@@ -1,0 +1,297 @@
+//! The settings: read once from defaults, `bearerd.toml`, the environment and flags, each over the
+//! one before, into one typed [`Config`].
+
+mod error;
+mod file;
+mod rules;
+mod settings;
+mod source;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::domain::{Issuer, Lifetime, Origins, Rules, TokenHeader, TokenPrefix};
+
+use rules::RULES;
+
+pub use error::ConfigError;
+pub use rules::RuleError;
+pub use settings::{SETTINGS, Setting, duration};
+pub use source::{Given, Source};
+
+/// Every setting; [`Config::load`] checks them.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The SQLite file.
+    pub database: PathBuf,
+    /// Where to listen; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// The server's URL as others reach it, if it is not where it listens; [`Config::issuer`] has
+    /// the one in force.
+    pub issuer: Option<Issuer>,
+    /// How old a token may grow.
+    pub token_ttl: Lifetime,
+    /// What new tokens begin with.
+    pub token_prefix: TokenPrefix,
+    /// bcrypt's cost for new hashes: 2^cost rounds.
+    pub bcrypt_cost: u32,
+    /// How often a minute one email may be tried from one address.
+    pub login_attempts: u32,
+    /// The reverse proxies that are believed when they say whose request they pass on.
+    pub trusted_proxies: Vec<IpNet>,
+    /// A request header that may hold a token, beside `Authorization`.
+    pub token_header: Option<TokenHeader>,
+    /// Whether `/api/verify` takes a token as the password of HTTP Basic.
+    pub basic_auth: bool,
+    /// For how long a dead token's row is kept.
+    pub retain: Duration,
+    /// How long the sweeper rests between two passes.
+    pub sweep_interval: Duration,
+    /// Whose pages may call the API from a browser, beside the server's own.
+    pub cors_origins: Origins,
+    /// The PEM file of the certificate for HTTPS; [`Config::tls_files`] has it with its key.
+    pub tls_cert: Option<PathBuf>,
+    /// The PEM file of the certificate's private key.
+    pub tls_key: Option<PathBuf>,
+    /// What to log: env_logger's filter.
+    pub log: String,
+    /// What a reverse proxy may let pass; nothing without a rule.
+    pub rules: Rules,
+    /// What [`Config::load`] found set, by its key; the rest are defaults. Of `rules` it has how
+    /// many there are.
+    pub given: BTreeMap<&'static str, Given>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            database: "bearerd.sqlite".into(),
+            listen: (Ipv4Addr::LOCALHOST, 8080).into(),
+            issuer: None,
+            token_ttl: Lifetime::seconds(30 * DAY),
+            token_prefix: TokenPrefix::default(),
+            bcrypt_cost: 12,
+            login_attempts: 5,
+            trusted_proxies: Vec::new(),
+            token_header: None,
+            basic_auth: false,
+            retain: Duration::from_secs(DAY as u64),
+            sweep_interval: Duration::from_secs(600),
+            cors_origins: Origins::None,
+            tls_cert: None,
+            tls_key: None,
+            log: "bearerd=info,warn".into(),
+            rules: Rules::default(),
+            given: BTreeMap::new(),
+        }
+    }
+}
+
+const DAY: i64 = 24 * 60 * 60;
+
+impl Config {
+    /// Reads the settings: defaults, then `file` (or `bearerd.toml` in the working directory, if
+    /// there is one), then those of `environment` that begin with `BEARERD_`, then `flags`, which
+    /// are keys and values.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first key that is unknown or has a value it can't have, where it
+    /// stands, and what is allowed; of an access rule, which one it is.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        let default_file = Path::new("bearerd.toml");
+        if let Some(path) = file.or_else(|| default_file.exists().then_some(default_file)) {
+            let origin = Source::File(path.to_owned());
+            let file = file::read(path)?;
+            for (key, value) in file.settings {
+                config.set(&key, &value, &origin)?;
+            }
+            if let Some(rules) = file.rules {
+                config.rules = rules::read(rules, &origin)?;
+                let text = config.rules.iter().len().to_string();
+                config.given.insert(RULES, Given { text, source: origin });
+            }
+        }
+        for (name, value) in environment {
+            if let Some(key) = name.strip_prefix(source::ENVIRONMENT) {
+                config.set(&key.to_lowercase(), &value, &Source::Environment)?;
+            }
+        }
+        for (key, value) in flags {
+            config.set(&key, &value, &Source::Flag)?;
+        }
+        config.tls_files()?;
+        Ok(config)
+    }
+
+    /// The server's URL as others reach it, without a slash at its end: the setting, or else where
+    /// it listens. Under port 0 that is known only once the server listens: put the address it got
+    /// into `listen` first.
+    pub fn issuer(&self) -> String {
+        match (&self.issuer, &self.tls_cert) {
+            (Some(issuer), _) => issuer.to_string(),
+            (None, Some(_)) => format!("https://{}", self.listen),
+            (None, None) => format!("http://{}", self.listen),
+        }
+    }
+
+    /// The files of the certificate and its key, if HTTPS is on.
+    ///
+    /// # Errors
+    /// [`ConfigError::Alone`] if there is one without the other.
+    pub fn tls_files(&self) -> Result<Option<(&Path, &Path)>, ConfigError> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(cert), Some(key)) => Ok(Some((cert, key))),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(self.alone("tls_cert", "tls_key")),
+            (None, Some(_)) => Err(self.alone("tls_key", "tls_cert")),
+        }
+    }
+
+    fn alone(&self, given: &'static str, missing: &'static str) -> ConfigError {
+        let origin = self.given.get(given).map(|given| given.source.clone());
+        ConfigError::Alone { given, origin, missing }
+    }
+
+    fn set(&mut self, key: &str, value: &str, origin: &Source) -> Result<(), ConfigError> {
+        if key == RULES {
+            let (name, origin) = (origin.name_of(key), origin.clone());
+            return Err(ConfigError::FileAlone { name, origin });
+        }
+        let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
+            let (name, origin) = (origin.name_of(key), origin.clone());
+            return Err(ConfigError::Unknown { name, origin });
+        };
+        (setting.read)(self, value).ok_or_else(|| ConfigError::Value {
+            name: origin.name_of(key),
+            value: value.to_owned(),
+            origin: origin.clone(),
+            allowed: setting.allowed,
+        })?;
+        self.given.insert(setting.key, Given { text: value.to_owned(), source: origin.clone() });
+        Ok(())
+    }
+
+    /// Which settings are unsafe, and why: a line each for whoever starts the server.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.bcrypt_cost < 10 {
+            warnings.push(format!(
+                "bcrypt_cost is {}: hashes under 10 are quick to guess from",
+                self.bcrypt_cost
+            ));
+        }
+        let is_open = !self.listen.ip().to_canonical().is_loopback();
+        if is_open && self.tls_cert.is_none() && self.trusted_proxies.is_empty() {
+            warnings.push(format!(
+                "listen is {}: without HTTPS, passwords and tokens cross the network in the clear, \
+                 unless a proxy in front speaks it",
+                self.listen
+            ));
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|&(a, b)| (a.to_owned(), b.to_owned())).collect()
+    }
+
+    #[test]
+    fn flags_go_over_the_environment_and_that_over_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("b.toml");
+        std::fs::write(&file, "bcrypt_cost = 5\nretain = \"5h\"\nlisten = \"[::1]:5\"\n").unwrap();
+        let config = Config::load(
+            Some(&file),
+            pairs(&[("BEARERD_RETAIN", "6h"), ("BEARERD_LISTEN", "[::1]:6"), ("HOME", "x")]),
+            pairs(&[("listen", "[::1]:7")]),
+        )
+        .unwrap();
+        assert_eq!(config.bcrypt_cost, 5);
+        assert_eq!(config.retain, Duration::from_secs(6 * 3600));
+        assert_eq!(config.listen.port(), 7);
+        assert_eq!(config.token_ttl, Lifetime::seconds(30 * DAY), "the default");
+    }
+
+    #[test]
+    fn a_list_is_an_array_in_the_file_and_comma_separated_in_the_environment() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("b.toml");
+        let list = "trusted_proxies = [\"10.0.0.1\", \"2001:db8::/32\", \"::ffff:10.0.0.2\"]\n";
+        std::fs::write(&file, list).unwrap();
+        let read = |environment: &[(&str, &str)]| {
+            let config = Config::load(Some(&file), pairs(environment), []).unwrap();
+            config.trusted_proxies.iter().map(IpNet::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(read(&[]), "10.0.0.1/32 2001:db8::/32 10.0.0.2/32");
+        let spaced = ("BEARERD_TRUSTED_PROXIES", "10.0.0.0/8, ::1");
+        assert_eq!(read(&[spaced]), "10.0.0.0/8 ::1/128");
+        assert_eq!(read(&[("BEARERD_TRUSTED_PROXIES", "")]), "");
+    }
+
+    #[test]
+    fn a_certificate_and_its_key_are_set_together() {
+        let load = |pairs_: &[_]| Config::load(None, pairs(pairs_), []);
+        let (cert, key) = (("BEARERD_TLS_CERT", "c.pem"), ("BEARERD_TLS_KEY", "k.pem"));
+        for (alone, text) in [
+            (cert, "BEARERD_TLS_CERT in the environment is set without tls_key;"),
+            (key, "BEARERD_TLS_KEY in the environment is set without tls_cert;"),
+        ] {
+            let message = load(&[alone]).unwrap_err().to_string();
+            assert!(message.starts_with(text), "{message}");
+        }
+        let embedded = Config { tls_key: Some("k.pem".into()), ..Config::default() };
+        let message = embedded.tls_files().unwrap_err().to_string();
+        assert!(message.starts_with("tls_key is set without tls_cert;"), "{message}");
+        let both = load(&[cert, key]).unwrap();
+        assert_eq!(both.tls_files().unwrap(), Some((Path::new("c.pem"), Path::new("k.pem"))));
+    }
+
+    #[test]
+    fn the_issuer_is_the_address_unless_one_is_set() {
+        let mut config = Config::default();
+        assert_eq!(config.issuer(), "http://127.0.0.1:8080");
+        config.listen = "[::1]:8443".parse().unwrap();
+        config.tls_cert = Some("c.pem".into());
+        assert_eq!(config.issuer(), "https://[::1]:8443");
+        config.issuer = Issuer::parse("http://auth.example.org");
+        assert_eq!(config.issuer(), "http://auth.example.org");
+    }
+
+    #[test]
+    fn the_source_that_counts_is_the_one_remembered() {
+        let environment = pairs(&[("BEARERD_RETAIN", "6h"), ("BEARERD_LISTEN", "[::1]:6")]);
+        let config = Config::load(None, environment, pairs(&[("listen", "[::1]:7")])).unwrap();
+        assert_eq!(config.given["retain"].source, Source::Environment);
+        assert_eq!(config.given["listen"].source, Source::Flag);
+        assert_eq!(config.given["listen"].text, "[::1]:7");
+        assert!(!config.given.contains_key("log"));
+    }
+
+    #[test]
+    fn what_is_unsafe_is_warned_of() {
+        let warnings = |setting: &str, value: &str| {
+            Config::load(None, [], pairs(&[(setting, value)])).unwrap().warnings()
+        };
+        assert_eq!(Config::default().warnings(), [""; 0]);
+        assert_eq!(warnings("listen", "127.1.2.3:80"), [""; 0]);
+        assert_eq!(warnings("bcrypt_cost", "10"), [""; 0]);
+        assert!(warnings("bcrypt_cost", "9")[0].starts_with("bcrypt_cost is 9:"));
+        for open in ["0.0.0.0:8080", "[::]:8080", "192.0.2.1:80"] {
+            assert!(warnings("listen", open)[0].starts_with(&format!("listen is {open}:")));
+        }
+    }
+}

@@ -1,0 +1,260 @@
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::{Config, DAY, Source};
+use crate::domain::{Issuer, Lifetime, Origins, TokenHeader, TokenPrefix};
+
+/// One setting: its name everywhere, and how its value is read.
+pub struct Setting {
+    /// The key in `bearerd.toml`; in capitals behind `BEARERD_` in the environment; with hyphens
+    /// as a flag.
+    pub key: &'static str,
+    /// What it is for, in half a line.
+    pub about: &'static str,
+    /// What its value may be.
+    pub allowed: &'static str,
+    /// The value that [`Config::default`] has, as the environment would spell it.
+    pub default: &'static str,
+    pub(super) read: fn(&mut Config, &str) -> Option<()>,
+}
+
+impl Setting {
+    /// The setting's name in the environment.
+    pub fn variable(&self) -> String {
+        Source::Environment.name_of(self.key)
+    }
+}
+
+/// All settings there are.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "database_url",
+        about: "the SQLite file",
+        allowed: "sqlite:// and the path of a file, such as sqlite://bearerd.sqlite",
+        default: "sqlite://bearerd.sqlite",
+        read: |config, text| {
+            let path = text.strip_prefix("sqlite://").filter(|path| !path.is_empty())?;
+            config.database = path.into();
+            Some(())
+        },
+    },
+    Setting {
+        key: "listen",
+        about: "the address and port to listen on",
+        allowed: "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080",
+        default: "127.0.0.1:8080",
+        read: |config, text| text.parse().ok().map(|address| config.listen = address),
+    },
+    Setting {
+        key: "issuer",
+        about: "the server's URL as others reach it",
+        allowed: "an http or https URL without query, fragment and slash at its end, such as \
+                  https://auth.example.org, or nothing: then it is where the server listens",
+        default: "",
+        read: |config, text| unless_empty(text, Issuer::parse).map(|issuer| config.issuer = issuer),
+    },
+    Setting {
+        key: "token_ttl",
+        about: "how old a token may grow",
+        allowed: "a duration of at least 1s, such as 30d, 12h or 90s, or never",
+        default: "30d",
+        read: |config, text| {
+            config.token_ttl = match text {
+                "never" => Lifetime::NEVER,
+                text => Lifetime::seconds(duration(text, 1)?.as_secs() as i64),
+            };
+            Some(())
+        },
+    },
+    Setting {
+        key: "token_prefix",
+        about: "what new tokens begin with",
+        allowed: "1 to 10 ASCII letters or digits and an underscore, such as bd_",
+        default: "bd_",
+        read: |config, text| {
+            TokenPrefix::parse(text).ok().map(|prefix| config.token_prefix = prefix)
+        },
+    },
+    Setting {
+        key: "bcrypt_cost",
+        about: "the cost of new password hashes",
+        allowed: "a whole number from 4 to 15",
+        default: "12",
+        read: |config, text| {
+            config.bcrypt_cost = text.parse().ok().filter(|cost| (4..=15).contains(cost))?;
+            Some(())
+        },
+    },
+    Setting {
+        key: "login_attempts",
+        about: "how often a minute one email may be tried from one address",
+        allowed: "a whole number from 1 to 1000000",
+        default: "5",
+        read: |config, text| {
+            config.login_attempts =
+                text.parse().ok().filter(|attempts| (1..=1_000_000).contains(attempts))?;
+            Some(())
+        },
+    },
+    Setting {
+        key: "trusted_proxies",
+        about: "the reverse proxies that say truly whose request they pass on",
+        allowed: "a list of IP addresses and networks, such as 127.0.0.1,10.1.2.0/24, or nothing; \
+                  not all there are, such as 0.0.0.0/0",
+        default: "",
+        read: |config, text| {
+            let networks = text.split(',').map(network).collect::<Option<_>>();
+            config.trusted_proxies = if text.is_empty() { Vec::new() } else { networks? };
+            Some(())
+        },
+    },
+    Setting {
+        key: "token_header",
+        about: "a request header that may hold a token, beside Authorization",
+        allowed: "the name of a header that means nothing else to HTTP, such as X-Api-Token, or \
+                  nothing",
+        default: "",
+        read: |config, text| {
+            unless_empty(text, TokenHeader::parse).map(|header| config.token_header = header)
+        },
+    },
+    Setting {
+        key: "basic_auth",
+        about: "whether /api/verify takes a token as the password of HTTP Basic",
+        allowed: "true or false",
+        default: "false",
+        read: |config, text| text.parse().ok().map(|may| config.basic_auth = may),
+    },
+    Setting {
+        key: "retain",
+        about: "how long a dead token's row is kept",
+        allowed: "a duration, such as 24h or 0s",
+        default: "24h",
+        read: |config, text| duration(text, 0).map(|retain| config.retain = retain),
+    },
+    Setting {
+        key: "sweep_interval",
+        about: "how long the sweeper rests between two passes",
+        allowed: "a duration of at least 1s, such as 10m",
+        default: "10m",
+        read: |config, text| duration(text, 1).map(|interval| config.sweep_interval = interval),
+    },
+    Setting {
+        key: "cors_origins",
+        about: "whose pages may call the API from a browser",
+        allowed: "a list of origins, such as https://app.example.org, or * for any",
+        default: "",
+        read: |config, text| Origins::parse(text).map(|origins| config.cors_origins = origins),
+    },
+    Setting {
+        key: "tls_cert",
+        about: "the certificate for HTTPS, and the chain above it",
+        allowed: "the path of a PEM file, and tls_key beside it",
+        default: "",
+        read: |config, text| unless_empty(text, path).map(|path| config.tls_cert = path),
+    },
+    Setting {
+        key: "tls_key",
+        about: "the certificate's private key",
+        allowed: "the path of a PEM file, and tls_cert beside it",
+        default: "",
+        read: |config, text| unless_empty(text, path).map(|path| config.tls_key = path),
+    },
+    Setting {
+        key: "log",
+        about: "what to log",
+        allowed: "an env_logger filter, such as info or bearerd=debug,warn",
+        default: "bearerd=info,warn",
+        read: |config, text| {
+            env_filter::Builder::new().try_parse(text).ok()?;
+            config.log = text.to_owned();
+            Some(())
+        },
+    },
+];
+
+/// An address, as a network of its own, or a network in CIDR notation; in IPv4 what is IPv4, as the
+/// addresses are that it is compared with. Nobody can trust everybody.
+fn network(text: &str) -> Option<IpNet> {
+    let text = text.trim();
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_canonical().into());
+    }
+    let network: IpNet = text.parse().ok()?;
+    let is_mapped = matches!(network.addr(), IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+    (network.prefix_len() > 0 && !is_mapped).then_some(network)
+}
+
+/// A whole number of seconds from `least` up to a hundred years, written like `30d`.
+pub fn duration(text: &str, least: u64) -> Option<Duration> {
+    const CENTURY: u64 = 36_525 * DAY as u64;
+    let duration = humantime::parse_duration(text).ok()?;
+    let whole = duration.subsec_nanos() == 0;
+    (whole && (least..=CENTURY).contains(&duration.as_secs())).then_some(duration)
+}
+
+/// What `read` makes of a text; nothing of an empty one, which sets nothing.
+fn unless_empty<T>(text: &str, read: fn(&str) -> Option<T>) -> Option<Option<T>> {
+    if text.is_empty() { Some(None) } else { read(text).map(Some) }
+}
+
+/// The path of a file.
+fn path(text: &str) -> Option<PathBuf> {
+    (!text.ends_with('/')).then(|| text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_source_and_what_is_allowed() {
+        for (key, value, allowed) in [
+            ("BEARERD_DATABASE_URL", "postgres://x", "sqlite://bearerd.sqlite"),
+            ("BEARERD_DATABASE_URL", "sqlite://", "sqlite://bearerd.sqlite"),
+            ("BEARERD_LISTEN", "8080", "127.0.0.1:8080"),
+            ("BEARERD_TOKEN_TTL", "0s", "at least 1s"),
+            ("BEARERD_TOKEN_TTL", "", "30d"),
+            ("BEARERD_TOKEN_TTL", "1500ms", "30d"),
+            ("BEARERD_TOKEN_PREFIX", "bd", "bd_"),
+            ("BEARERD_BCRYPT_COST", "3", "4 to 15"),
+            ("BEARERD_BCRYPT_COST", "16", "4 to 15"),
+            ("BEARERD_LOGIN_ATTEMPTS", "0", "1 to 1000000"),
+            ("BEARERD_LOGIN_ATTEMPTS", "1000001", "1 to 1000000"),
+            ("BEARERD_TRUSTED_PROXIES", "proxy.example.org", "10.1.2.0/24"),
+            ("BEARERD_TRUSTED_PROXIES", "10.0.0.1,", "10.1.2.0/24"),
+            ("BEARERD_TRUSTED_PROXIES", "10.0.0.0/33", "10.1.2.0/24"),
+            ("BEARERD_TRUSTED_PROXIES", "::ffff:10.0.0.0/104", "10.1.2.0/24"),
+            ("BEARERD_TRUSTED_PROXIES", "::/0", "not all there are"),
+            ("BEARERD_ISSUER", "https://a/", "https://auth.example.org"),
+            ("BEARERD_TOKEN_HEADER", "Cookie", "X-Api-Token"),
+            ("BEARERD_BASIC_AUTH", "yes", "true or false"),
+            ("BEARERD_RETAIN", "soon", "24h"),
+            ("BEARERD_SWEEP_INTERVAL", "0s", "10m"),
+            ("BEARERD_CORS_ORIGINS", "https://a,b", "https://app.example.org, or *"),
+            ("BEARERD_TLS_CERT", "certs/", "the path of a PEM file"),
+            ("BEARERD_TLS_KEY", "certs/", "the path of a PEM file"),
+            ("BEARERD_LOG", "bearerd=loud=very", "env_logger"),
+        ] {
+            let given = [(key.to_owned(), value.to_owned())];
+            let message = Config::load(None, given, []).unwrap_err().to_string();
+            for part in [key, &format!("{value:?}"), "in the environment", allowed] {
+                assert!(message.contains(part), "{message}: {part}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_default_that_each_setting_tells_is_the_default() {
+        let mut config = Config::default();
+        for setting in SETTINGS {
+            config.set(setting.key, setting.default, &Source::Flag).unwrap();
+            assert_eq!(config.given[setting.key].text, setting.default);
+        }
+        config.given.clear();
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+    }
+}

@@ -1,0 +1,322 @@
+use std::fmt;
+
+use super::ability::Abilities;
+use super::header::is_token;
+use super::host::{Host, HostPattern};
+use super::method::Method;
+use super::path_pattern::PathPattern;
+use super::reading::Reading;
+use super::request_path::{PathError, RequestPath};
+
+/// What a reverse proxy may let pass: rules, of which the first that matches a request decides.
+///
+/// ```
+/// use bearerd::domain::{Abilities, Access, PathPattern, Rule, Rules};
+///
+/// let rule = |path, access| Rule { path: PathPattern::parse(path).ok(), ..Rule::any(access) };
+/// let rules = Rules::new(vec![
+///     rule("/admin/**", Access::All(Abilities::parse(["admin"]).unwrap_or(Abilities::all()))),
+///     rule("/**", Access::Public),
+/// ]);
+/// let decide = |target: &str| rules.decide("GET", "app.example.org", target.as_bytes());
+/// assert_eq!(decide("/about?x=1").unwrap().unwrap().0, 2);
+/// assert_eq!(decide("/x/../%61dmin/users").unwrap().unwrap().0, 1);
+/// assert!(decide("/ADMIN/users").is_err());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    rules: Vec<Rule>,
+    name_hosts: bool,
+}
+
+/// Which requests may pass, and with what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The hosts that it is for; any without it.
+    pub host: Option<HostPattern>,
+    /// The paths that it is for; any without it.
+    pub path: Option<PathPattern>,
+    /// The methods that it is for; any without it.
+    pub methods: Option<Vec<Method>>,
+    /// What a request that it is for must have.
+    pub access: Access,
+}
+
+/// What a request must have to pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing: not even a token.
+    Public,
+    /// A live token with each of these abilities; with none of them listed, any live token.
+    All(Abilities),
+    /// A live token with at least one of these abilities; with none of them listed, no token will
+    /// do.
+    Any(Abilities),
+}
+
+/// Why a request can't be decided: servers may differ about what it is. Each text is a sentence for
+/// whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ambiguous {
+    /// Its path.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// Its host is not one host, and a rule names hosts.
+    #[error("The host must be one host name or address, perhaps with its port.")]
+    Host,
+    /// Its method is not one method.
+    #[error("The method must be one HTTP method.")]
+    Method,
+    /// Another rule would decide where upper and lower case, or a segment or host with a dot at its
+    /// end and without, count as the same.
+    #[error("The path, the host or the method is spelled so that servers may differ about it.")]
+    Spelling,
+}
+
+impl Rules {
+    /// These rules, in this order.
+    pub fn new(rules: Vec<Rule>) -> Self {
+        let name_hosts = rules.iter().any(|rule| rule.host.is_some());
+        Self { rules, name_hosts }
+    }
+
+    /// Whether there is none, so that nothing may pass.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Each rule, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Rule> {
+        self.rules.iter()
+    }
+
+    /// The rule that decides over a request, and its number, counted from 1; none if no rule matches,
+    /// and the request is to be refused. `host` is what its `Host` header held, and is looked at only
+    /// if a rule names hosts; `target` is the path with the query, as the client sent it.
+    ///
+    /// The first rule is looked for twice: with case, and dots at the end of a segment or the host,
+    /// heeded, and with them ignored. Whatever server heeds some of them and ignores others finds a
+    /// rule between those two; so where both are one, it is the one for every server.
+    ///
+    /// # Errors
+    /// [`Ambiguous`] if servers may differ about what is asked for: to be answered with 400.
+    pub fn decide(
+        &self,
+        method: &str,
+        host: &str,
+        target: &[u8],
+    ) -> Result<Option<(usize, &Rule)>, Ambiguous> {
+        let path = RequestPath::parse(target)?;
+        let host = match self.name_hosts {
+            true => Some(Host::parse(host).ok_or(Ambiguous::Host)?),
+            false => None,
+        };
+        if !is_token(method) {
+            return Err(Ambiguous::Method);
+        }
+        let first = |rules: &[Rule], reading| {
+            rules.iter().position(|rule| rule.matches(method, host.as_ref(), &path, reading))
+        };
+        let found = first(&self.rules, Reading::Strict);
+        // What matches strictly matches loosely: only the rules before it can differ.
+        let before = &self.rules[..found.unwrap_or(self.rules.len())];
+        match first(before, Reading::Loose) {
+            Some(_) => Err(Ambiguous::Spelling),
+            None => Ok(found.map(|index| (index + 1, &self.rules[index]))),
+        }
+    }
+}
+
+impl Rule {
+    /// A rule for every request.
+    pub fn any(access: Access) -> Self {
+        Self { host: None, path: None, methods: None, access }
+    }
+
+    fn matches(
+        &self,
+        method: &str,
+        host: Option<&Host>,
+        path: &RequestPath,
+        reading: Reading,
+    ) -> bool {
+        let for_host = |pattern: &HostPattern| host.is_some_and(|h| pattern.matches(h, reading));
+        let for_method =
+            |methods: &Vec<Method>| methods.iter().any(|one| one.matches(method, reading));
+        self.path.as_ref().is_none_or(|pattern| pattern.matches(path, reading))
+            && self.methods.as_ref().is_none_or(for_method)
+            && self.host.as_ref().is_none_or(for_host)
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(methods) = &self.methods {
+            let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+            write!(f, "{} ", names.join(","))?;
+        }
+        match &self.host {
+            Some(host) => write!(f, "{host}")?,
+            None => f.write_str("any host")?,
+        }
+        match &self.path {
+            Some(path) => write!(f, " {path}: {}", self.access),
+            None => write!(f, " any path: {}", self.access),
+        }
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Public => f.write_str("public"),
+            Self::All(abilities) if abilities.as_scope().is_empty() => {
+                f.write_str("any live token")
+            }
+            Self::All(abilities) => write!(f, "all of {abilities}"),
+            Self::Any(abilities) => write!(f, "any of {abilities}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needing(ability: &str) -> Access {
+        Access::All(Abilities::parse([ability]).unwrap())
+    }
+
+    fn on(path: &str) -> Rule {
+        Rule { path: Some(PathPattern::parse(path).unwrap()), ..Rule::any(needing("x")) }
+    }
+
+    fn at(host: &str) -> Rule {
+        Rule { host: Some(HostPattern::parse(host).unwrap()), ..Rule::any(needing("x")) }
+    }
+
+    fn by(methods: &[&str]) -> Rule {
+        let methods = methods.iter().map(|method| Method::parse(method).unwrap()).collect();
+        Rule { methods: Some(methods), ..Rule::any(needing("x")) }
+    }
+
+    /// The number of the rule that decides, 0 if none does.
+    fn decide(rules: &[Rule], request: (&str, &str, &str)) -> Result<usize, Ambiguous> {
+        let (method, host, target) = request;
+        let rules = Rules::new(rules.to_vec());
+        let found = rules.decide(method, host, target.as_bytes())?;
+        Ok(found.map_or(0, |(number, _)| number))
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_decides() {
+        let narrow = Rule { host: at("a.org").host, methods: by(&["POST"]).methods, ..on("/a/**") };
+        let rules = [narrow, on("/a/**"), on("/b/*"), Rule { ..at("b.org") }];
+        for (request, expected) in [
+            (("POST", "a.org", "/a/1"), 1),
+            (("GET", "a.org", "/a/1"), 2),
+            (("POST", "b.org", "/a/1"), 2),
+            (("GET", "a.org", "/b/1?c"), 3),
+            (("GET", "b.org:80", "/b/1/2"), 4),
+            (("GET", "a.org", "/b/1/2"), 0),
+        ] {
+            assert_eq!(decide(&rules, request), Ok(expected), "{request:?}");
+        }
+        assert_eq!(decide(&[], ("GET", "a.org", "/")), Ok(0));
+    }
+
+    #[test]
+    fn what_is_another_rules_to_a_server_that_compares_otherwise_is_refused() {
+        let public = || Rule::any(Access::Public);
+        let spelling = Err(Ambiguous::Spelling);
+        let lower = [on("/admin/**"), public()];
+        let upper = [on("/Admin/**"), public()];
+        for (rules, target, expected) in [
+            (&lower, "/admin/x", Ok(1)),
+            (&lower, "/admin/X", Ok(1)),
+            (&lower, "/Admin/x", spelling),
+            (&lower, "/adm%49n", spelling),
+            (&lower, "/adm%C4%B0n", spelling),
+            (&lower, "/adm\u{131}n", spelling),
+            (&lower, "/admin./x", spelling),
+            (&lower, "/admin%20", spelling),
+            (&lower, "/x/../ADMIN", spelling),
+            (&lower, "/Administration", Ok(2)),
+            (&lower, "/About.", Ok(2)),
+            (&upper, "/Admin", Ok(1)),
+            (&upper, "/admin", spelling),
+        ] {
+            assert_eq!(decide(rules, ("GET", "", target)), expected, "{target}");
+        }
+        // Whatever is refused by no rule is refused as well as what is ambiguous.
+        assert_eq!(decide(&[on("/admin")], ("GET", "", "/Admin")), spelling);
+        // One rule for both spellings.
+        assert_eq!(decide(&[public()], ("GET", "", "/Admin")), Ok(1));
+        let both = [on("/kiosk"), on("/\u{212a}iosk"), public()];
+        assert_eq!(decide(&both, ("GET", "", "/kiosk")), Ok(1));
+        assert_eq!(decide(&both, ("GET", "", "/\u{212a}iosk")), spelling);
+    }
+
+    #[test]
+    fn a_rule_for_get_is_for_head_and_methods_have_their_case() {
+        let rules = [by(&["GET"]), by(&["DELETE", "M-SEARCH"]), Rule::any(Access::Public)];
+        for (method, expected) in [
+            ("GET", Ok(1)),
+            ("HEAD", Ok(1)),
+            ("DELETE", Ok(2)),
+            ("M-SEARCH", Ok(2)),
+            ("POST", Ok(3)),
+            ("delete", Err(Ambiguous::Spelling)),
+            ("Head", Err(Ambiguous::Spelling)),
+            ("post", Ok(3)),
+            ("", Err(Ambiguous::Method)),
+            ("GET, POST", Err(Ambiguous::Method)),
+            (" GET", Err(Ambiguous::Method)),
+        ] {
+            assert_eq!(decide(&rules, (method, "", "/")), expected, "{method}");
+        }
+        assert_eq!(decide(&[by(&["HEAD"])], ("GET", "", "/")), Ok(0));
+    }
+
+    #[test]
+    fn a_host_counts_where_a_rule_names_one() {
+        let rules = [at("a.org"), Rule::any(Access::Public)];
+        for (host, expected) in [
+            ("a.org", Ok(1)),
+            ("A.ORG:8443", Ok(1)),
+            ("b.org", Ok(2)),
+            ("b.org.", Ok(2)),
+            ("a.org.", Err(Ambiguous::Spelling)),
+            ("", Err(Ambiguous::Host)),
+            ("a.org, b.org", Err(Ambiguous::Host)),
+        ] {
+            assert_eq!(decide(&rules, ("GET", host, "/")), expected, "{host}");
+            assert_eq!(decide(&rules[1..], ("GET", host, "/")), Ok(1), "{host}");
+        }
+    }
+
+    #[test]
+    fn an_ambiguous_path_is_refused_whatever_the_rules_are() {
+        for target in ["", "a", "/a%2fb", "/a;b", "/..", "/%zz"] {
+            let refusal = decide(&[Rule::any(Access::Public)], ("GET", "", target));
+            assert!(matches!(refusal, Err(Ambiguous::Path(_))), "{target}");
+        }
+    }
+
+    #[test]
+    fn a_rule_is_shown_in_a_line() {
+        let any = Abilities::parse(["a", "b:*"]).unwrap();
+        let host = HostPattern::parse("*.A.org").ok();
+        for (rule, text) in [
+            (Rule { host, access: Access::Any(any), ..on("/a/**") }, "*.a.org /a/**: any of a b:*"),
+            (by(&["GET", "POST"]), "GET,POST any host any path: all of x"),
+            (Rule::any(Access::Public), "any host any path: public"),
+            (
+                Rule::any(Access::All(Abilities::parse([""; 0]).unwrap())),
+                "any host any path: any live token",
+            ),
+        ] {
+            assert_eq!(rule.to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+use std::fmt;
+
+use super::reading::Reading;
+
+/// The host that a request was sent to, without its port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Host {
+    name: String,
+    /// Whether a dot ends it: the same name to DNS, another one to some servers.
+    is_dotted: bool,
+}
+
+impl Host {
+    /// Reads what a `Host` header holds; nothing if that is not one host, perhaps with its port.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let name = match (text.rsplit_once(':'), text.ends_with(']')) {
+            (Some((name, port)), false) => (port.len() <= 5
+                && port.bytes().all(|byte| byte.is_ascii_digit()))
+            .then_some(name)?,
+            _ => text,
+        };
+        let plain = name.strip_suffix('.').unwrap_or(name);
+        let is_host = is_name(plain) || is_ipv6(name);
+        let (name, is_dotted) = (plain.to_ascii_lowercase(), plain.len() < name.len());
+        is_host.then_some(Self { name, is_dotted })
+    }
+}
+
+/// Which hosts a rule is for: one, or every one below a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPattern {
+    /// In lower case; behind a `*`, it begins with a dot.
+    name: Box<str>,
+    is_open: bool,
+}
+
+/// A string that is no [`HostPattern`]. Reads on from "allowed is …".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a host without port, such as app.example.org or [::1], or *. before one, for every host below \
+     it"
+)]
+pub struct HostError;
+
+impl HostPattern {
+    /// The pattern that `text` spells: a host, or `*.` and a host, for every host below that, however
+    /// deep, and not for that itself. Letters that are not ASCII stand in it as they stand in
+    /// requests (`xn--…`), an IPv6 address in brackets and as short as it can be.
+    ///
+    /// # Errors
+    /// [`HostError`] if it is neither.
+    pub fn parse(text: &str) -> Result<Self, HostError> {
+        let name = text.strip_prefix('*');
+        let is_right = match name {
+            Some(name) => name.strip_prefix('.').is_some_and(is_name),
+            None => is_name(text) || is_ipv6(text),
+        };
+        let pattern = Self {
+            name: name.unwrap_or(text).to_ascii_lowercase().into(),
+            is_open: name.is_some(),
+        };
+        if is_right { Ok(pattern) } else { Err(HostError) }
+    }
+
+    /// Whether it stands for `host`.
+    pub(super) fn matches(&self, host: &Host, reading: Reading) -> bool {
+        let is_named = match self.is_open {
+            true => host.name.ends_with(&*self.name),
+            false => *host.name == *self.name,
+        };
+        is_named && (reading == Reading::Loose || !host.is_dotted)
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let star = if self.is_open { "*" } else { "" };
+        write!(f, "{star}{}", self.name)
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    name.len() <= 253
+        && name.split('.').all(|label| !label.is_empty() && label.bytes().all(is_legal))
+}
+
+fn is_ipv6(name: &str) -> bool {
+    name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).is_some_and(|address| {
+        address.contains(':')
+            && address.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_stands_for_the_hosts_that_it_spells() {
+        use Reading::{Loose, Strict};
+        for (pattern, host, reading, expected) in [
+            ("app.example.org", "app.example.org", Strict, true),
+            ("App.Example.ORG", "aPP.example.org", Strict, true),
+            ("app.example.org", "app.example.org:8443", Strict, true),
+            ("app.example.org", "app.example.org:", Strict, true),
+            ("app.example.org", "app.example.org.", Strict, false),
+            ("app.example.org", "app.example.org.", Loose, true),
+            ("app.example.org", "app.example.org.:80", Loose, true),
+            ("app.example.org", "xapp.example.org", Loose, false),
+            ("app.example.org", "app.example.org.evil.example", Loose, false),
+            ("*.example.org", "app.example.org", Strict, true),
+            ("*.example.org", "a.b.example.org:80", Strict, true),
+            ("*.example.org", "example.org", Loose, false),
+            ("*.example.org", "badexample.org", Loose, false),
+            ("[::1]", "[::1]", Strict, true),
+            ("[2001:DB8::1]", "[2001:db8::1]:8443", Strict, true),
+            ("[::1]", "[::2]", Loose, false),
+            ("127.0.0.1", "127.0.0.1:80", Strict, true),
+            ("my_host", "my_host", Strict, true),
+        ] {
+            let host = Host::parse(host).unwrap();
+            let pattern = HostPattern::parse(pattern).unwrap();
+            assert_eq!(pattern.matches(&host, reading), expected, "{pattern} {host:?} {reading:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_host_is_refused() {
+        let long = "a.".repeat(130);
+        for text in [
+            "",
+            ".",
+            ":80",
+            "a..b",
+            "a.org..",
+            ".a.org",
+            "a.org,b.org",
+            "a.org, b.org",
+            "a.org b.org",
+            " a.org",
+            "a.org:80:80",
+            "a.org:http",
+            "a.org:-1",
+            "a.org:123456",
+            "a.org/",
+            "a.org\\",
+            "a.org?",
+            "u@a.org",
+            "a%2eorg",
+            "é.org",
+            "*.a.org",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "[::1].",
+            "[]",
+            "[a]",
+            "[::1%25eth0]",
+            &long,
+        ] {
+            assert_eq!(Host::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused() {
+        for text in [
+            "",
+            "*",
+            "*.",
+            "**.a.org",
+            "*a.org",
+            "a.*.org",
+            "*.*.org",
+            "a.*",
+            "a.org:80",
+            "a.org.",
+            "https://a.org",
+            "é.org",
+            "*.[::1]",
+            "[::1]:80",
+        ] {
+            assert_eq!(HostPattern::parse(text), Err(HostError), "{text}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+use std::fmt;
+
+use super::reading::{Reading, fold_into, is_dots_and_blanks};
+use super::request_path::RequestPath;
+
+/// Which paths a rule is for: segments between slashes, where `*` stands for any one segment, and
+/// `**` at the end for any number of them, none included. A slash at the end makes no difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathPattern {
+    text: Box<str>,
+    segments: Box<[Segment]>,
+    /// Whether any number of segments may follow.
+    is_open: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Any,
+    Literal { strict: Box<str>, folded: Box<str> },
+}
+
+/// Why a string is no [`PathPattern`]. Reads on from "allowed is …".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// It begins otherwise than with `/`.
+    #[error("a path that begins with /, such as /posts/**")]
+    NoSlash,
+    /// Two slashes in a row.
+    #[error("a path with single slashes")]
+    EmptySegment,
+    /// `.`, `..` and the like.
+    #[error("a path without a segment of dots and blanks alone")]
+    Dots,
+    /// A `*` beside something else.
+    #[error("* as a whole segment, for any one, and ** as the last, for any number")]
+    Star,
+    /// A character that no request's path has once it is decoded, or none that is let through.
+    #[error("a path as it reads decoded, without %, ?, #, ;, \\ and control characters")]
+    Character,
+}
+
+impl PathPattern {
+    /// The pattern that `text` spells.
+    ///
+    /// # Errors
+    /// [`PatternError`] says what would be right.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        let path = text.strip_prefix('/').ok_or(PatternError::NoSlash)?;
+        if path.chars().any(|c| c.is_control() || "%?#;\\".contains(c)) {
+            return Err(PatternError::Character);
+        }
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let (path, is_open) = match path.strip_suffix("**") {
+            Some("") => ("", true),
+            Some(path) => (path.strip_suffix('/').ok_or(PatternError::Star)?, true),
+            None => (path, false),
+        };
+        // Between the first slash and `**` stands nothing, or something behind another slash.
+        if path.is_empty() && !["/", "/**", "/**/"].contains(&text) {
+            return Err(PatternError::EmptySegment);
+        }
+        let segments = path.split('/').filter(|_| !path.is_empty()).map(Segment::parse);
+        Ok(Self { text: text.into(), segments: segments.collect::<Result<_, _>>()?, is_open })
+    }
+
+    /// Whether it stands for `path`.
+    pub(super) fn matches(&self, path: &RequestPath, reading: Reading) -> bool {
+        let mut found = path.segments(reading);
+        let begins = self.segments.iter().all(|segment| {
+            found.next().is_some_and(|found| match (segment, reading) {
+                (Segment::Any, _) => true,
+                (Segment::Literal { strict, .. }, Reading::Strict) => **strict == *found,
+                (Segment::Literal { folded, .. }, Reading::Loose) => **folded == *found,
+            })
+        });
+        begins && (self.is_open || found.next().is_none())
+    }
+}
+
+impl Segment {
+    fn parse(text: &str) -> Result<Self, PatternError> {
+        match text {
+            "*" => Ok(Self::Any),
+            "" => Err(PatternError::EmptySegment),
+            text if text.contains('*') => Err(PatternError::Star),
+            text if is_dots_and_blanks(text) => Err(PatternError::Dots),
+            text => {
+                let mut folded = String::new();
+                fold_into(&mut folded, text);
+                Ok(Self::Literal { strict: text.into(), folded: folded.into() })
+            }
+        }
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_stands_for_the_paths_that_it_spells() {
+        for (pattern, matching, others) in [
+            ("/", &["/", "/.", "/?x"][..], &["/a"][..]),
+            ("/**", &["/", "/a", "/a/b/"], &[]),
+            ("/posts", &["/posts", "/posts/", "/posts//"], &["/", "/post", "/posts/1", "/Posts"]),
+            ("/posts/", &["/posts", "/posts/"], &["/posts/1"]),
+            ("/posts/**", &["/posts", "/posts/", "/posts/1/2"], &["/", "/postscript", "/a/posts"]),
+            ("/posts/**/", &["/posts", "/posts/1"], &["/"]),
+            ("/posts/*", &["/posts/1", "/posts/1/"], &["/posts", "/posts/", "/posts/1/2"]),
+            ("/*/edit", &["/a/edit"], &["/edit", "/a/b/edit", "/a/edit/b"]),
+            ("/*/**", &["/a", "/a/b"], &["/"]),
+            ("/a b/é", &["/a%20b/%C3%A9"], &["/a+b/é"]),
+        ] {
+            let pattern = PathPattern::parse(pattern).unwrap();
+            let matches = |path: &&str| {
+                pattern.matches(&RequestPath::parse(path.as_bytes()).unwrap(), Reading::Strict)
+            };
+            assert_eq!(matching.iter().find(|path| !matches(path)), None, "{pattern} is for it");
+            assert_eq!(others.iter().find(|path| matches(path)), None, "{pattern} is not for it");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused() {
+        use PatternError::*;
+        for (text, error) in [
+            ("", NoSlash),
+            ("posts", NoSlash),
+            ("*", NoSlash),
+            ("//", EmptySegment),
+            ("/posts//", EmptySegment),
+            ("//posts", EmptySegment),
+            ("/a//b", EmptySegment),
+            ("//**", EmptySegment),
+            ("/a//**", EmptySegment),
+            ("/./a", Dots),
+            ("/a/..", Dots),
+            ("/...", Dots),
+            ("/a*", Star),
+            ("/*.html", Star),
+            ("/a**", Star),
+            ("/***", Star),
+            ("/**/a", Star),
+            ("/**/**", Star),
+            ("/a%20b", Character),
+            ("/a?b", Character),
+            ("/a#b", Character),
+            ("/a;b", Character),
+            ("/a\\b", Character),
+            ("/a\n", Character),
+        ] {
+            assert_eq!(PathPattern::parse(text).map(|_| ()), Err(error), "{text}");
+        }
+    }
+}

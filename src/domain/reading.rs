@@ -1,0 +1,83 @@
+//! How strictly a request is read. Servers differ: nginx heeds the case of a path and Caddy does
+//! not, Windows drops dots and blanks at the end of a file's name, some take `get` for `GET`.
+
+/// How strictly a request is compared with a rule. What matches strictly matches loosely too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Character by character.
+    Strict,
+    /// As loosely as any server may.
+    Loose,
+}
+
+/// Appends what all segments have in common that some server takes for `segment`: without case, and
+/// without dots and blanks at the end. It is coarser than any one server, which does no harm: what
+/// matches under any reading between the strict one and this one, matches under this one.
+pub(super) fn fold_into(folded: &mut String, segment: &str) {
+    for c in segment.trim_end_matches(DROPPED).chars() {
+        if c.is_ascii() {
+            folded.push(c.to_ascii_lowercase());
+            continue;
+        }
+        // Through upper case, which turns ı and ſ into I and S; from lower case, which turns the
+        // Kelvin sign into k.
+        let upper = c.to_lowercase().flat_map(char::to_uppercase);
+        for c in upper.flat_map(char::to_lowercase) {
+            // İ is i with a dot above to some, and i to others.
+            if !(c == '\u{307}' && folded.ends_with('i')) {
+                folded.push(c);
+            }
+        }
+    }
+}
+
+/// Whether nothing but dots and blanks stands in a segment, and something does.
+pub(super) fn is_dots_and_blanks(segment: &str) -> bool {
+    !segment.is_empty() && segment.trim_end_matches(DROPPED).is_empty()
+}
+
+const DROPPED: [char; 2] = ['.', ' '];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn fold(segment: &str) -> String {
+        let mut folded = String::new();
+        fold_into(&mut folded, segment);
+        folded
+    }
+
+    #[test]
+    fn what_some_server_takes_for_another_is_folded_into_one() {
+        for (one, other) in [
+            ("admin", "ADMIN"),
+            ("admin", "admİn"),
+            ("admin", "admın"),
+            ("kiosk", "\u{212a}iosk"),
+            ("status", "\u{17f}tatu\u{17f}"),
+            ("straße", "STRASSE"),
+            ("straße", "STRA\u{1e9e}E"),
+            ("ὀδυσσεύς", "ὈΔΥΣΣΕΎΣ"),
+            ("admin", "admin."),
+            ("admin", "admin. ."),
+            ("i\u{307}", "İ"),
+        ] {
+            assert_eq!(fold(one), fold(other), "{one} {other}");
+        }
+        for (one, other) in [("admin", "admim"), ("admin", ".admin"), ("a", "ä")] {
+            assert_ne!(fold(one), fold(other), "{one} {other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn folding_ignores_the_case_whatever_the_letters(segment in "\\PC{0,8}[a-z]") {
+            let folded = fold(&segment);
+            prop_assert_eq!(fold(&segment.to_lowercase()), folded.clone());
+            prop_assert!(!folded.is_empty() && !folded.contains('/') || segment.contains('/'));
+        }
+    }
+}

@@ -1,0 +1,251 @@
+use super::reading::{Reading, fold_into, is_dots_and_blanks};
+
+/// The path of a request that a proxy asks about: decoded once, without empty segments, `.` and
+/// `..`; and only if every server in front and behind reads it so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestPath {
+    /// Each segment with a slash behind it.
+    strict: String,
+    /// The same of the folded segments.
+    folded: String,
+}
+
+/// Why servers may differ about what a path means. Each text is a sentence for whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// It begins otherwise than with `/`: nothing, `*`, a whole URL.
+    #[error("The path must begin with a slash.")]
+    NoSlash,
+    /// A `%` without two hex digits behind it.
+    #[error("The path has a % that is not followed by two hex digits.")]
+    BadEscape,
+    /// `%2F`: a slash to those who decode before they split, a character to others.
+    #[error("The path has an encoded slash.")]
+    EncodedSlash,
+    /// A backslash, raw or encoded: a slash to some.
+    #[error("The path has a backslash.")]
+    Backslash,
+    /// A semicolon, raw or encoded: what follows it in a segment is dropped by some.
+    #[error("The path has a semicolon.")]
+    Semicolon,
+    /// `#`, raw or encoded, or an encoded `?`: the path's end to those who read it twice.
+    #[error("The path has a # or an encoded question mark.")]
+    Delimiter,
+    /// A control character, raw or encoded.
+    #[error("The path has a control character.")]
+    Control,
+    /// No UTF-8, or no longer once it is decoded.
+    #[error("The path is not UTF-8.")]
+    NotUtf8,
+    /// Decoded, it has another escape: `%252e`.
+    #[error("The path is encoded twice.")]
+    EncodedTwice,
+    /// It begins with `//`, where some read the name of a host: to them `//x/admin` is `/admin`.
+    #[error("The path begins with two slashes.")]
+    Authority,
+    /// More `..` than segments before them.
+    #[error("The path leads above the root.")]
+    AboveRoot,
+    /// A `..` that takes an empty segment away, or the one before it where slashes are merged.
+    #[error("The path has a .. that follows an empty segment.")]
+    EmptyParent,
+    /// A segment like `...` or `.. `, of which some systems drop the end.
+    #[error("The path has a segment of dots and blanks alone.")]
+    Dots,
+}
+
+impl RequestPath {
+    /// Reads a request's target as the client sent it; the query, behind the first `?`, is ignored.
+    ///
+    /// # Errors
+    /// [`PathError`] if servers may differ about which path that is.
+    pub fn parse(target: &[u8]) -> Result<Self, PathError> {
+        let raw = target.split(|&byte| byte == b'?').next().unwrap_or_default();
+        let decoded = decode(raw)?;
+        let segments = resolve(decoded.strip_prefix('/').ok_or(PathError::NoSlash)?)?;
+        let mut path = Self {
+            strict: String::with_capacity(decoded.len()),
+            folded: String::with_capacity(decoded.len()),
+        };
+        for segment in segments.into_iter().filter(|segment| !segment.is_empty()) {
+            path.strict.push_str(segment);
+            path.strict.push('/');
+            fold_into(&mut path.folded, segment);
+            path.folded.push('/');
+        }
+        Ok(path)
+    }
+
+    /// The segments, none of them empty.
+    pub(super) fn segments(&self, reading: Reading) -> impl Iterator<Item = &str> {
+        let text = match reading {
+            Reading::Strict => &self.strict,
+            Reading::Loose => &self.folded,
+        };
+        text.split_terminator('/')
+    }
+}
+
+/// Decodes escapes, once.
+fn decode(mut raw: &[u8]) -> Result<String, PathError> {
+    let mut bytes = Vec::with_capacity(raw.len());
+    while let [first, rest @ ..] = raw {
+        let (byte, rest) = match (first, rest) {
+            (b'%', [high, low, rest @ ..]) => (escaped(*high, *low)?, rest),
+            (b'%', _) => return Err(PathError::BadEscape),
+            (byte, rest) => (*byte, rest),
+        };
+        match byte {
+            b'/' if *first == b'%' => return Err(PathError::EncodedSlash),
+            b'\\' => return Err(PathError::Backslash),
+            b';' => return Err(PathError::Semicolon),
+            b'#' | b'?' => return Err(PathError::Delimiter),
+            byte => bytes.push(byte),
+        }
+        raw = rest;
+    }
+    if bytes.windows(3).any(|part| part[0] == b'%' && escaped(part[1], part[2]).is_ok()) {
+        return Err(PathError::EncodedTwice);
+    }
+    let text = String::from_utf8(bytes).map_err(|_| PathError::NotUtf8)?;
+    if text.chars().any(char::is_control) {
+        return Err(PathError::Control);
+    }
+    Ok(text)
+}
+
+/// The byte that two hex digits stand for.
+fn escaped(high: u8, low: u8) -> Result<u8, PathError> {
+    let digit = |byte| char::from(byte).to_digit(16).ok_or(PathError::BadEscape);
+    // Two digits are at most 255.
+    Ok((digit(high)? << 4 | digit(low)?) as u8)
+}
+
+/// The segments of a path, without `.` and `..`, the empty ones among them.
+fn resolve(path: &str) -> Result<Vec<&str>, PathError> {
+    let mut segments = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "." => {}
+            ".." => match segments.pop() {
+                None => return Err(PathError::AboveRoot),
+                // Who merges slashes takes the segment before them away, who doesn't this one.
+                Some("") => return Err(PathError::EmptyParent),
+                Some(_) => {}
+            },
+            segment if is_dots_and_blanks(segment) => return Err(PathError::Dots),
+            segment => segments.push(segment),
+        }
+    }
+    // One that stands alone is what follows the only slash.
+    match segments.as_slice() {
+        ["", _, ..] => Err(PathError::Authority),
+        _ => Ok(segments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PathError::*;
+    use super::*;
+
+    fn strict(target: &str) -> Result<String, PathError> {
+        RequestPath::parse(target.as_bytes()).map(|path| path.strict)
+    }
+
+    #[test]
+    fn a_path_is_decoded_once_and_made_plain() {
+        for (target, expected) in [
+            ("/", ""),
+            ("/posts", "posts/"),
+            ("/posts/", "posts/"),
+            ("/posts/1?a=/../b#c", "posts/1/"),
+            ("/posts?", "posts/"),
+            ("/?/admin", ""),
+            ("/posts///1//", "posts/1/"),
+            ("/a/../", ""),
+            ("/./posts/./1/.", "posts/1/"),
+            ("/a/../posts", "posts/"),
+            ("/a/b/../../posts", "posts/"),
+            ("/a/..", ""),
+            ("/a/%2e%2E/posts", "posts/"),
+            ("/a/.%2e/posts/%2e/", "posts/"),
+            ("/%70osts", "posts/"),
+            ("/Posts", "Posts/"),
+            ("/a%20b+c", "a b+c/"),
+            ("/100%25", "100%/"),
+            ("/100%25x", "100%x/"),
+            ("/caf%C3%A9", "café/"),
+            ("/café", "café/"),
+            ("/..a/b..", "..a/b../"),
+            ("/.well-known/x", ".well-known/x/"),
+            ("/a:b@c,d=e&f$g!h'i(j)*~", "a:b@c,d=e&f$g!h'i(j)*~/"),
+        ] {
+            assert_eq!(strict(target).as_deref(), Ok(expected), "{target}");
+        }
+    }
+
+    #[test]
+    fn what_servers_read_differently_is_refused() {
+        for (target, error) in [
+            ("", NoSlash),
+            ("?a", NoSlash),
+            ("*", NoSlash),
+            ("posts", NoSlash),
+            ("http://a/posts", NoSlash),
+            ("%2fposts", EncodedSlash),
+            ("/a%2fb", EncodedSlash),
+            ("/a%2Fb", EncodedSlash),
+            ("/a\\b", Backslash),
+            ("/a%5cb", Backslash),
+            ("/a%5Cb", Backslash),
+            ("/a;b", Semicolon),
+            ("/a%3bb", Semicolon),
+            ("/..;/b", Semicolon),
+            ("/a#b", Delimiter),
+            ("/a%23b", Delimiter),
+            ("/a%3Fb", Delimiter),
+            ("/a%00", Control),
+            ("/a\0", Control),
+            ("/a%0a", Control),
+            ("/a\tb", Control),
+            ("/a%7f", Control),
+            ("/a%C2%85", Control),
+            ("/%", BadEscape),
+            ("/%2", BadEscape),
+            ("/%zz", BadEscape),
+            ("/%2?f", BadEscape),
+            ("/%u002e", BadEscape),
+            ("/%+2", BadEscape),
+            ("/%252e", EncodedTwice),
+            ("/%25%32%65", EncodedTwice),
+            ("/%25252e", EncodedTwice),
+            ("/%c0%ae", NotUtf8),
+            ("/%c0%af", NotUtf8),
+            ("/%e0%80%af", NotUtf8),
+            ("/%ed%a0%80", NotUtf8),
+            ("/%ff", NotUtf8),
+            ("//", Authority),
+            ("//posts", Authority),
+            ("///posts", Authority),
+            ("//x/../posts", Authority),
+            ("/.//posts", Authority),
+            ("/x/..//posts", Authority),
+            ("/..", AboveRoot),
+            ("/../posts", AboveRoot),
+            ("/a/../../posts", AboveRoot),
+            ("/%2e%2e/posts", AboveRoot),
+            ("//../posts", EmptyParent),
+            ("/a//../b", EmptyParent),
+            ("/a//./../b", EmptyParent),
+            ("/a//b/../../c", EmptyParent),
+            ("/...", Dots),
+            ("/a/..%20/b", Dots),
+            ("/a/.%20/b", Dots),
+            ("/a/%20/b", Dots),
+        ] {
+            assert_eq!(strict(target), Err(error), "{target}");
+        }
+        assert_eq!(RequestPath::parse(b"/\xff"), Err(NotUtf8));
+    }
+}

@@ -1,0 +1,383 @@
+//! Access rules against proxies that read paths in their own ways: however a path is spelled, what
+//! a proxy takes for a protected one is never decided by the rule for public ones.
+//!
+//! The models of nginx and Caddy below are written after what those do, on purpose in another way
+//! than the program: they know nothing of ambiguity, and route whatever they can.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use bearerd::domain::{Abilities, Access, Ambiguous, PathPattern, Rule, Rules};
+use proptest::prelude::*;
+
+/// Decodes each escape once. Nginx and Go both answer a broken one with 400 by themselves.
+fn decode(raw: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::new();
+    let mut at = 0;
+    while at < raw.len() {
+        if raw[at] == b'%' {
+            let digits = std::str::from_utf8(raw.get(at + 1..at + 3)?).ok()?;
+            let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+            decoded.push(is_hex.then(|| u8::from_str_radix(digits, 16).unwrap())?);
+            at += 3;
+        } else {
+            decoded.push(raw[at]);
+            at += 1;
+        }
+    }
+    Some(decoded)
+}
+
+fn before(text: &[u8], ends: &[u8]) -> Vec<u8> {
+    text.iter().copied().take_while(|byte| !ends.contains(byte)).collect()
+}
+
+/// The path that nginx compares with its locations: cut at `?` and `#`, decoded, slashes merged,
+/// dots resolved. A `..` above the root and a NUL are a 400.
+fn nginx_path(target: &[u8], merge_slashes: bool) -> Option<Vec<u8>> {
+    let path = decode(&before(target, b"?#"))?;
+    if path.first() != Some(&b'/') || path.contains(&0) {
+        return None;
+    }
+    let mut built = Vec::new();
+    for segment in path[1..].split(|&byte| byte == b'/') {
+        match segment {
+            b"." => {}
+            b"" if merge_slashes => {}
+            b".." => {
+                // Back to the slash before the last segment.
+                let slash = built.iter().rposition(|&byte| byte == b'/')?;
+                built.truncate(slash);
+            }
+            segment => {
+                built.push(b'/');
+                built.extend(segment);
+            }
+        }
+    }
+    Some(built)
+}
+
+/// The path that Caddy compares: decoded, then Go's `path.Clean`, then in lower case. Of `İ`, Go
+/// makes an `i`.
+fn caddy_path(target: &[u8]) -> Option<String> {
+    let path = String::from_utf8_lossy(&decode(&before(target, b"?"))?).into_owned();
+    let rest = path.strip_prefix('/')?;
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in rest.split('/') {
+        if segment == ".." {
+            kept.pop();
+        } else if !segment.is_empty() && segment != "." {
+            kept.push(segment);
+        }
+    }
+    Some(format!("/{}", kept.join("/")).replace('İ', "i").to_lowercase())
+}
+
+/// What a backend on Windows, or one that drops parameters, keeps encoded slashes, resolves paths as
+/// references or decodes twice, makes of what nginx or Caddy passes on unchanged.
+fn odd_paths(target: &[u8]) -> Vec<Vec<u8>> {
+    let path = before(target, b"?");
+    let backslashed: Vec<u8> =
+        path.iter().map(|&byte| if byte == b'\\' { b'/' } else { byte }).collect();
+    let without_parameters: Vec<u8> = path
+        .split(|&byte| byte == b'/')
+        .map(|segment| before(segment, b";"))
+        .collect::<Vec<_>>()
+        .join(&b'/');
+    // As browsers resolve a reference: behind two slashes stands a host. JavaScript's URL does so.
+    let behind_host: Vec<u8> =
+        match nginx_path(&path, false).unwrap_or_default().strip_prefix(b"//") {
+            Some(rest) => rest.iter().copied().skip_while(|&byte| byte != b'/').collect(),
+            None => Vec::new(),
+        };
+    let text = String::from_utf8_lossy(&path);
+    let slashes_kept = text.replace("%2f", "_").replace("%2F", "_").into_bytes();
+    let twice = decode(&path).unwrap_or_default();
+    let trimmed: Vec<u8> = decode(&path)
+        .unwrap_or_default()
+        .split(|&byte| byte == b'/')
+        .map(|segment| match segment {
+            b"." | b".." => segment,
+            _ => {
+                let end = segment.iter().rposition(|byte| !b". ".contains(byte));
+                &segment[..end.map_or(0, |end| end + 1)]
+            }
+        })
+        .collect::<Vec<_>>()
+        .join(&b'/');
+    vec![backslashed, without_parameters, behind_host, slashes_kept, twice, trimmed]
+}
+
+fn is_below(path: &[u8], folder: &str) -> bool {
+    path.strip_prefix(folder.as_bytes())
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// Whether some server takes `target` for a path below `folder`, which is in lower case.
+fn is_routed_below(target: &[u8], folder: &str) -> bool {
+    let routes = |target: &[u8]| {
+        [true, false]
+            .iter()
+            .any(|&merge| nginx_path(target, merge).is_some_and(|path| is_below(&path, folder)))
+            || caddy_path(target).is_some_and(|path| is_below(path.as_bytes(), folder))
+    };
+    routes(target) || odd_paths(target).iter().any(|target| routes(target))
+}
+
+fn protecting(folder: &str) -> Rules {
+    let rule = |pattern: &str, access| Rule {
+        path: Some(PathPattern::parse(pattern).unwrap()),
+        ..Rule::any(access)
+    };
+    let admin = Access::All(Abilities::parse(["admin"]).unwrap());
+    Rules::new(vec![rule(&format!("{folder}/**"), admin), rule("/**", Access::Public)])
+}
+
+/// The number of the rule that decides on a GET.
+fn decide(rules: &Rules, target: &[u8]) -> Result<usize, Ambiguous> {
+    Ok(rules.decide("GET", "app.example.org", target)?.map_or(0, |(number, _)| number))
+}
+
+/// A letter as clients may spell it.
+fn letter(letter: char) -> impl Strategy<Value = String> + use<> {
+    let (upper, byte) = (letter.to_ascii_uppercase(), letter as u8);
+    prop_oneof![
+        12 => Just(letter.to_string()),
+        1 => Just(upper.to_string()),
+        1 => Just(format!("%{byte:02x}")),
+        1 => Just(format!("%{byte:02X}")),
+        1 => Just(format!("%{:02x}", upper as u8)),
+        1 => Just(format!("%25{byte:02x}")),
+        1 => Just(match letter {
+            'i' => "%C4%B0".to_owned(),
+            'k' => "\u{212a}".to_owned(),
+            's' => "%c5%bf".to_owned(),
+            letter => letter.to_string(),
+        }),
+    ]
+}
+
+fn word(word: &'static str) -> impl Strategy<Value = String> {
+    let letters: Vec<_> = word.chars().map(letter).collect();
+    letters.prop_map(|letters| letters.concat())
+}
+
+/// What may stand between two segments, and mean no more than a slash.
+fn slash() -> impl Strategy<Value = String> {
+    prop_oneof![
+        12 => Just("/"),
+        2 => Just("//"),
+        1 => Just("//x/"),
+        1 => Just("/x/..//y/"),
+        2 => Just("/./"),
+        2 => Just("/%2e/"),
+        3 => Just("/x/../"),
+        2 => Just("/x/%2E./"),
+        1 => Just("//x/../"),
+        1 => Just("/x//../"),
+        1 => Just("/x/y/../../"),
+        1 => Just("/x//y/../../"),
+        1 => Just("/../"),
+        1 => Just("/%2e%2e/"),
+        1 => Just("/..;/"),
+        1 => Just("/x/..;y/"),
+        1 => Just("/x/..%20/"),
+        1 => Just("/x/.../"),
+        1 => Just("/%252e%252e/"),
+        1 => Just("/x/%c0%ae%c0%ae/"),
+        1 => Just("\\"),
+        1 => Just("/\\"),
+        1 => Just("%2f"),
+        1 => Just("/%2F"),
+        1 => Just("%5c"),
+        1 => Just("%252f"),
+    ]
+    .prop_map(str::to_owned)
+}
+
+/// What may follow a segment.
+fn tail() -> impl Strategy<Value = String> {
+    prop_oneof![
+        16 => Just(""),
+        1 => Just(";x"),
+        1 => Just("%3bx=1"),
+        1 => Just("."),
+        1 => Just("%2e"),
+        1 => Just(" "),
+        1 => Just("%20."),
+        1 => Just("%00"),
+        1 => Just("#x"),
+        1 => Just("%23"),
+        1 => Just("%3f"),
+        1 => Just("%"),
+        1 => Just("\t"),
+    ]
+    .prop_map(str::to_owned)
+}
+
+/// Spellings of `/admin/kiosks/1`, most of which some server takes for it.
+fn spelling() -> impl Strategy<Value = String> {
+    let end = prop_oneof![
+        4 => Just(""), 1 => Just("/"), 1 => Just("?x"), 1 => Just("?/../.."), 1 => Just("/.."),
+        1 => Just("/../..//"), 1 => Just("/..%2f..%2f..%2fx"), 1 => Just("%2F.."),
+    ];
+    (slash(), word("admin"), tail(), slash(), word("kiosks"), tail(), slash(), end).prop_map(
+        |(root, admin, one, between, kiosks, other, last, end)| {
+            format!("{root}{admin}{one}{between}{kiosks}{other}{last}1{end}")
+        },
+    )
+}
+
+/// Paths of few characters that matter, in any order.
+fn jumble() -> impl Strategy<Value = Vec<u8>> {
+    let part = prop_oneof![
+        4 => Just("/"), 2 => Just("admin"), 1 => Just("Admin"), 1 => Just("x"), 2 => Just(".."),
+        1 => Just("."), 1 => Just("%2e"), 1 => Just("%2f"), 1 => Just("%5c"), 1 => Just("%25"),
+        1 => Just("2e"), 1 => Just(";"), 1 => Just("?"), 1 => Just("#"), 1 => Just("%"),
+        1 => Just("\\"), 1 => Just(" "), 1 => Just("%61dmin"), 1 => Just("İ"), 1 => Just("%c0%ae"),
+    ];
+    prop::collection::vec(part, 0..12).prop_map(|parts| format!("/{}", parts.concat()).into_bytes())
+}
+
+#[test]
+fn the_models_route_as_nginx_and_caddy_do() {
+    for (target, nginx, caddy) in [
+        ("/admin/x", true, true),
+        ("/Admin/x", false, true),
+        ("/adm%C4%B0n", false, true),
+        ("/%61dmin?x", true, true),
+        ("//admin//x", true, true),
+        ("/x/../admin", true, true),
+        ("/x//../admin", true, true),
+        ("/../admin", false, true),
+        ("/x%2f..%2fadmin", true, true),
+        ("/administrator", false, false),
+        ("/admin#x", true, false),
+        ("/admin/../x", false, false),
+        ("/%zz/../admin", false, false),
+    ] {
+        let by_nginx = nginx_path(target.as_bytes(), true);
+        assert_eq!(by_nginx.is_some_and(|path| is_below(&path, "/admin")), nginx, "{target}");
+        let by_caddy = caddy_path(target.as_bytes());
+        assert_eq!(by_caddy.is_some_and(|path| is_below(path.as_bytes(), "/admin")), caddy);
+    }
+}
+
+#[test]
+fn spellings_that_once_opened_some_server_are_decided_or_refused() {
+    let rules = protecting("/admin");
+    for target in [
+        "/admin",
+        "/admin/",
+        "/admin//x",
+        "/./admin",
+        "/%61dmin",
+        "/x/../admin",
+        "/x/%2e%2e/admin",
+        "/admin/x/..",
+        "/admin/x/../y?z=/../..",
+    ] {
+        assert_eq!(decide(&rules, target.as_bytes()), Ok(1), "{target}");
+    }
+    for target in [
+        "//admin",
+        "//x/admin",
+        "/.//x/admin",
+        "/Admin",
+        "/adm%49n",
+        "/admin;x",
+        "/admin%3bx",
+        "/x/..;/admin",
+        "/x%2f..%2fadmin",
+        "/x/..%2fadmin",
+        "/x\\..\\admin",
+        "/x/..%5cadmin",
+        "/%2e%2e/admin",
+        "/x/%252e%252e/admin",
+        "/%2561dmin",
+        "/x/%c0%ae%c0%ae/admin",
+        "/x//../admin",
+        "/admin%00",
+        "/admin%20",
+        "/admin.",
+        "/admin%09",
+        "/admin#",
+        "/admin%23",
+        "/admin%3f",
+        "admin",
+        "http://app.example.org/admin",
+    ] {
+        assert!(decide(&rules, target.as_bytes()).is_err(), "{target}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn no_spelling_of_a_protected_path_is_decided_by_the_public_rule(target in spelling()) {
+        for folder in ["/admin", "/admin/kiosks"] {
+            let decision = decide(&protecting(folder), target.as_bytes());
+            if is_routed_below(target.as_bytes(), folder) {
+                prop_assert!(matches!(decision, Ok(1) | Err(_)), "{} {:?}", target, decision);
+            }
+        }
+    }
+
+    #[test]
+    fn no_jumble_that_leads_to_a_protected_path_is_decided_by_the_public_rule(target in jumble()) {
+        let decision = decide(&protecting("/admin"), &target);
+        if is_routed_below(&target, "/admin") {
+            let target = String::from_utf8_lossy(&target);
+            prop_assert!(matches!(decision, Ok(1) | Err(_)), "{} {:?}", target, decision);
+        }
+    }
+
+    #[test]
+    fn what_is_decided_leads_every_server_to_the_same_rule(target in jumble()) {
+        if let Ok(rule) = decide(&protecting("/admin"), &target) {
+            let by_nginx = nginx_path(&target, true).is_some_and(|path| is_below(&path, "/admin"));
+            prop_assert_eq!(by_nginx, rule == 1);
+            let by_caddy =
+                caddy_path(&target).is_some_and(|path| is_below(path.as_bytes(), "/admin"));
+            prop_assert_eq!(by_caddy, rule == 1);
+        }
+    }
+
+    /// Else refusing everything would pass the tests above.
+    #[test]
+    fn what_servers_agree_about_is_decided(
+        escaped in prop::collection::vec(any::<bool>(), 11),
+        slashes in prop::collection::vec(prop::sample::select(vec!["/", "//", "/./", "/x/../"]), 3),
+        end in prop::sample::select(vec!["", "/", "?x=%2f;..", "/.", "/x/.."]),
+    ) {
+        let spell = |word: &str, escaped: &[bool]| -> String {
+            let letters = word.chars().zip(escaped);
+            letters.map(|(letter, escaped)| match escaped {
+                true => format!("%{:02x}", letter as u8),
+                false => letter.to_string(),
+            }).collect()
+        };
+        let (admin, kiosks) = (spell("admin", &escaped[..5]), spell("kiosks", &escaped[5..]));
+        // An empty segment is refused at the start and before a `..`: no two of these stand side
+        // by side.
+        let (root, last) = (slashes[0].replace("//", "/"), slashes[2]);
+        let target = format!("{root}{admin}{}{kiosks}{last}1{end}", slashes[1]);
+        prop_assert_eq!(decide(&protecting("/admin/kiosks"), target.as_bytes()), Ok(1));
+        let public = target.replacen(&admin, "about", 1);
+        prop_assert_eq!(decide(&protecting("/admin/kiosks"), public.as_bytes()), Ok(2));
+    }
+
+    #[test]
+    fn no_request_makes_it_panic(
+        method in any::<String>(),
+        host in any::<String>(),
+        target in prop::collection::vec(any::<u8>(), 0..64),
+        tail in "[/.%;?#\\\\0-9a-fA-F ]{0,24}",
+    ) {
+        let rules = protecting("/admin");
+        let _ = rules.decide(&method, &host, &target);
+        let target = [b"/", &target[..], tail.as_bytes()].concat();
+        let _ = rules.decide("GET", &host, &target);
+        let _ = rules.decide("GET", "", format!("/{tail}").as_bytes());
+    }
+}
