@@ -4,22 +4,25 @@ use actix_web::http::StatusCode;
 use actix_web::web::{self, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::answer::{Data, json};
 use super::error::ApiError;
 use super::extract::Current;
 use super::form::{Form, lacking};
 use super::guard::Needs;
+use super::openapi::fields;
 use super::paging::{Paging, row_id};
 use super::tokens::TokenBody;
 use super::users::UserBody;
 use crate::auth::{Auth, NewUser, UserUpdate};
 use crate::domain::{Abilities, Email, Name, Password, Timestamp, User};
 
-#[derive(Serialize)]
-struct ManagedUser<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct ManagedUser<'a> {
     #[serde(flatten)]
     user: UserBody<'a>,
+    #[schema(value_type = Option<fields::Time>, required)]
     disabled_at: Option<Timestamp>,
 }
 

@@ -2,6 +2,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// An answer's JSON. Nothing under `/api` is for a cache.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
@@ -17,8 +18,8 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     }
 }
 
-/// What most answers wrap their body in.
-#[derive(Serialize)]
+// What most answers wrap their body in.
+#[derive(Serialize, ToSchema)]
 pub(super) struct Data<T> {
     pub(super) data: T,
 }

@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::answer::json;
 use super::{BODY_LIMIT, BODY_TIMEOUT};
@@ -45,17 +46,23 @@ pub enum ApiError {
     BodyTimeout,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct Body<'a> {
+    /// For people.
     message: String,
+    /// For programs; it stays as it is.
+    #[schema(pattern = "^[a-z_]+$")]
     code: &'static str,
+    /// What is wrong with each field. With 422 alone.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = std::collections::BTreeMap<String, Vec<String>>, required = false)]
     errors: Option<&'a Faults>,
 }
 
 impl ApiError {
     /// The stable word that programs tell errors apart by.
-    fn code(&self) -> &'static str {
+    pub(super) fn code(&self) -> &'static str {
         use auth::Error;
         match self {
             Self::Auth(Error::Unauthenticated) => "unauthenticated",
@@ -109,8 +116,15 @@ impl ApiError {
         }
     }
 
+    /// What the answer's body holds.
+    pub(super) fn body(&self) -> Body<'_> {
+        let errors =
+            if let Self::Auth(auth::Error::Invalid(faults)) = self { Some(faults) } else { None };
+        Body { message: self.message(), code: self.code(), errors }
+    }
+
     /// The headers that go with the status.
-    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+    pub(super) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         use auth::Error;
         match self {
             Self::Auth(Error::Unauthenticated | Error::WrongCredentials) => {
@@ -173,10 +187,7 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let errors =
-            if let Self::Auth(auth::Error::Invalid(faults)) = self { Some(faults) } else { None };
-        let body = Body { message: self.message(), code: self.code(), errors };
-        let mut response = json(self.status_code(), &body);
+        let mut response = json(self.status_code(), &self.body());
         let headers = response.headers_mut();
         for (name, value) in self.headers() {
             headers.insert(name, value);

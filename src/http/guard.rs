@@ -30,14 +30,20 @@ pub enum Needs {
 }
 
 impl Needs {
+    /// The ability that is needed, if one is.
+    pub(super) fn ability(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing | Self::LiveToken => None,
+            Self::Ability(ability) => Some(ability),
+            Self::Admin => Some("admin"),
+        }
+    }
+
     /// Whether a session has what is needed.
     fn check(self, session: &Session) -> Result<(), auth::Error> {
-        let (ability, may) = match self {
-            Self::Nothing | Self::LiveToken => return Ok(()),
-            Self::Ability(ability) => (ability, session.can(ability)),
-            Self::Admin => ("admin", session.user.admin && session.can("admin")),
-        };
-        match may {
+        let Some(ability) = self.ability() else { return Ok(()) };
+        let is_the_one = self != Self::Admin || session.user.admin;
+        match is_the_one && session.can(ability) {
             true => Ok(()),
             false => Err(auth::Error::InsufficientScope(ability.to_owned())),
         }

@@ -10,6 +10,7 @@ mod extras;
 mod form;
 mod guard;
 mod health;
+mod openapi;
 mod pages;
 mod paging;
 mod routes;
@@ -17,6 +18,7 @@ mod timing;
 mod tls;
 mod tokens;
 mod users;
+mod viewer;
 
 pub use address::TrustedProxies;
 pub use extract::Current;

@@ -1,5 +1,6 @@
 //! The demo page: the files of `static/`, held in the binary.
 
+use std::ops::Deref;
 use std::rc::Rc;
 
 use actix_web::http::Method;
@@ -13,6 +14,7 @@ use rust_embed::Embed;
 use sha2::{Digest, Sha256};
 
 use super::routes::{accepts, not_allowed};
+use super::viewer;
 
 #[derive(Embed)]
 #[folder = "static/"]
@@ -34,7 +36,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// Where `index.html` has a place for the demo's user.
 const DEMO: &str = "<!--demo-->";
 
-/// Adds a route for each file: `index.html` at `/`, the others under their own names.
+/// Adds a route for each file: `index.html` at `/`, `docs.html` at `/docs`, the others under their
+/// own names.
 pub(super) fn configure(config: &mut ServiceConfig, demo: Option<&Demo>) {
     for name in Files::iter() {
         let Some(file) = Files::get(&name) else {
@@ -42,16 +45,33 @@ pub(super) fn configure(config: &mut ServiceConfig, demo: Option<&Demo>) {
         };
         let (path, body) = match name.as_ref() {
             "index.html" => ("/".to_owned(), introduce(&file.data, demo)),
+            "docs.html" => ("/docs".to_owned(), Bytes::copy_from_slice(&file.data)),
             name => (format!("/{name}"), Bytes::copy_from_slice(&file.data)),
         };
-        let page = Rc::new(Page { media_type: media_type(&name), tag: tag(&body), body });
-        let route = web::route().guard(accepts(&Method::GET)).to(move |request: HttpRequest| {
-            let page = page.clone();
-            async move { page.answer(&request) }
-        });
-        let other = not_allowed([Method::GET].iter());
-        config.service(web::resource(path).route(route).default_service(other));
+        let policy = if path == "/docs" { viewer::POLICY } else { POLICY };
+        let page = Rc::new(Page::new(media_type(&name), policy, body));
+        serve(config, &path, move || Some(page.clone()));
     }
+    for name in viewer::FILES {
+        serve(config, &format!("/docs/{name}"), move || viewer::page(name));
+    }
+}
+
+/// Adds a route that answers GET with a page.
+fn serve<P: Deref<Target = Page>>(
+    config: &mut ServiceConfig,
+    path: &str,
+    page: impl Fn() -> Option<P> + Clone + 'static,
+) {
+    let route = web::route().guard(accepts(&Method::GET)).to(move |request: HttpRequest| {
+        let answer = match page() {
+            Some(page) => page.answer(&request),
+            None => HttpResponse::NotFound().finish(),
+        };
+        async move { answer }
+    });
+    let other = not_allowed([Method::GET].iter());
+    config.service(web::resource(path).route(route).default_service(other));
 }
 
 /// The page, with the demo's user in its place.
@@ -67,7 +87,7 @@ fn introduce(html: &[u8], demo: Option<&Demo>) -> Bytes {
     html.replace(DEMO, &metas.unwrap_or_default()).into()
 }
 
-fn media_type(name: &str) -> &'static str {
+pub(super) fn media_type(name: &str) -> &'static str {
     match name.rsplit_once('.').map(|(_, extension)| extension) {
         Some("html") => "text/html; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
@@ -83,14 +103,21 @@ fn tag(body: &[u8]) -> String {
     format!("\"{hex}\"")
 }
 
-struct Page {
+/// A file, as it is answered.
+pub(super) struct Page {
     media_type: &'static str,
+    /// What a browser lets it load.
+    policy: &'static str,
     /// The entity tag, quotes included.
     tag: String,
     body: Bytes,
 }
 
 impl Page {
+    pub(super) fn new(media_type: &'static str, policy: &'static str, body: Bytes) -> Self {
+        Self { media_type, policy, tag: tag(&body), body }
+    }
+
     fn answer(&self, request: &HttpRequest) -> HttpResponse {
         let tag = request.headers().get(IF_NONE_MATCH);
         let is_known = tag.is_some_and(|tag| tag.as_bytes() == self.tag.as_bytes());
@@ -100,7 +127,7 @@ impl Page {
         };
         response
             .insert_header((CONTENT_TYPE, HeaderValue::from_static(self.media_type)))
-            .insert_header((CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)))
+            .insert_header((CONTENT_SECURITY_POLICY, HeaderValue::from_static(self.policy)))
             .insert_header((X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
             .insert_header((REFERRER_POLICY, HeaderValue::from_static("no-referrer")))
             // A new release shows at the next visit, and an unchanged file is not sent again.

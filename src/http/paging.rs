@@ -1,6 +1,7 @@
 //! Lists, page by page.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use crate::auth;
@@ -15,26 +16,32 @@ pub(super) struct Paging {
     pub(super) per_page: i64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Listing<T> {
     data: Vec<T>,
     meta: Meta,
     links: Links,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Meta {
+    #[schema(minimum = 1)]
     current_page: i64,
+    #[schema(minimum = 1)]
     last_page: i64,
+    #[schema(minimum = 1, maximum = 100)]
     per_page: i64,
+    #[schema(minimum = 0)]
     total: i64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Links {
     first: String,
     last: String,
+    #[schema(required)]
     prev: Option<String>,
+    #[schema(required)]
     next: Option<String>,
 }
 

@@ -1,5 +1,5 @@
-//! The route table: every route of the service, and what a request to it needs. A row without needs
-//! does not compile. The demo page's files are the only routes besides; `pages` adds them.
+//! The route table: every route of the service, and what a request to it needs. A row without needs,
+//! or without a description, does not compile. The demo page's files are the only routes besides; `pages` adds them.
 
 use actix_web::http::Method;
 use actix_web::http::header::HeaderValue;
@@ -10,43 +10,59 @@ use super::address::TrustedProxies;
 use super::error::ApiError;
 use super::guard::Guard;
 use super::guard::Needs::{self, Ability, Admin, LiveToken, Nothing};
+use super::openapi::{self as docs, Operation};
 use super::{admin, health, pages, tokens, users};
 use crate::auth::Auth;
 
-struct Endpoint {
-    method: Method,
-    path: &'static str,
-    needs: Needs,
+pub(super) struct Endpoint {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) needs: Needs,
+    pub(super) docs: Operation,
     route: fn() -> Route,
 }
 
-const fn on(method: Method, path: &'static str, needs: Needs, route: fn() -> Route) -> Endpoint {
-    Endpoint { method, path, needs, route }
+const fn on(
+    method: Method,
+    path: &'static str,
+    needs: Needs,
+    docs: Operation,
+    route: fn() -> Route,
+) -> Endpoint {
+    Endpoint { method, path, needs, docs, route }
 }
 
+const GET: Method = Method::GET;
+const POST: Method = Method::POST;
+const PUT: Method = Method::PUT;
+const PATCH: Method = Method::PATCH;
+const DELETE: Method = Method::DELETE;
+
 /// The first path that matches is taken; those asked for most stand first.
-static ENDPOINTS: &[Endpoint] = &[
-    on(Method::GET, "/api/user", LiveToken, || web::to(users::show)),
-    on(Method::PUT, "/api/user", users::ACCOUNT, || web::to(users::update)),
-    on(Method::GET, "/api/tokens/current", LiveToken, || web::to(tokens::show_current)),
-    on(Method::DELETE, "/api/tokens/current", LiveToken, || web::to(tokens::revoke_current)),
-    on(Method::POST, "/api/tokens", Nothing, || web::to(tokens::create)),
-    on(Method::GET, "/api/tokens", Ability("tokens:read"), || web::to(tokens::list)),
-    on(Method::DELETE, "/api/tokens", Ability("tokens:write"), || web::to(tokens::revoke_all)),
-    on(Method::DELETE, "/api/tokens/{id}", Ability("tokens:write"), || web::to(tokens::revoke)),
-    on(Method::PATCH, "/api/tokens/{id}", Ability("tokens:write"), || web::to(tokens::rename)),
-    on(Method::PUT, "/api/user/password", users::ACCOUNT, || web::to(users::change_password)),
-    on(Method::GET, "/api/users", Admin, || web::to(admin::list)),
-    on(Method::POST, "/api/users", Admin, || web::to(admin::create)),
-    on(Method::GET, "/api/users/{id}", Admin, || web::to(admin::show)),
-    on(Method::PATCH, "/api/users/{id}", Admin, || web::to(admin::update)),
-    on(Method::DELETE, "/api/users/{id}", Admin, || web::to(admin::delete)),
-    on(Method::GET, "/api/users/{id}/tokens", Admin, || web::to(admin::list_tokens)),
-    on(Method::DELETE, "/api/users/{id}/tokens", Admin, || web::to(admin::revoke_tokens)),
-    on(Method::DELETE, "/api/users/{id}/tokens/{token}", Admin, || web::to(admin::revoke_token)),
-    on(Method::GET, "/healthz", Nothing, || web::to(health::alive)),
-    on(Method::GET, "/metrics", Nothing, || web::to(health::metrics)),
-    on(Method::GET, "/readyz", Nothing, || web::to(health::ready)),
+#[rustfmt::skip] // A row a line.
+pub(super) static ENDPOINTS: &[Endpoint] = &[
+    on(GET, "/api/user", LiveToken, docs::users::SHOW, || web::to(users::show)),
+    on(PUT, "/api/user", users::ACCOUNT, docs::users::UPDATE, || web::to(users::update)),
+    on(GET, "/api/tokens/current", LiveToken, docs::tokens::SHOW_CURRENT, || web::to(tokens::show_current)),
+    on(DELETE, "/api/tokens/current", LiveToken, docs::tokens::REVOKE_CURRENT, || web::to(tokens::revoke_current)),
+    on(POST, "/api/tokens", Nothing, docs::tokens::CREATE, || web::to(tokens::create)),
+    on(GET, "/api/tokens", Ability("tokens:read"), docs::tokens::LIST, || web::to(tokens::list)),
+    on(DELETE, "/api/tokens", Ability("tokens:write"), docs::tokens::REVOKE_ALL, || web::to(tokens::revoke_all)),
+    on(DELETE, "/api/tokens/{id}", Ability("tokens:write"), docs::tokens::REVOKE, || web::to(tokens::revoke)),
+    on(PATCH, "/api/tokens/{id}", Ability("tokens:write"), docs::tokens::RENAME, || web::to(tokens::rename)),
+    on(PUT, "/api/user/password", users::ACCOUNT, docs::users::CHANGE_PASSWORD, || web::to(users::change_password)),
+    on(GET, "/api/users", Admin, docs::admin::LIST, || web::to(admin::list)),
+    on(POST, "/api/users", Admin, docs::admin::CREATE, || web::to(admin::create)),
+    on(GET, "/api/users/{id}", Admin, docs::admin::SHOW, || web::to(admin::show)),
+    on(PATCH, "/api/users/{id}", Admin, docs::admin::UPDATE, || web::to(admin::update)),
+    on(DELETE, "/api/users/{id}", Admin, docs::admin::DELETE, || web::to(admin::delete)),
+    on(GET, "/api/users/{id}/tokens", Admin, docs::admin::LIST_TOKENS, || web::to(admin::list_tokens)),
+    on(DELETE, "/api/users/{id}/tokens", Admin, docs::admin::REVOKE_TOKENS, || web::to(admin::revoke_tokens)),
+    on(DELETE, "/api/users/{id}/tokens/{token}", Admin, docs::admin::REVOKE_TOKEN, || web::to(admin::revoke_token)),
+    on(GET, "/healthz", Nothing, docs::service::ALIVE, || web::to(health::alive)),
+    on(GET, "/metrics", Nothing, docs::service::METRICS, || web::to(health::metrics)),
+    on(GET, "/readyz", Nothing, docs::service::READY, || web::to(health::ready)),
+    on(GET, "/api/openapi.json", Nothing, docs::service::DESCRIPTION, || web::to(docs::show)),
 ];
 
 /// Adds every route, its guard before it, and the answers to what is no route.
@@ -133,7 +149,13 @@ mod tests {
         let open: Vec<_> = open.map(|endpoint| (endpoint.method.as_str(), endpoint.path)).collect();
         assert_eq!(
             open,
-            [("POST", "/api/tokens"), ("GET", "/healthz"), ("GET", "/metrics"), ("GET", "/readyz")]
+            [
+                ("POST", "/api/tokens"),
+                ("GET", "/healthz"),
+                ("GET", "/metrics"),
+                ("GET", "/readyz"),
+                ("GET", "/api/openapi.json"),
+            ]
         );
     }
 

@@ -3,6 +3,7 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::{self, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::address::ClientAddress;
 use super::answer::{Data, json};
@@ -10,21 +11,30 @@ use super::error::ApiError;
 use super::extract::Current;
 use super::form::{Form, lacking};
 use super::guard::{Needs, authorize};
+use super::openapi::fields;
 use super::paging::{Paging, row_id};
 use crate::auth::{self, Auth, Credentials, Issued, TokenRequest};
 use crate::domain::{Abilities, Email, Faults, Name, Password, Timestamp, Token, User};
 
 /// The longest bound that may be asked for: a hundred years, in seconds.
-const LONGEST_LIFE: i64 = 36_525 * 24 * 60 * 60;
+pub(super) const LONGEST_LIFE: i64 = 36_525 * 24 * 60 * 60;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
 pub(super) struct TokenBody<'a> {
+    #[schema(value_type = fields::Id)]
     id: i64,
+    #[schema(value_type = fields::Name)]
     name: &'a Name,
+    #[schema(value_type = fields::Abilities)]
     abilities: &'a Abilities,
+    #[schema(value_type = fields::Time)]
     created_at: Timestamp,
+    #[schema(value_type = Option<fields::Time>, required)]
     last_used_at: Option<Timestamp>,
+    #[schema(value_type = Option<fields::Time>, required)]
     expires_at: Option<Timestamp>,
+    /// Whether it is the token that asks.
     current: bool,
 }
 
@@ -42,19 +52,24 @@ impl<'a> TokenBody<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct Created<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Created<'a> {
     /// The one place where a token's string leaves the process.
+    #[schema(value_type = fields::PlainToken)]
     token: &'a str,
+    #[schema(pattern = "^Bearer$")]
     token_type: &'static str,
     access_token: TokenBody<'a>,
     user: Owner<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Owner<'a> {
+    #[schema(value_type = fields::Id)]
     id: i64,
+    #[schema(value_type = fields::Name)]
     name: &'a Name,
+    #[schema(value_type = fields::Email)]
     email: &'a Email,
 }
 

@@ -1,23 +1,32 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::answer::{Data, json};
 use super::error::ApiError;
 use super::extract::Current;
 use super::form::{Form, lacking};
 use super::guard::Needs;
+use super::openapi::fields;
 use crate::auth::Auth;
 use crate::domain::{Abilities, Email, Name, Password, Timestamp, User};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
 pub(super) struct UserBody<'a> {
+    #[schema(value_type = fields::Id)]
     id: i64,
+    #[schema(value_type = fields::Name)]
     name: &'a Name,
+    #[schema(value_type = fields::Email)]
     email: &'a Email,
+    #[schema(value_type = fields::Abilities)]
     abilities: &'a Abilities,
     admin: bool,
+    #[schema(value_type = fields::Time)]
     created_at: Timestamp,
+    #[schema(value_type = fields::Time)]
     updated_at: Timestamp,
 }
 

@@ -8,6 +8,7 @@ mod guard;
 mod health;
 mod limits;
 mod login;
+mod openapi;
 mod shutdown;
 mod support;
 mod sweep;

@@ -1,0 +1,50 @@
+//! The operations of administrators.
+
+use super::super::admin::ManagedUser;
+use super::super::tokens::TokenBody;
+use super::bodies::{NewUser, UserChange};
+use super::operation::Operation;
+use super::tokens::PAGING;
+use crate::auth::Error;
+use crate::domain::Faults;
+
+const TAG: &str = "users";
+
+pub(in crate::http) const LIST: Operation =
+    Operation::new(TAG, "listUsers", "List the users, oldest first")
+        .query(PAGING)
+        .answers_page::<ManagedUser>();
+
+pub(in crate::http) const CREATE: Operation = Operation::new(TAG, "createUser", "Create a user")
+    .reads::<NewUser>()
+    .answers_data::<ManagedUser>(201);
+
+pub(in crate::http) const SHOW: Operation =
+    Operation::new(TAG, "showUser", "Show a user").answers_data::<ManagedUser>(200);
+
+pub(in crate::http) const UPDATE: Operation = Operation::new(TAG, "updateUser", "Change a user")
+    .details(
+        "The last enabled administrator can't be disabled or demoted. Disabling shuts out every \
+         token of the user's at once; enabling lets the unexpired ones in again.",
+    )
+    .reads::<UserChange>()
+    .answers_data::<ManagedUser>(200);
+
+pub(in crate::http) const DELETE: Operation =
+    Operation::new(TAG, "deleteUser", "Delete a user and all their tokens")
+        .details("The last enabled administrator can't be deleted.")
+        .refuses(&[|| {
+            let text = "The last enabled administrator can't be removed, disabled or demoted.";
+            Error::Invalid(Faults::one("admin", text)).into()
+        }]);
+
+pub(in crate::http) const LIST_TOKENS: Operation =
+    Operation::new(TAG, "listUserTokens", "List a user's live tokens, newest first")
+        .query(PAGING)
+        .answers_page::<TokenBody>();
+
+pub(in crate::http) const REVOKE_TOKENS: Operation =
+    Operation::new(TAG, "revokeUserTokens", "Revoke all tokens of a user");
+
+pub(in crate::http) const REVOKE_TOKEN: Operation =
+    Operation::new(TAG, "revokeUserToken", "Revoke a token of a user");

@@ -1,0 +1,148 @@
+//! The answers of an operation: its success, and its refusals, whose statuses, headers and texts are
+//! those of the errors themselves.
+
+use std::collections::BTreeMap;
+
+use actix_web::ResponseError;
+use actix_web::http::StatusCode;
+use serde_json::Value;
+use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::extensions::Extensions;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{ContentBuilder, Header, Ref, RefOr, Responses, ResponsesBuilder, Schema};
+
+use super::super::error::ApiError;
+use super::super::guard::Needs;
+use super::fields::integer;
+use super::operation::{Content, Operation, Schemas};
+use crate::auth::Error;
+use crate::domain::Faults;
+
+/// What an operation may answer. `found` is what its path names, if it names something.
+pub(super) fn answers(
+    operation: &Operation,
+    needs: Needs,
+    found: Option<&'static str>,
+    schemas: &mut Schemas,
+) -> Responses {
+    let success = (operation.status.to_string(), success(operation, schemas));
+    let mut by_status: BTreeMap<u16, Vec<ApiError>> = BTreeMap::new();
+    for error in refusals(operation, needs, found) {
+        by_status.entry(error.status_code().as_u16()).or_default().push(error);
+    }
+    let refused =
+        by_status.into_iter().map(|(status, errors)| (status.to_string(), refusal(&errors)));
+    ResponsesBuilder::new().responses_from_iter([success].into_iter().chain(refused)).build()
+}
+
+fn success(operation: &Operation, schemas: &mut Schemas) -> RefOr<utoipa::openapi::Response> {
+    let answer = ResponseBuilder::new().description(reason(operation.status));
+    match operation.content {
+        Content::Nothing => answer,
+        Content::Text => {
+            let text = ObjectBuilder::new().schema_type(Type::String);
+            answer.content("text/plain", ContentBuilder::new().schema(Some(text)).build())
+        }
+        Content::Json(schema) => answer
+            .content(
+                "application/json",
+                ContentBuilder::new().schema(Some(schema(schemas))).build(),
+            )
+            .header("Cache-Control", header("cache-control")),
+    }
+    .into()
+}
+
+/// Every error that can come of what the route needs, reads and names.
+fn refusals(operation: &Operation, needs: Needs, found: Option<&'static str>) -> Vec<ApiError> {
+    let mut errors: Vec<ApiError> = operation.refusals.iter().map(|error| error()).collect();
+    if needs != Needs::Nothing {
+        let auth = [
+            Error::Unauthenticated,
+            Error::InvalidToken,
+            Error::Internal(String::new()),
+            Error::Busy,
+        ];
+        errors.extend(auth.map(ApiError::from));
+    }
+    let ability = needs.ability().map(|ability| Error::InsufficientScope(ability.to_owned()));
+    errors.extend(ability.map(ApiError::from));
+    errors.extend(found.map(|what| Error::NotFound(what).into()));
+    if operation.body.is_some() {
+        errors.extend([
+            ApiError::Malformed("The request body is not valid JSON: line 1, column 2.".to_owned()),
+            ApiError::BodyTimeout,
+            ApiError::BodyTooLarge,
+            ApiError::UnsupportedType,
+            Error::Invalid(Faults::one("email", "The email field is required.")).into(),
+        ]);
+    }
+    if !operation.query.is_empty() {
+        let text = "The query may hold nothing else.";
+        errors.push(Error::Invalid(Faults::one("query", text)).into());
+    }
+    errors
+}
+
+/// The answer to errors that share a status.
+fn refusal(errors: &[ApiError]) -> RefOr<utoipa::openapi::Response> {
+    let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error")));
+    let examples = errors.iter().map(|error| {
+        let body = serde_json::to_value(error.body()).unwrap_or_default();
+        (error.code(), ExampleBuilder::new().value(Some(body)))
+    });
+    content = content.examples_from_iter(examples);
+    let status = errors.first().map_or(500, |error| error.status_code().as_u16());
+    let mut answer = ResponseBuilder::new()
+        .description(reason(status))
+        .content("application/json", content.build())
+        .header("Cache-Control", header("cache-control"));
+    for (name, _) in errors.iter().flat_map(ApiError::headers) {
+        answer = answer.header(shown(name.as_str()), header(name.as_str()));
+    }
+    if status == 500 {
+        answer = answer.header("X-Request-Id", header("x-request-id"));
+    }
+    answer.into()
+}
+
+fn reason(status: u16) -> &'static str {
+    let status = StatusCode::from_u16(status).ok();
+    status.and_then(|status| status.canonical_reason()).unwrap_or_default()
+}
+
+/// A header's name as people write it: `x-request-id` is `X-Request-Id`.
+fn shown(name: &str) -> String {
+    let words = name.split('-').map(|word| match word {
+        "www" => "WWW".to_owned(),
+        "ratelimit" => "RateLimit".to_owned(),
+        word => word[..1].to_uppercase() + &word[1..],
+    });
+    words.collect::<Vec<_>>().join("-")
+}
+
+/// A header, which its answers always have.
+fn header(name: &str) -> Header {
+    let string = || ObjectBuilder::new().schema_type(Type::String);
+    let (about, schema) = match name {
+        "cache-control" => ("Not for a cache", string().enum_values(Some(["no-store"]))),
+        "www-authenticate" => ("What is missing (RFC 6750)", string().pattern(Some("^Bearer "))),
+        "retry-after" => ("Seconds to wait", integer(1)),
+        "x-ratelimit-limit" => ("Attempts a minute", integer(1)),
+        "x-ratelimit-remaining" => ("Attempts left", integer(0)),
+        "x-ratelimit-reset" => ("When the next is allowed, in Unix seconds", integer(0)),
+        "x-request-id" => {
+            ("By which the cause is found in the log", string().pattern(Some("^[0-9a-f]{16}$")))
+        }
+        _ => ("", string()),
+    };
+    let mut always = Extensions::default();
+    always.insert("required".to_owned(), Value::Bool(true));
+    HeaderBuilder::new()
+        .description(Some(about))
+        .schema(Some(RefOr::T(Schema::Object(schema.build()))))
+        .extensions(Some(always))
+        .build()
+}

@@ -1,0 +1,84 @@
+//! What the handlers read from a request's body, field by field. A test asks the server for each
+//! field, and which of them it requires, and compares.
+#![expect(dead_code, reason = "read by the derived schemas alone")]
+
+use utoipa::ToSchema;
+
+use super::fields::{Abilities, Email, Name, NewPassword, Password, Seconds};
+
+#[derive(ToSchema)]
+#[schema(title = "Log in")]
+pub(super) struct Login {
+    email: Email,
+    password: Password,
+    /// What the token is called in the list of tokens.
+    device_name: Name,
+    /// Every ability of the user's, unless given.
+    #[schema(required = false)]
+    abilities: Abilities,
+    #[schema(required = false)]
+    expires_in: Seconds,
+}
+
+#[derive(ToSchema)]
+#[schema(title = "By bearer")]
+pub(super) struct PersonalToken {
+    /// What the token is called in the list of tokens.
+    device_name: Name,
+    /// No more than the bearer may do; all of that, unless given.
+    #[schema(required = false)]
+    abilities: Abilities,
+    #[schema(required = false)]
+    expires_in: Seconds,
+}
+
+#[derive(ToSchema)]
+pub(super) struct TokenName {
+    device_name: Name,
+}
+
+#[derive(ToSchema)]
+pub(super) struct Account {
+    name: Name,
+    email: Email,
+    /// Needed for a new email.
+    #[schema(required = false)]
+    current_password: Password,
+}
+
+#[derive(ToSchema)]
+pub(super) struct PasswordChange {
+    current_password: Password,
+    password: NewPassword,
+}
+
+#[derive(ToSchema)]
+pub(super) struct NewUser {
+    name: Name,
+    email: Email,
+    password: NewPassword,
+    /// Every ability, unless given.
+    #[schema(required = false)]
+    abilities: Abilities,
+    #[schema(required = false)]
+    admin: bool,
+}
+
+/// What is not given stays as it is.
+#[derive(ToSchema)]
+pub(super) struct UserChange {
+    #[schema(required = false)]
+    name: Name,
+    #[schema(required = false)]
+    email: Email,
+    #[schema(required = false)]
+    abilities: Abilities,
+    #[schema(required = false)]
+    admin: bool,
+    /// Shuts the user and all their tokens out.
+    #[schema(required = false)]
+    disabled: bool,
+    /// Revokes the user's tokens.
+    #[schema(required = false)]
+    password: NewPassword,
+}

@@ -1,0 +1,89 @@
+//! The schemas of what the domain parses. They stand here, because the domain knows nothing of HTTP.
+
+use serde_json::json;
+use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+/// Each field's name, which is its schema's too, what it is, and its rules.
+macro_rules! fields {
+    ($($(#[doc = $doc:literal])+ $name:ident = $rules:expr;)+) => {$(
+        $(#[doc = $doc])+
+        pub(in crate::http) struct $name;
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let about = [$($doc),+].map(str::trim).join(" ");
+                $rules.description(Some(about)).into()
+            }
+        }
+
+        impl ToSchema for $name {}
+    )+};
+}
+
+fields! {
+    /// What a user or a token is called. Blank ends are trimmed.
+    Name = string(1, 255)
+        // Somewhere a character that is neither blank nor a control character, and of those none.
+        .pattern(Some(
+            r"^[\t-\r ]*[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*[\t-\r ]*$",
+        ))
+        .examples(["laptop"]);
+
+    /// An email address, kept as given, compared without regard to ASCII case. At most 254 bytes.
+    Email = string(3, 254)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::IdnEmail)))
+        .examples(["ada@example.org"]);
+
+    /// The password that a user has: at most 72 bytes.
+    Password = password(1).examples(["correct horse"]);
+
+    /// A password to be set: at least 8 characters, at most 72 bytes.
+    NewPassword = password(8).examples(["correct horse"]);
+
+    /// What a token may do: `*` is everything, `posts:*` everything that begins with `posts:`, an
+    /// empty list nothing.
+    Abilities = ArrayBuilder::new()
+        .items(string(1, 100).pattern(Some(r"^[!#-\[\]-~]+$")))
+        .max_items(Some(100))
+        .examples([json!(["posts:read", "posts:write"])]);
+
+    /// After how many seconds a token expires: at most a hundred years.
+    Seconds = integer(1).maximum(Some(super::super::tokens::LONGEST_LIFE)).examples([86_400]);
+
+    /// A row's number; never given twice.
+    Id = integer(1).examples([1]);
+
+    /// A time in UTC, to the second.
+    Time = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+        .pattern(Some(r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"))
+        .examples(["2026-01-01T00:00:00Z"]);
+
+    /// A token's string, shown this once.
+    PlainToken = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^[A-Za-z0-9]{1,10}_[A-Za-z0-9]{40}[0-9a-f]{8}$"))
+        .examples(["bd_IO9MGoI2WbpLgjIZAhqTXETShQXHvHHDlEyoQbUE2e914009"]);
+}
+
+fn string(least: usize, most: usize) -> ObjectBuilder {
+    let string = ObjectBuilder::new().schema_type(Type::String);
+    string.min_length(Some(least)).max_length(Some(most))
+}
+
+/// Of which bcrypt reads no more than 72 bytes, and nothing after a NUL.
+fn password(least: usize) -> ObjectBuilder {
+    string(least, 72)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Password)))
+        .pattern(Some(r"^[^\x00]*$"))
+}
+
+pub(super) fn integer(least: i64) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+        .minimum(Some(least))
+}

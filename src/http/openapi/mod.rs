@@ -1,0 +1,157 @@
+//! `GET /api/openapi.json`: the API's description, as OpenAPI 3.1. Its paths, methods and needs are
+//! those of the route table, its answers' schemas those of the structs that are written, its errors
+//! those that are answered.
+
+pub(super) mod admin;
+mod answers;
+mod bodies;
+pub(super) mod fields;
+mod operation;
+pub(super) mod service;
+pub(super) mod tokens;
+pub(super) mod users;
+
+use std::sync::LazyLock;
+
+use actix_web::HttpResponse;
+use actix_web::http::Method;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use actix_web::web::Bytes;
+use serde_json::json;
+use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, Schema, Type};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    ContentBuilder, HttpMethod, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths,
+    Required,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::error;
+use super::guard::Needs;
+use super::routes::{ENDPOINTS, Endpoint};
+pub(super) use operation::Operation;
+use operation::{Query, Schemas};
+
+const ABOUT: &str = "Bearer-token authentication. Log in with `POST /api/tokens`, and send what it \
+    answers as `Authorization: Bearer …`. Errors have a `message` for people, a `code` for \
+    programs, and with 422 `errors`, field by field.";
+const BEARER: &str = "bearer";
+
+/// `GET /api/openapi.json`
+pub(super) async fn show() -> HttpResponse {
+    /// Written when first asked for, once for all threads: most servers are never asked.
+    static DOCUMENT: LazyLock<Result<Bytes, serde_json::Error>> =
+        LazyLock::new(|| Ok(serde_json::to_vec(&document(ENDPOINTS))?.into()));
+    match &*DOCUMENT {
+        Ok(bytes) => HttpResponse::Ok()
+            .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
+            .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
+            .body(bytes.clone()),
+        Err(error) => {
+            log::error!("the API's description could not be written: {error}");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
+}
+
+fn document(endpoints: &[Endpoint]) -> OpenApi {
+    let mut schemas = Schemas::new();
+    error::Body::schemas(&mut schemas);
+    schemas.push((error::Body::name().into_owned(), error::Body::schema()));
+    let mut paths = Paths::new();
+    for endpoint in endpoints {
+        let operation = operation(endpoint, &mut schemas);
+        paths.add_path_operation(endpoint.path, vec![method(&endpoint.method)], operation);
+    }
+    schemas.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let bearer = Http::builder().scheme(HttpAuthScheme::Bearer).build();
+    let components = ComponentsBuilder::new()
+        .schemas_from_iter(schemas)
+        .security_scheme(BEARER, SecurityScheme::Http(bearer));
+    let info = InfoBuilder::new()
+        .title("bearerd")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(ABOUT))
+        .license(Some(LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build()));
+    OpenApiBuilder::new().info(info).paths(paths).components(Some(components.build())).build()
+}
+
+fn operation(endpoint: &Endpoint, schemas: &mut Schemas) -> utoipa::openapi::path::Operation {
+    let Endpoint { path, needs, docs, .. } = endpoint;
+    let body = docs.body.map(|schema| {
+        let content = ContentBuilder::new().schema(Some(schema(schemas))).build();
+        let body = RequestBodyBuilder::new().required(Some(Required::True));
+        body.content("application/json", content).build()
+    });
+    let ids = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let parameters = ids.map(id).chain(docs.query.iter().map(query));
+    let details = format!("{}\n\n{}", needed(*needs), docs.details);
+    OperationBuilder::new()
+        .tag(docs.tag)
+        .operation_id(Some(docs.id))
+        .summary(Some(docs.summary))
+        .description(Some(details.trim()).filter(|text| !text.is_empty()))
+        .parameters(Some(parameters))
+        .request_body(body)
+        .responses(answers::answers(docs, *needs, named(path), schemas))
+        .securities(Some(securities(*needs, docs)))
+        .build()
+}
+
+fn needed(needs: Needs) -> String {
+    match needs {
+        Needs::Nothing => String::new(),
+        Needs::LiveToken => "Needs a live token.".to_owned(),
+        Needs::Ability(ability) => format!("Needs the ability `{ability}`."),
+        Needs::Admin => "Needs an administrator, and the ability `admin`.".to_owned(),
+    }
+}
+
+fn securities(needs: Needs, docs: &Operation) -> Vec<SecurityRequirement> {
+    let bearer = |abilities: Option<&str>| SecurityRequirement::new(BEARER, abilities);
+    match needs {
+        Needs::Nothing if docs.bearer_optional => {
+            vec![SecurityRequirement::default(), bearer(None)]
+        }
+        Needs::Nothing => Vec::new(),
+        _ => vec![bearer(needs.ability())],
+    }
+}
+
+/// What the last id of a path is of: `/api/users/{id}` names a user.
+fn named(path: &'static str) -> Option<&'static str> {
+    let (collection, _) = path.rsplit_once("s/{")?;
+    collection.rsplit('/').next()
+}
+
+fn id(name: &str) -> Parameter {
+    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path);
+    parameter.required(Required::True).schema(Some(fields::Id::schema())).build()
+}
+
+fn query(query: &Query) -> Parameter {
+    let (name, about, schema): (_, _, Schema) = match *query {
+        Query::Number(name, about, most, otherwise) => {
+            let number = fields::integer(1).maximum(Some(most)).default(Some(json!(otherwise)));
+            (name, about, number.into())
+        }
+        Query::Word(name, about, word) => {
+            let text = ObjectBuilder::new().schema_type(Type::String);
+            (name, about, text.enum_values(Some([word])).into())
+        }
+    };
+    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query);
+    parameter.required(Required::False).description(Some(about)).schema(Some(schema)).build()
+}
+
+fn method(method: &Method) -> HttpMethod {
+    match *method {
+        Method::POST => HttpMethod::Post,
+        Method::PUT => HttpMethod::Put,
+        Method::PATCH => HttpMethod::Patch,
+        Method::DELETE => HttpMethod::Delete,
+        _ => HttpMethod::Get,
+    }
+}

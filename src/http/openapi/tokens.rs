@@ -1,0 +1,67 @@
+//! The operations on one's own tokens.
+
+use super::super::error::ApiError;
+use super::super::tokens::{Created, TokenBody};
+use super::bodies::{Login, PersonalToken, TokenName};
+use super::operation::{Operation, Query};
+use crate::auth::Error;
+use crate::domain::Timestamp;
+
+const TAG: &str = "tokens";
+
+/// Where in a list.
+pub(super) const PAGING: &[Query] = &[
+    Query::Number("page", "Which page, counted from 1", 1_000_000_000, 1),
+    Query::Number("per_page", "Rows a page", 100, 15),
+];
+
+pub(in crate::http) const CREATE: Operation =
+    Operation::new(TAG, "createToken", "Log in, or issue a personal access token")
+        .details(
+            "With an email and a password, a login. With a bearer token that has the ability \
+             `tokens:write`, and without an email, a personal access token, which can do no more \
+             than the bearer's.",
+        )
+        .reads_either::<Login, PersonalToken>()
+        .answers::<Created>(201)
+        .refuses(&[
+            || Error::WrongCredentials.into(),
+            || Error::InvalidToken.into(),
+            || Error::InsufficientScope("tokens:write".to_owned()).into(),
+            || {
+                ApiError::from(Error::TooManyAttempts {
+                    limit: 5,
+                    wait: 42,
+                    until: Timestamp::from_unix(1_767_225_642),
+                })
+            },
+            || Error::Internal(String::new()).into(),
+            || Error::Busy.into(),
+        ]);
+
+pub(in crate::http) const LIST: Operation =
+    Operation::new(TAG, "listTokens", "List your live tokens, newest first")
+        .query(PAGING)
+        .answers_page::<TokenBody>();
+
+pub(in crate::http) const SHOW_CURRENT: Operation =
+    Operation::new(TAG, "showCurrentToken", "Show the token that is sent")
+        .answers_data::<TokenBody>(200);
+
+pub(in crate::http) const REVOKE_CURRENT: Operation =
+    Operation::new(TAG, "revokeCurrentToken", "Log out: revoke the token that is sent");
+
+pub(in crate::http) const RENAME: Operation =
+    Operation::new(TAG, "renameToken", "Rename a token of yours")
+        .reads::<TokenName>()
+        .answers_data::<TokenBody>(200);
+
+pub(in crate::http) const REVOKE: Operation =
+    Operation::new(TAG, "revokeToken", "Revoke a token of yours");
+
+pub(in crate::http) const REVOKE_ALL: Operation = Operation::new(
+    TAG,
+    "revokeTokens",
+    "Revoke all your tokens",
+)
+.query(&[Query::Word("except", "Keeps the token that is sent", "current")]);

@@ -1,0 +1,21 @@
+//! The operations on one's own account.
+
+use super::super::users::UserBody;
+use super::bodies::{Account, PasswordChange};
+use super::operation::Operation;
+
+const TAG: &str = "account";
+
+pub(in crate::http) const SHOW: Operation =
+    Operation::new(TAG, "showAccount", "Show whose token it is").answers_data::<UserBody>(200);
+
+pub(in crate::http) const UPDATE: Operation =
+    Operation::new(TAG, "updateAccount", "Change your name and email")
+        .details("A new email needs the password.")
+        .reads::<Account>()
+        .answers_data::<UserBody>(200);
+
+pub(in crate::http) const CHANGE_PASSWORD: Operation =
+    Operation::new(TAG, "changePassword", "Change your password")
+        .details("Revokes all your tokens but the one that is sent.")
+        .reads::<PasswordChange>();
