@@ -49,6 +49,8 @@ impl From<StoreError> for Error {
         match error {
             StoreError::Busy => Self::Busy,
             StoreError::Unavailable(cause) => Self::Unavailable(cause),
+            StoreError::Dead => Self::InvalidToken,
+            StoreError::Lacking(ability) => Self::InsufficientScope(ability.to_owned()),
             // Whoever writes something unique says what is taken.
             error @ (StoreError::Taken | StoreError::Failed(_)) => {
                 Self::Internal(error.to_string())

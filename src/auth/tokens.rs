@@ -3,7 +3,7 @@ use std::time::Duration;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
-use super::{Auth, Error, Issued, Session, TokenRequest};
+use super::{Auth, Bearer, By, Error, Issued, Session, TokenRequest};
 use crate::domain::{Abilities, Email, Faults, Name, PlainToken, Token, User};
 use crate::metrics::Fate;
 use crate::store::{Delegated, NewToken, Page, Purge, Purged};
@@ -41,27 +41,25 @@ impl Auth {
         (plain, token)
     }
 
-    /// Issues a personal access token for the session's user: with the abilities asked for, which
-    /// must be among those that the session's token has at this moment, or with all of those.
+    /// Issues a personal access token for the bearer: with the abilities asked for, which must be
+    /// among those that the bearer's token has at this moment, or with all of those.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`] if the session's token has died meanwhile; [`Error::Invalid`] if more
-    /// is asked for than it may do; [`Error::Busy`] and the like.
+    /// [`By`]'s; [`Error::Invalid`] if more is asked for than their token may do; [`Error::Busy`]
+    /// and the like.
     pub async fn issue_by_token(
         &self,
-        session: &Session,
+        bearer: &Bearer,
         request: TokenRequest,
     ) -> Result<(Issued, User), Error> {
         let asked = request.abilities.clone();
         let (plain, token) = self.draw(request);
-        let (issuer, ttl) = (session.token.id, self.0.ttl);
-        let stored = self.0.store.insert_token_by_token(issuer, asked.clone(), token, ttl).await?;
-        match stored {
+        let issuer = self.acting(bearer);
+        match self.0.store.insert_token_by_token(issuer, asked.clone(), token).await? {
             Delegated::Issued(token, owner) => {
                 self.0.metrics.tokens(Fate::Issued, 1);
                 Ok((Issued { plain, token }, owner))
             }
-            Delegated::IssuerDead => Err(Error::InvalidToken),
             Delegated::Beyond(held) => {
                 within(&asked.unwrap_or_else(Abilities::all), &held)?;
                 Err(Error::Internal("abilities were refused that are held".to_owned()))
@@ -69,13 +67,14 @@ impl Auth {
         }
     }
 
-    /// Gives one of a user's own tokens another name.
+    /// Gives one of the bearer's own tokens another name.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is none, it is revoked, or it is somebody else's;
-    /// [`Error::Busy`] and the like.
-    pub async fn rename(&self, token_id: i64, owner: i64, name: Name) -> Result<Token, Error> {
-        let renamed = self.0.store.rename_token(token_id, owner, name).await?;
+    /// [`By`]'s; [`Error::Busy`] and the like.
+    pub async fn rename(&self, by: &Bearer, token_id: i64, name: Name) -> Result<Token, Error> {
+        let (acting, owner) = (self.acting(by), by.user.id);
+        let renamed = self.0.store.rename_token(acting, token_id, owner, name).await?;
         renamed.ok_or(Error::NotFound("token"))
     }
 
@@ -107,9 +106,10 @@ impl Auth {
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is none, it is revoked already, or it is somebody else's;
-    /// [`Error::Busy`] and the like.
-    pub async fn revoke(&self, token_id: i64, owner: Option<i64>) -> Result<(), Error> {
-        match self.0.store.revoke_token(token_id, owner, self.now()).await? {
+    /// [`By`]'s; [`Error::Busy`] and the like.
+    pub async fn revoke(&self, by: By<'_>, token_id: i64, owner: Option<i64>) -> Result<(), Error> {
+        let acting = self.acting_by(by);
+        match self.0.store.revoke_token(acting, token_id, owner, self.now()).await? {
             0 => Err(Error::NotFound("token")),
             revoked => {
                 self.0.metrics.tokens(Fate::Revoked, revoked);
@@ -118,12 +118,30 @@ impl Auth {
         }
     }
 
-    /// Revokes a user's tokens, all but `except`.
+    /// Revokes the session's own token. That it has died meanwhile is as good.
     ///
     /// # Errors
     /// [`Error::Busy`] and the like.
-    pub async fn revoke_all(&self, owner: i64, except: Option<i64>) -> Result<(), Error> {
-        let revoked = self.0.store.revoke_tokens_of(owner, except, self.now()).await?;
+    pub async fn log_out(&self, session: &Session) -> Result<(), Error> {
+        // Whatever else the token may do or not, it may end itself.
+        match self.revoke(By::Operator, session.token.id, Some(session.user.id)).await {
+            Err(Error::NotFound(_)) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Revokes a user's tokens, all but `except`.
+    ///
+    /// # Errors
+    /// [`By`]'s; [`Error::Busy`] and the like.
+    pub async fn revoke_all(
+        &self,
+        by: By<'_>,
+        owner: i64,
+        except: Option<i64>,
+    ) -> Result<(), Error> {
+        let acting = self.acting_by(by);
+        let revoked = self.0.store.revoke_tokens_of(acting, owner, except, self.now()).await?;
         self.0.metrics.tokens(Fate::Revoked, revoked);
         Ok(())
     }

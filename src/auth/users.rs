@@ -1,4 +1,4 @@
-use super::{Auth, Error, Session};
+use super::{Auth, Bearer, By, Error, Session};
 use crate::actors::Verified;
 use crate::domain::{Abilities, Email, Faults, Name, Password, PasswordHash, User};
 use crate::store::{Page, StoreError, UserChange, UserChanged, UserRecord};
@@ -39,12 +39,12 @@ impl Auth {
     /// Creates a user.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the email is taken; [`Error::Busy`] and the like.
-    pub async fn create_user(&self, user: NewUser) -> Result<User, Error> {
+    /// [`Error::Invalid`] if the email is taken; [`By`]'s; [`Error::Busy`] and the like.
+    pub async fn create_user(&self, by: By<'_>, user: NewUser) -> Result<User, Error> {
         let NewUser { name, email, password, abilities, admin } = user;
         let password_hash = self.0.hasher.hash(password).await?;
         let user = UserRecord { name, email, password_hash, abilities, admin };
-        match self.0.store.insert_user(user, self.now()).await {
+        match self.0.store.insert_user(self.acting_by(by), user, self.now()).await {
             Err(StoreError::Taken) => Err(email_taken()),
             other => Ok(other?),
         }
@@ -83,22 +83,26 @@ impl Auth {
         Ok(self.0.store.account_by_email(email).await?.ok_or(Error::NotFound("user"))?.user)
     }
 
-    /// Changes a user, on an administrator's word. A new password revokes the user's tokens, all
-    /// but `keep`.
+    /// Changes a user. A new password revokes the user's tokens, all but the one that asks for it:
+    /// administrators who change their own stay logged in, as everybody does.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Invalid`] if the email is taken, or nobody would be left who
-    /// can administrate; [`Error::Busy`] and the like.
+    /// can administrate; [`By`]'s; [`Error::Busy`] and the like.
     pub async fn update_user(
         &self,
+        by: By<'_>,
         id: i64,
         update: UserUpdate,
-        keep: Option<i64>,
     ) -> Result<User, Error> {
         let UserUpdate { name, email, abilities, admin, disabled, password } = update;
         let password_hash = match password {
             Some(password) => Some(self.0.hasher.hash(password).await?),
             None => None,
+        };
+        let keep = match by {
+            By::Operator => None,
+            By::Bearer(bearer) => Some(bearer.token.id),
         };
         let change = UserChange {
             name,
@@ -110,24 +114,24 @@ impl Auth {
             keep,
             ..UserChange::default()
         };
-        self.change(id, change).await
+        self.change(by, id, change).await
     }
 
-    /// Changes the name and email of the session's own user. A new email needs the password.
+    /// Changes the bearer's own name and email. A new email needs the password.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the email is taken, or the password missing or wrong;
-    /// [`Error::Busy`] and the like.
+    /// [`By`]'s; [`Error::Busy`] and the like.
     pub async fn update_own(
         &self,
-        session: &Session,
+        bearer: &Bearer,
         name: Name,
         email: Email,
         current_password: Option<Password>,
     ) -> Result<User, Error> {
-        let verified = match (email == session.user.email, current_password) {
+        let verified = match (email == bearer.user.email, current_password) {
             (true, _) => None,
-            (false, Some(password)) => Some(self.verify_own(session, password).await?),
+            (false, Some(password)) => Some(self.verify_own(bearer, password).await?),
             (false, None) => {
                 let text = "The current password field is required for a new email.";
                 return Err(Error::Invalid(Faults::one("current_password", text)));
@@ -135,41 +139,41 @@ impl Auth {
         };
         // The session may be older than the row: what needs no password by the one needs it by the
         // other.
-        let email_was = Some(session.user.email.clone());
+        let email_was = Some(bearer.user.email.clone());
         let (name, email) = (Some(name), Some(email));
         let change = UserChange { name, email, email_was, verified, ..UserChange::default() };
-        self.change(session.user.id, change).await
+        self.change(By::Bearer(bearer), bearer.user.id, change).await
     }
 
-    /// Changes the password of the session's own user, and revokes all their tokens but the
-    /// session's.
+    /// Changes the bearer's own password, and revokes all their tokens but the one that asks for it.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the current password is wrong; [`Error::Busy`] and the like.
+    /// [`Error::Invalid`] if the current password is wrong;
+    /// [`By`]'s; [`Error::Busy`] and the like.
     pub async fn change_own_password(
         &self,
-        session: &Session,
+        bearer: &Bearer,
         current: Password,
         new: Password,
     ) -> Result<(), Error> {
-        let verified = Some(self.verify_own(session, current).await?);
+        let verified = Some(self.verify_own(bearer, current).await?);
         let password_hash = Some(self.0.hasher.hash(new).await?);
-        let keep = Some(session.token.id);
+        let keep = Some(bearer.token.id);
         let change = UserChange { password_hash, verified, keep, ..UserChange::default() };
-        self.change(session.user.id, change).await.map(drop)
+        self.change(By::Bearer(bearer), bearer.user.id, change).await.map(drop)
     }
 
     /// Removes a user and all their tokens.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Invalid`] if nobody would be left who can administrate;
-    /// [`Error::Busy`] and the like.
-    pub async fn delete_user(&self, id: i64) -> Result<(), Error> {
-        changed(self.0.store.delete_user(id).await?).map(drop)
+    /// [`By`]'s; [`Error::Busy`] and the like.
+    pub async fn delete_user(&self, by: By<'_>, id: i64) -> Result<(), Error> {
+        changed(self.0.store.delete_user(self.acting_by(by), id).await?).map(drop)
     }
 
-    async fn change(&self, id: i64, change: UserChange) -> Result<User, Error> {
-        match self.0.store.change_user(id, change, self.now()).await {
+    async fn change(&self, by: By<'_>, id: i64, change: UserChange) -> Result<User, Error> {
+        match self.0.store.change_user(self.acting_by(by), id, change, self.now()).await {
             Err(StoreError::Taken) => Err(email_taken()),
             other => changed(other?),
         }

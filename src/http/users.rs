@@ -50,7 +50,7 @@ pub(super) async fn update(
     body: web::Payload,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut form = Form::read_guarded(&request, body, &auth, ACCOUNT).await?;
+    let mut form = Form::read(&request, body).await?;
     let name = form.required("name", |text| Name::parse(&text));
     let email = form.required("email", |text| Email::parse(&text));
     let password = form.optional("current_password", Password::claimed);
@@ -67,7 +67,7 @@ pub(super) async fn change_password(
     body: web::Payload,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut form = Form::read_guarded(&request, body, &auth, ACCOUNT).await?;
+    let mut form = Form::read(&request, body).await?;
     let old = form.required("current_password", Password::claimed);
     let new = form.required("password", Password::chosen);
     form.finish()?;

@@ -7,7 +7,7 @@ use diesel::sql_types::Bool;
 use super::schema::{tokens, users};
 use super::users::UserRow;
 use super::writer::Transaction;
-use super::{Store, StoreError};
+use super::{Acting, Store, StoreError};
 use crate::domain::{
     Abilities, Email, Lifetime, Name, PasswordHash, Timestamp, Token, TokenHash, User,
 };
@@ -32,8 +32,6 @@ pub struct NewToken {
 pub enum Delegated {
     /// It was stored, for this owner.
     Issued(Token, User),
-    /// The other one is not live any more.
-    IssuerDead,
     /// It would hold more than the other may do, which is this.
     Beyond(Abilities),
 }
@@ -79,6 +77,13 @@ fn into_domain((token, owner): Rows) -> (Token, User) {
     (token.into(), owner.into())
 }
 
+/// The token with this id, and its owner.
+pub(super) fn row_by_id(connection: &mut SqliteConnection, id: i64) -> QueryResult<(Token, User)> {
+    let row = tokens::table.inner_join(users::table).filter(tokens::id.eq(id));
+    let row = row.select((TokenRow::as_select(), UserRow::as_select()));
+    row.get_result::<Rows>(connection).map(into_domain)
+}
+
 impl Store {
     /// The token with this digest and its owner, live or not.
     ///
@@ -118,7 +123,7 @@ impl Store {
                 .filter(users::password_hash.eq(verified.expose()))
                 .filter(users::disabled_at.is_null());
             match diesel::select(diesel::dsl::exists(still_valid)).get_result(tx.connection)? {
-                true => insert(tx.connection, user_id, token).map(Some),
+                true => Ok(Some(insert(tx.connection, user_id, token)?)),
                 false => Ok(None),
             }
         })
@@ -137,38 +142,26 @@ impl Store {
         self.write(move |tx| {
             let owner = users::table.filter(users::email.eq(email.as_str())).select(users::id);
             match owner.get_result(tx.connection).optional()? {
-                Some(user_id) => insert(tx.connection, user_id, token).map(Some),
+                Some(user_id) => Ok(Some(insert(tx.connection, user_id, token)?)),
                 None => Ok(None),
             }
         })
         .await
     }
 
-    /// Stores a token that another token issues, if that one, whose id is `issuer`, is live in this
-    /// very transaction and may give away what is `asked`; all that it may do, if nothing is.
+    /// Stores a token that another token issues, if that one may give away what is `asked`; all that
+    /// it may do, if nothing is.
     ///
     /// # Errors
-    /// [`StoreError`], as from every write.
+    /// [`StoreError`], as from every write that a token asks for.
     pub async fn insert_token_by_token(
         &self,
-        issuer: i64,
+        issuer: Acting,
         asked: Option<Abilities>,
         token: NewToken,
-        ttl: Lifetime,
     ) -> Result<Delegated, StoreError> {
         self.write(move |tx| {
-            let row = tokens::table
-                .inner_join(users::table)
-                .filter(tokens::id.eq(issuer))
-                .select((TokenRow::as_select(), UserRow::as_select()))
-                .get_result::<Rows>(tx.connection)
-                .optional()?;
-            let Some((issuer, owner)) = row.map(into_domain) else {
-                return Ok(Delegated::IssuerDead);
-            };
-            if ttl.check(&issuer, &owner, token.created_at).is_err() {
-                return Ok(Delegated::IssuerDead);
-            }
+            let (issuer, owner) = issuer.check(tx)?;
             let held = issuer.abilities.shared_with(&owner.abilities);
             // What two lists share may be longer than a list may be.
             let too_many = asked.is_none() && held.iter().count() > 100;
@@ -177,7 +170,7 @@ impl Store {
                 return Ok(Delegated::Beyond(held));
             }
             let token = NewToken { abilities, ..token };
-            insert(tx.connection, owner.id, token).map(|token| Delegated::Issued(token, owner))
+            Ok(Delegated::Issued(insert(tx.connection, owner.id, token)?, owner))
         })
         .await
     }
@@ -185,14 +178,15 @@ impl Store {
     /// Gives the token with this id another name, if it belongs to `owner` and isn't revoked.
     ///
     /// # Errors
-    /// [`StoreError`], as from every write.
+    /// [`StoreError`], as from every write that a token asks for.
     pub async fn rename_token(
         &self,
+        by: Acting,
         id: i64,
         owner: i64,
         name: Name,
     ) -> Result<Option<Token>, StoreError> {
-        self.write(move |tx| {
+        self.write_by(Some(by), move |tx| {
             let renamed = diesel::update(tokens::table.find(id))
                 .filter(tokens::user_id.eq(owner))
                 .filter(tokens::revoked_at.is_null())
@@ -264,14 +258,15 @@ impl Store {
     /// revoked yet.
     ///
     /// # Errors
-    /// [`StoreError`], as from every write.
+    /// [`StoreError`], as from every write that a token asks for.
     pub async fn revoke_token(
         &self,
+        by: Option<Acting>,
         id: i64,
         owner: Option<i64>,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        self.write(move |tx| {
+        self.write_by(by, move |tx| {
             let anybody = owner.is_none().into_sql::<Bool>();
             let digests = diesel::update(tokens::table.find(id))
                 .filter(tokens::revoked_at.is_null())
@@ -287,14 +282,15 @@ impl Store {
     /// Revokes the tokens of `owner`, all but `except`.
     ///
     /// # Errors
-    /// [`StoreError`], as from every write.
+    /// [`StoreError`], as from every write that a token asks for.
     pub async fn revoke_tokens_of(
         &self,
+        by: Option<Acting>,
         owner: i64,
         except: Option<i64>,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        self.write(move |tx| revoke_all(tx, owner, except, now)).await
+        self.write_by(by, move |tx| Ok(revoke_all(tx, owner, except, now)?)).await
     }
 
     /// Notes when tokens, by their ids, last passed a check.

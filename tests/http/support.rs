@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bearerd::actors::{Sweeper, UsageRecorder};
 use bearerd::app::{self, App};
-use bearerd::auth::{Auth, NewUser, TokenRequest};
+use bearerd::auth::{Auth, By, NewUser, TokenRequest};
 use bearerd::config::Config;
 use bearerd::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
 use diesel::connection::SimpleConnection;
@@ -95,7 +95,7 @@ impl Server {
             abilities: Abilities::parse(abilities).unwrap(),
             admin: false,
         };
-        app::block_on(self.auth.create_user(account)).unwrap();
+        app::block_on(self.auth.create_user(By::Operator, account)).unwrap();
     }
 
     /// A token for Ada, without a login.
@@ -132,6 +132,36 @@ impl Server {
         let mut connection = SqliteConnection::establish(&path).unwrap();
         connection.batch_execute("PRAGMA busy_timeout = 5000").unwrap();
         connection.batch_execute(sql).unwrap();
+    }
+
+    /// Runs SQL in a transaction that commits only when `passwords` of the request have been checked or
+    /// hashed: what the request read until then is older, and what it writes comes after.
+    pub fn db_change_during(
+        &self,
+        sql: &str,
+        passwords: u64,
+        request: impl FnOnce() -> Answer + Send,
+    ) -> Answer {
+        let hashed = || {
+            let metrics = self.send("GET", "/metrics", &[], None).body;
+            let count = metrics.lines().find_map(|line| {
+                line.strip_prefix("bearerd_password_hash_duration_seconds_count ")?.parse().ok()
+            });
+            count.unwrap_or(0_u64)
+        };
+        let before = hashed();
+        let path = self.config.database.to_string_lossy();
+        let mut connection = SqliteConnection::establish(&path).unwrap();
+        let begin = format!("PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE; {sql}");
+        connection.batch_execute(&begin).unwrap();
+        std::thread::scope(|scope| {
+            let answer = scope.spawn(request);
+            while hashed() < before + passwords && !answer.is_finished() {
+                std::thread::yield_now();
+            }
+            connection.batch_execute("COMMIT").unwrap();
+            answer.join().unwrap()
+        })
     }
 
     /// Moves the server's clock to this many seconds after the test's beginning.
