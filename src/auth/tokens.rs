@@ -45,7 +45,7 @@ impl Auth {
     /// among those that the bearer's token has at this moment, or with all of those.
     ///
     /// # Errors
-    /// [`By`]'s; [`Error::Invalid`] if more is asked for than their token may do; [`Error::Busy`]
+    /// Those of [`By`]; [`Error::Invalid`] if more is asked for than their token may do; [`Error::Busy`]
     /// and the like.
     pub async fn issue_by_token(
         &self,
@@ -71,7 +71,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is none, it is revoked, or it is somebody else's;
-    /// [`By`]'s; [`Error::Busy`] and the like.
+    /// Those of [`By`]; [`Error::Busy`] and the like.
     pub async fn rename(&self, by: &Bearer, token_id: i64, name: Name) -> Result<Token, Error> {
         let (acting, owner) = (self.acting(by), by.user.id);
         let renamed = self.0.store.rename_token(acting, token_id, owner, name).await?;
@@ -106,7 +106,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is none, it is revoked already, or it is somebody else's;
-    /// [`By`]'s; [`Error::Busy`] and the like.
+    /// Those of [`By`]; [`Error::Busy`] and the like.
     pub async fn revoke(&self, by: By<'_>, token_id: i64, owner: Option<i64>) -> Result<(), Error> {
         let acting = self.acting_by(by);
         match self.0.store.revoke_token(acting, token_id, owner, self.now()).await? {
@@ -133,7 +133,7 @@ impl Auth {
     /// Revokes a user's tokens, all but `except`.
     ///
     /// # Errors
-    /// [`By`]'s; [`Error::Busy`] and the like.
+    /// Those of [`By`]; [`Error::Busy`] and the like.
     pub async fn revoke_all(
         &self,
         by: By<'_>,

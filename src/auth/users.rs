@@ -1,7 +1,11 @@
-use super::{Auth, Bearer, By, Error, Session};
+use super::{Auth, Bearer, By, Error};
 use crate::actors::Verified;
 use crate::domain::{Abilities, Email, Faults, Name, Password, PasswordHash, User};
-use crate::store::{Page, StoreError, UserChange, UserChanged, UserRecord};
+use crate::store::{Account, Page, StoreError, UserChange, UserChanged, UserRecord};
+
+/// How often an own account is read, checked and changed: once more, if a login beside, or the user
+/// elsewhere, has changed the password or the email between the check and the change.
+const TRIES: u8 = 2;
 
 /// A user to be created.
 #[derive(Clone, Debug)]
@@ -39,7 +43,7 @@ impl Auth {
     /// Creates a user.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the email is taken; [`By`]'s; [`Error::Busy`] and the like.
+    /// [`Error::Invalid`] if the email is taken; those of [`By`]; [`Error::Busy`] and the like.
     pub async fn create_user(&self, by: By<'_>, user: NewUser) -> Result<User, Error> {
         let NewUser { name, email, password, abilities, admin } = user;
         let password_hash = self.0.hasher.hash(password).await?;
@@ -88,7 +92,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Invalid`] if the email is taken, or nobody would be left who
-    /// can administrate; [`By`]'s; [`Error::Busy`] and the like.
+    /// can administrate; those of [`By`]; [`Error::Busy`] and the like.
     pub async fn update_user(
         &self,
         by: By<'_>,
@@ -114,14 +118,14 @@ impl Auth {
             keep,
             ..UserChange::default()
         };
-        self.change(by, id, change).await
+        self.change(by, id, change).await?.ok_or(Error::NotFound("user"))
     }
 
     /// Changes the bearer's own name and email. A new email needs the password.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the email is taken, or the password missing or wrong;
-    /// [`By`]'s; [`Error::Busy`] and the like.
+    /// those of [`By`]; [`Error::Busy`] and the like.
     pub async fn update_own(
         &self,
         bearer: &Bearer,
@@ -129,63 +133,83 @@ impl Auth {
         email: Email,
         current_password: Option<Password>,
     ) -> Result<User, Error> {
-        let verified = match (email == bearer.user.email, current_password) {
-            (true, _) => None,
-            (false, Some(password)) => Some(self.verify_own(bearer, password).await?),
-            (false, None) => {
-                let text = "The current password field is required for a new email.";
-                return Err(Error::Invalid(Faults::one("current_password", text)));
+        for _ in 0..TRIES {
+            // The session may be older than the row, and what needs no password by the one needs it
+            // by the other.
+            let account = self.own_account(bearer).await?;
+            let email_was = Some(account.user.email.clone());
+            let verified = match (email == account.user.email, &current_password) {
+                (true, _) => None,
+                (false, Some(password)) => Some(self.verify_own(account, password.clone()).await?),
+                (false, None) => {
+                    let text = "The current password field is required for a new email.";
+                    return Err(Error::Invalid(Faults::one("current_password", text)));
+                }
+            };
+            let (name, email) = (Some(name.clone()), Some(email.clone()));
+            let change = UserChange { name, email, email_was, verified, ..UserChange::default() };
+            if let Some(user) = self.change(By::Bearer(bearer), bearer.user.id, change).await? {
+                return Ok(user);
             }
-        };
-        // The session may be older than the row: what needs no password by the one needs it by the
-        // other.
-        let email_was = Some(bearer.user.email.clone());
-        let (name, email) = (Some(name), Some(email));
-        let change = UserChange { name, email, email_was, verified, ..UserChange::default() };
-        self.change(By::Bearer(bearer), bearer.user.id, change).await
+        }
+        Err(Error::Busy)
     }
 
     /// Changes the bearer's own password, and revokes all their tokens but the one that asks for it.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the current password is wrong;
-    /// [`By`]'s; [`Error::Busy`] and the like.
+    /// those of [`By`]; [`Error::Busy`] and the like.
     pub async fn change_own_password(
         &self,
         bearer: &Bearer,
         current: Password,
         new: Password,
     ) -> Result<(), Error> {
-        let verified = Some(self.verify_own(bearer, current).await?);
-        let password_hash = Some(self.0.hasher.hash(new).await?);
-        let keep = Some(bearer.token.id);
-        let change = UserChange { password_hash, verified, keep, ..UserChange::default() };
-        self.change(By::Bearer(bearer), bearer.user.id, change).await.map(drop)
+        let mut password_hash = None;
+        for _ in 0..TRIES {
+            let account = self.own_account(bearer).await?;
+            let verified = Some(self.verify_own(account, current.clone()).await?);
+            if password_hash.is_none() {
+                password_hash = Some(self.0.hasher.hash(new.clone()).await?);
+            }
+            let (password_hash, keep) = (password_hash.clone(), Some(bearer.token.id));
+            let change = UserChange { password_hash, verified, keep, ..UserChange::default() };
+            if self.change(By::Bearer(bearer), bearer.user.id, change).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(Error::Busy)
     }
 
     /// Removes a user and all their tokens.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Invalid`] if nobody would be left who can administrate;
-    /// [`By`]'s; [`Error::Busy`] and the like.
+    /// those of [`By`]; [`Error::Busy`] and the like.
     pub async fn delete_user(&self, by: By<'_>, id: i64) -> Result<(), Error> {
         changed(self.0.store.delete_user(self.acting_by(by), id).await?).map(drop)
     }
 
-    async fn change(&self, by: By<'_>, id: i64, change: UserChange) -> Result<User, Error> {
+    /// Changes a user; `None` if what the change was checked against is no longer so.
+    async fn change(&self, by: By<'_>, id: i64, change: UserChange) -> Result<Option<User>, Error> {
         match self.0.store.change_user(self.acting_by(by), id, change, self.now()).await {
             Err(StoreError::Taken) => Err(email_taken()),
             other => changed(other?),
         }
     }
 
-    /// The hash that the password of the session's user matched.
+    /// The bearer's own account, as it is now.
+    async fn own_account(&self, bearer: &Bearer) -> Result<Account, Error> {
+        self.0.store.account(bearer.user.id).await?.ok_or(Error::InvalidToken)
+    }
+
+    /// The hash of an account's password, if this is it.
     async fn verify_own(
         &self,
-        session: &Session,
+        account: Account,
         password: Password,
     ) -> Result<PasswordHash, Error> {
-        let account = self.0.store.account(session.user.id).await?.ok_or(Error::InvalidToken)?;
         match self.0.hasher.verify(password, Some(account.password_hash.clone())).await? {
             Verified::Yes | Verified::Outdated(_) => Ok(account.password_hash),
             Verified::No => {
@@ -196,9 +220,10 @@ impl Auth {
     }
 }
 
-fn changed(outcome: UserChanged) -> Result<User, Error> {
+fn changed(outcome: UserChanged) -> Result<Option<User>, Error> {
     match outcome {
-        UserChanged::Done(user) => Ok(user),
+        UserChanged::Done(user) => Ok(Some(user)),
+        UserChanged::Stale => Ok(None),
         UserChanged::NotFound => Err(Error::NotFound("user")),
         UserChanged::LastAdmin => {
             let text = "The last enabled administrator can't be removed, disabled or demoted.";

@@ -59,8 +59,10 @@ pub struct UserChange {
 pub enum UserChanged {
     /// It was made.
     Done(User),
-    /// There is no such user, or their password or email was changed meanwhile.
+    /// There is no such user.
     NotFound,
+    /// Their password or email is no longer what it had to be.
+    Stale,
     /// It would leave nobody who can administrate.
     LastAdmin,
 }
@@ -191,10 +193,10 @@ impl Store {
                 return Ok(UserChanged::NotFound);
             };
             if change.verified.is_some_and(|hash| hash.expose() != password_hash.expose()) {
-                return Ok(UserChanged::NotFound);
+                return Ok(UserChanged::Stale);
             }
             if change.email_was.is_some_and(|email| email != user.email) {
-                return Ok(UserChanged::NotFound);
+                return Ok(UserChanged::Stale);
             }
             let disabled_at = match change.disabled {
                 Some(true) => user.disabled_at.or(Some(now)),
