@@ -89,9 +89,9 @@ async fn exercise(app: &App) {
     )
     .await
     .unwrap();
+    let from = [127, 0, 0, 1].into();
     let credentials = Credentials { email: email.clone(), password: password.clone() };
-    let (issued, owner) =
-        auth.log_in(credentials, request.clone(), [127, 0, 0, 1].into()).await.unwrap();
+    let (issued, owner) = auth.log_in(credentials, request.clone(), from).await.unwrap();
     auth.issue(email, request.clone()).await.unwrap();
     let Check::Unknown(presented) = auth.check(issued.plain.expose().as_bytes()) else {
         panic!("nobody has checked it yet");
@@ -104,8 +104,8 @@ async fn exercise(app: &App) {
     let (other, _) = auth.issue_by_token(&bearer, request.clone()).await.unwrap();
     auth.rename(&bearer, other.token.id, request.name.clone()).await.unwrap();
     auth.revoke(by, other.token.id, Some(owner.id)).await.unwrap();
-    auth.update_own(&bearer, request.name, bearer.user.email.clone(), None).await.unwrap();
-    auth.change_own_password(&bearer, password.clone(), password.clone()).await.unwrap();
+    auth.update_own(&bearer, request.name, bearer.user.email.clone(), None, from).await.unwrap();
+    auth.change_own_password(&bearer, password.clone(), password.clone(), from).await.unwrap();
     auth.update_user(by, owner.id, UserUpdate::default()).await.unwrap();
     auth.log_out(&bearer).await.unwrap();
     auth.revoke_all(By::Operator, owner.id, None).await.unwrap();

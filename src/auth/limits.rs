@@ -1,4 +1,4 @@
-//! How often a login may be tried: by one email from one address, and by one address whatever the
+//! How often a password may be tried, at a login or for an account's change: by one email from one address, and by one address whatever the
 //! email. Counted over the sixty seconds before each attempt, not from one full minute to the next,
 //! so that no sixty seconds see more than the limit.
 //!
@@ -45,7 +45,7 @@ impl LoginLimiter {
         Self { attempts, digest: RandomState::new() }
     }
 
-    /// Counts an attempt to log in. One that is refused does not count: whoever waits as long as
+    /// Counts an attempt. One that is refused does not count: whoever waits as long as
     /// they are told gets in, whatever they did meanwhile.
     ///
     /// # Errors

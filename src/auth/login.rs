@@ -53,17 +53,34 @@ impl Auth {
         request: TokenRequest,
         from: IpAddr,
     ) -> Result<(Issued, User), Error> {
-        // Before anything is spent on it, and before others can be under way uncounted.
-        self.0.limiter.count(&credentials.email, from, self.now())?;
-        // A login beside this one may have replaced the password's hash while it was checked: then
-        // it is checked once more, against the new one.
-        for _ in 0..2 {
-            if let Some(logged_in) = self.attempt(&credentials, request.clone()).await? {
-                self.0.limiter.clear(&credentials.email, from);
-                return Ok(logged_in);
+        let attempts = async {
+            // A login beside this one may have replaced the password's hash while it was checked:
+            // then it is checked once more, against the new one.
+            for _ in 0..2 {
+                if let Some(logged_in) = self.attempt(&credentials, request.clone()).await? {
+                    return Ok(logged_in);
+                }
             }
+            Err(Error::WrongCredentials)
+        };
+        self.limited(&credentials.email, from, attempts).await
+    }
+
+    /// Counts an attempt to guess the password that goes with an email. A success clears those of the
+    /// email and address.
+    pub(super) async fn limited<T>(
+        &self,
+        email: &Email,
+        from: IpAddr,
+        attempt: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        // Before anything is spent on it, and before others can be under way uncounted.
+        self.0.limiter.count(email, from, self.now())?;
+        let result = attempt.await;
+        if result.is_ok() {
+            self.0.limiter.clear(email, from);
         }
-        Err(Error::WrongCredentials)
+        result
     }
 
     /// One attempt; `None` if the password's hash changed while it was checked.

@@ -77,6 +77,7 @@ fn a_bearer_whose_token_has_died_since_has_nothing_written() {
         let bearer = Bearer::admit(session, crate::domain::Needs::LiveToken).unwrap();
         let (by, id, owner) = (By::Bearer(&bearer), issued.token.id, bearer.user.id);
         let (name, email) = (bearer.user.name.clone(), Email::parse("b@example.org").unwrap());
+        let from = [127, 0, 0, 1].into();
         let password = || Password::chosen("long enough".to_owned()).unwrap();
         let request = TokenRequest { name: name.clone(), abilities: None, expires_in: None };
         let other = auth.issue(bearer.user.email.clone(), request.clone()).await.unwrap().token.id;
@@ -93,9 +94,9 @@ fn a_bearer_whose_token_has_died_since_has_nothing_written() {
             auth.create_user(by, user).await.map(drop),
             auth.update_user(by, owner, UserUpdate::default()).await.map(drop),
             auth.delete_user(by, owner).await,
-            auth.update_own(&bearer, name.clone(), own, None).await.map(drop),
-            auth.update_own(&bearer, name.clone(), email, Some(password())).await.map(drop),
-            auth.change_own_password(&bearer, password(), password()).await,
+            auth.update_own(&bearer, name.clone(), own, None, from).await.map(drop),
+            auth.update_own(&bearer, name.clone(), email, Some(password()), from).await.map(drop),
+            auth.change_own_password(&bearer, password(), password(), from).await,
             auth.issue_by_token(&bearer, request).await.map(drop),
             auth.rename(&bearer, other, name).await.map(drop),
             auth.revoke(by, other, Some(owner)).await,

@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use super::{Auth, Bearer, By, Error};
 use crate::actors::Verified;
 use crate::domain::{Abilities, Email, Faults, Name, Password, PasswordHash, User};
@@ -121,10 +123,12 @@ impl Auth {
         self.change(by, id, change).await?.ok_or(Error::NotFound("user"))
     }
 
-    /// Changes the bearer's own name and email. A new email needs the password.
+    /// Changes the bearer's own name and email. A new email needs the password, which is guessed at
+    /// `from` this address no more often than at a login.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the email is taken, or the password missing or wrong;
+    /// [`Error::TooManyAttempts`];
     /// those of [`By`]; [`Error::Busy`] and the like.
     pub async fn update_own(
         &self,
@@ -132,6 +136,7 @@ impl Auth {
         name: Name,
         email: Email,
         current_password: Option<Password>,
+        from: IpAddr,
     ) -> Result<User, Error> {
         for _ in 0..TRIES {
             // The session may be older than the row, and what needs no password by the one needs it
@@ -140,7 +145,7 @@ impl Auth {
             let email_was = Some(account.user.email.clone());
             let verified = match (email == account.user.email, &current_password) {
                 (true, _) => None,
-                (false, Some(password)) => Some(self.verify_own(account, password.clone()).await?),
+                (false, Some(password)) => Some(self.verify_own(account, password, from).await?),
                 (false, None) => {
                     let text = "The current password field is required for a new email.";
                     return Err(Error::Invalid(Faults::one("current_password", text)));
@@ -156,20 +161,22 @@ impl Auth {
     }
 
     /// Changes the bearer's own password, and revokes all their tokens but the one that asks for it.
+    /// The current one is guessed at `from` this address no more often than at a login.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the current password is wrong;
+    /// [`Error::Invalid`] if the current password is wrong; [`Error::TooManyAttempts`];
     /// those of [`By`]; [`Error::Busy`] and the like.
     pub async fn change_own_password(
         &self,
         bearer: &Bearer,
         current: Password,
         new: Password,
+        from: IpAddr,
     ) -> Result<(), Error> {
         let mut password_hash = None;
         for _ in 0..TRIES {
             let account = self.own_account(bearer).await?;
-            let verified = Some(self.verify_own(account, current.clone()).await?);
+            let verified = Some(self.verify_own(account, &current, from).await?);
             if password_hash.is_none() {
                 password_hash = Some(self.0.hasher.hash(new.clone()).await?);
             }
@@ -204,19 +211,26 @@ impl Auth {
         self.0.store.account(bearer.user.id).await?.ok_or(Error::InvalidToken)
     }
 
-    /// The hash of an account's password, if this is it.
+    /// The hash of an account's password, if this is it. Whoever holds a token may guess no more often
+    /// than who logs in.
     async fn verify_own(
         &self,
         account: Account,
-        password: Password,
+        password: &Password,
+        from: IpAddr,
     ) -> Result<PasswordHash, Error> {
-        match self.0.hasher.verify(password, Some(account.password_hash.clone())).await? {
-            Verified::Yes | Verified::Outdated(_) => Ok(account.password_hash),
-            Verified::No => {
-                let text = "The current password field is incorrect.";
-                Err(Error::Invalid(Faults::one("current_password", text)))
+        let Account { user, password_hash } = account;
+        let attempt = async {
+            match self.0.hasher.verify(password.clone(), Some(password_hash.clone())).await? {
+                Verified::Yes | Verified::Outdated(_) => Ok(()),
+                Verified::No => {
+                    let text = "The current password field is incorrect.";
+                    Err(Error::Invalid(Faults::one("current_password", text)))
+                }
             }
-        }
+        };
+        self.limited(&user.email, from, attempt).await?;
+        Ok(password_hash)
     }
 }
 

@@ -2,6 +2,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
+use super::address::ClientAddress;
 use super::answer::{Data, json};
 use super::error::ApiError;
 use super::extract::Current;
@@ -46,6 +47,7 @@ pub(super) const ACCOUNT: Needs = Needs::Ability("account:write");
 /// `PUT /api/user`
 pub(super) async fn update(
     current: Current,
+    from: ClientAddress,
     request: HttpRequest,
     body: web::Payload,
     auth: web::Data<Auth>,
@@ -56,13 +58,14 @@ pub(super) async fn update(
     let password = form.optional("current_password", Password::claimed);
     form.finish()?;
     let (Some(name), Some(email)) = (name, email) else { return Err(lacking()) };
-    let user = auth.update_own(&current, name, email, password).await?;
+    let user = auth.update_own(&current, name, email, password, from.0).await?;
     Ok(json(StatusCode::OK, &Data { data: UserBody::from(&user) }))
 }
 
 /// `PUT /api/user/password`
 pub(super) async fn change_password(
     current: Current,
+    from: ClientAddress,
     request: HttpRequest,
     body: web::Payload,
     auth: web::Data<Auth>,
@@ -72,6 +75,6 @@ pub(super) async fn change_password(
     let new = form.required("password", Password::chosen);
     form.finish()?;
     let (Some(old), Some(new)) = (old, new) else { return Err(lacking()) };
-    auth.change_own_password(&current, old, new).await?;
+    auth.change_own_password(&current, old, new, from.0).await?;
     Ok(HttpResponse::NoContent().finish())
 }
