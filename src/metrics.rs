@@ -54,6 +54,8 @@ pub enum Login {
     Refused,
     /// Before it was looked at: too many attempts.
     Limited,
+    /// With the right password, and more abilities asked for than the user has.
+    Invalid,
     /// Before it was known: a full queue, a store that can't answer.
     Failed,
 }
@@ -156,6 +158,7 @@ impl Metrics {
             Login::Success => "success",
             Login::Refused => "refused",
             Login::Limited => "limited",
+            Login::Invalid => "invalid",
             Login::Failed => "failed",
         };
         self.logins.with_label_values(&[outcome]).inc();

@@ -42,6 +42,7 @@ impl Auth {
             }
             Err(Error::TooManyAttempts { .. }) => self.0.metrics.login(Login::Limited),
             Err(Error::WrongCredentials) => self.0.metrics.login(Login::Refused),
+            Err(Error::Invalid(_)) => self.0.metrics.login(Login::Invalid),
             Err(_) => self.0.metrics.login(Login::Failed),
         }
         result
@@ -67,7 +68,7 @@ impl Auth {
     }
 
     /// Counts an attempt to guess the password that goes with an email. A success clears those of the
-    /// email and address.
+    /// email and address; one that was turned away told nobody anything, and doesn't count.
     pub(super) async fn limited<T>(
         &self,
         email: &Email,
@@ -75,10 +76,13 @@ impl Auth {
         attempt: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         // Before anything is spent on it, and before others can be under way uncounted.
-        self.0.limiter.count(email, from, self.now())?;
+        let at = self.now();
+        self.0.limiter.count(email, from, at)?;
         let result = attempt.await;
-        if result.is_ok() {
-            self.0.limiter.clear(email, from);
+        match &result {
+            Ok(_) => self.0.limiter.clear(email, from),
+            Err(Error::Busy | Error::Unavailable(_)) => self.0.limiter.give_back(email, from, at),
+            Err(_) => {}
         }
         result
     }

@@ -111,6 +111,41 @@ fn a_bearer_whose_token_has_died_since_has_nothing_written() {
     });
 }
 
+#[test]
+fn a_login_that_a_full_queue_turns_away_does_not_count() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        // Dear enough that no password is done while the queue is full.
+        let config = Config {
+            database: folder.path().join("test.sqlite"),
+            bcrypt_cost: 12,
+            login_attempts: 1,
+            ..Config::default()
+        };
+        let services = Services::open(&config, app::system_clock()).unwrap();
+        let parts = &services.auth.0;
+        let password = Password::chosen("long enough".to_owned()).unwrap();
+        let mut waiting = Vec::new();
+        loop {
+            let mut hash = Box::pin(parts.hasher.hash(password.clone()));
+            match futures_util::FutureExt::now_or_never(hash.as_mut()) {
+                None => waiting.push(hash),
+                Some(refused) => break assert!(refused.is_err()),
+            }
+        }
+        for _ in 0..20 {
+            let email = Email::parse("ada@example.org").unwrap();
+            let credentials = Credentials { email, password: password.clone() };
+            let name = Name::parse("x").unwrap();
+            let request = TokenRequest { name, abilities: None, expires_in: None };
+            let result = services.auth.log_in(credentials, request, [192, 0, 2, 1].into()).await;
+            assert!(matches!(result, Err(Error::Busy)), "{result:?}");
+        }
+        drop(waiting);
+        services.close().await;
+    });
+}
+
 fn passes_from_memory(bench: &Bench) -> bool {
     matches!(bench.services.auth.check(bench.issued.plain.expose().as_bytes()), Check::Live(_))
 }

@@ -10,6 +10,11 @@ fn what_happens_is_counted_and_no_label_is_taken_from_a_request() {
     };
     let token = log_in(PASSWORD).token();
     assert_eq!(log_in("wrong").status, 401);
+    server.create_user("bob@example.org", PASSWORD, &["posts:*"]);
+    let too_much = json!({
+        "email": "bob@example.org", "password": PASSWORD, "device_name": "x", "abilities": ["*"],
+    });
+    assert_eq!(server.log_in(too_much).status, 422);
     for _ in 0..3 {
         assert_eq!(server.get("/api/user", &token).status, 200);
     }
@@ -27,12 +32,13 @@ fn what_happens_is_counted_and_no_label_is_taken_from_a_request() {
         r#"bearerd_http_request_duration_seconds_count{method="DELETE",route="/api/tokens/{id}",status="404"} 1"#,
         r#"bearerd_logins_total{outcome="success"} 1"#,
         r#"bearerd_logins_total{outcome="refused"} 1"#,
+        r#"bearerd_logins_total{outcome="invalid"} 1"#,
         r#"bearerd_token_checks_total{outcome="malformed"} 1"#,
         r#"bearerd_token_checks_total{outcome="miss"} 1"#,
         r#"bearerd_token_checks_total{outcome="hit"} 4"#,
         r#"bearerd_tokens_total{fate="issued"} 1"#,
         r#"bearerd_tokens_total{fate="revoked"} 1"#,
-        "bearerd_password_hash_duration_seconds_count 3",
+        "bearerd_password_hash_duration_seconds_count 5",
         r#"bearerd_queue_length{queue="writes"} 0"#,
     ] {
         assert!(metrics.body.lines().any(|found| found == line), "{line}\n{}", metrics.body);
