@@ -6,7 +6,7 @@ use rand::rngs::SysRng;
 use super::{Auth, Bearer, By, Error, Issued, Session, TokenRequest};
 use crate::domain::{Abilities, Email, Faults, Name, PlainToken, Token, User};
 use crate::metrics::Fate;
-use crate::store::{Delegated, NewToken, Page, Purge, Purged};
+use crate::store::{Insertion, NewToken, Page, Purge, Purged};
 
 impl Auth {
     /// Issues a token for the user with this email, on the word of whoever runs the server.
@@ -15,15 +15,15 @@ impl Auth {
     /// [`Error::NotFound`] without such a user; [`Error::Invalid`] if more abilities are asked for
     /// than the user has; [`Error::Busy`] and the like.
     pub async fn issue(&self, email: Email, request: TokenRequest) -> Result<Issued, Error> {
-        if let Some(abilities) = &request.abilities {
-            let account = self.0.store.account_by_email(&email).await?;
-            within(abilities, &account.ok_or(Error::NotFound("user"))?.user.abilities)?;
+        let (asked, (plain, token)) = (request.abilities.clone(), self.draw(request));
+        match self.0.store.insert_token_for_email(email, token).await? {
+            Insertion::Done(token, _) => {
+                self.0.metrics.tokens(Fate::Issued, 1);
+                Ok(Issued { plain, token })
+            }
+            Insertion::NoOwner => Err(Error::NotFound("user")),
+            Insertion::Beyond(held) => Err(beyond(asked.as_ref(), &held)),
         }
-        let (plain, token) = self.draw(request);
-        let stored = self.0.store.insert_token_for_email(email, token).await?;
-        let token = stored.ok_or(Error::NotFound("user"))?;
-        self.0.metrics.tokens(Fate::Issued, 1);
-        Ok(Issued { plain, token })
     }
 
     /// Draws a token's string, and says what is to be stored of it.
@@ -34,7 +34,7 @@ impl Auth {
         let token = NewToken {
             name: request.name,
             hash: plain.hash(),
-            abilities: request.abilities.unwrap_or_else(Abilities::all),
+            abilities: request.abilities,
             created_at: now,
             expires_at: request.expires_in.map(|seconds| now.plus(seconds)),
         };
@@ -52,18 +52,14 @@ impl Auth {
         bearer: &Bearer,
         request: TokenRequest,
     ) -> Result<(Issued, User), Error> {
-        let asked = request.abilities.clone();
-        let (plain, token) = self.draw(request);
-        let issuer = self.acting(bearer);
-        match self.0.store.insert_token_by_token(issuer, asked.clone(), token).await? {
-            Delegated::Issued(token, owner) => {
+        let (asked, (plain, token)) = (request.abilities.clone(), self.draw(request));
+        match self.0.store.insert_token_by_token(self.acting(bearer), token).await? {
+            Insertion::Done(token, owner) => {
                 self.0.metrics.tokens(Fate::Issued, 1);
                 Ok((Issued { plain, token }, owner))
             }
-            Delegated::Beyond(held) => {
-                within(&asked.unwrap_or_else(Abilities::all), &held)?;
-                Err(Error::Internal("abilities were refused that are held".to_owned()))
-            }
+            Insertion::NoOwner => Err(Error::InvalidToken),
+            Insertion::Beyond(held) => Err(beyond(asked.as_ref(), &held)),
         }
     }
 
@@ -157,12 +153,11 @@ impl Auth {
     }
 }
 
-/// Refuses abilities that go beyond those `held`.
-pub(super) fn within(asked: &Abilities, held: &Abilities) -> Result<(), Error> {
-    let missing: Vec<_> = asked.iter().filter(|ability| !held.grant(ability)).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
+/// What is wrong with abilities that were asked for and go beyond those `held`.
+pub(super) fn beyond(asked: Option<&Abilities>, held: &Abilities) -> Error {
+    let all = Abilities::all();
+    let asked = asked.unwrap_or(&all).iter();
+    let missing: Vec<_> = asked.filter(|ability| !held.grant(ability)).collect();
     let text = format!("The abilities field asks for more than is held: {}.", missing.join(", "));
-    Err(Error::Invalid(Faults::one("abilities", text)))
+    Error::Invalid(Faults::one("abilities", text))
 }

@@ -103,6 +103,11 @@ impl Abilities {
         self.iter().any(|granted| covers(granted, ability))
     }
 
+    /// Whether each of `others` is granted.
+    pub fn cover(&self, others: &Self) -> bool {
+        others.iter().all(|ability| self.grant(ability))
+    }
+
     /// What both `self` and `other` grant: of each two, the narrower.
     #[must_use]
     pub fn shared_with(&self, other: &Self) -> Self {

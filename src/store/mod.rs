@@ -35,7 +35,7 @@ pub use acting::Acting;
 pub use backup::BackupError;
 pub use connection::OpenError;
 pub use purge::{Purge, Purged};
-pub use tokens::{Delegated, NewToken, Page};
+pub use tokens::{Insertion, NewToken, Page};
 pub use users::{Account, UserChange, UserChanged, UserRecord};
 
 use readers::Readers;

@@ -226,12 +226,13 @@ fn the_observer_is_told_of_a_revocation_before_its_answer() {
         let token = NewToken {
             name: Name::parse("x").unwrap(),
             hash: TokenHash::of(b"x"),
-            abilities: Abilities::all(),
+            abilities: None,
             created_at: NOW,
             expires_at: None,
         };
         let email = Email::parse("a@x.org").unwrap();
-        let token = store.insert_token_for_email(email, token).await.unwrap().unwrap();
+        let inserted = store.insert_token_for_email(email, token).await.unwrap();
+        let Insertion::Done(token, _) = inserted else { panic!("{inserted:?}") };
         assert_eq!(store.revoke_token(None, token.id, Some(7), NOW).await.unwrap(), 0);
         assert!(recorder.0.lock().unwrap().is_empty());
         assert_eq!(store.revoke_token(None, token.id, None, NOW).await.unwrap(), 1);

@@ -19,20 +19,22 @@ pub struct NewToken {
     pub name: Name,
     /// The digest of its string.
     pub hash: TokenHash,
-    /// What it may do.
-    pub abilities: Abilities,
+    /// What is asked that it may do, if anything is.
+    pub abilities: Option<Abilities>,
     /// When it is issued.
     pub created_at: Timestamp,
     /// Its own bound, if any.
     pub expires_at: Option<Timestamp>,
 }
 
-/// What became of a token that another token was to issue.
+/// What became of a token that was to be stored.
 #[derive(Debug)]
-pub enum Delegated {
+pub enum Insertion {
     /// It was stored, for this owner.
-    Issued(Token, User),
-    /// It would hold more than the other may do, which is this.
+    Done(Token, User),
+    /// There is nobody to store it for: no such user, or one whose login no longer holds.
+    NoOwner,
+    /// More is asked for than may be given, which is this.
     Beyond(Abilities),
 }
 
@@ -107,7 +109,8 @@ impl Store {
     }
 
     /// Stores a token for whoever has this id, if the password's hash is still `verified`: a
-    /// password changed, or a user shut out, while a login was being checked, ends that login.
+    /// password changed, or a user shut out, while a login was being checked, ends that login. What
+    /// is asked for must be among what the user may do; everything is given if nothing is asked for.
     ///
     /// # Errors
     /// [`StoreError`], as from every write.
@@ -116,21 +119,21 @@ impl Store {
         user_id: i64,
         verified: PasswordHash,
         token: NewToken,
-    ) -> Result<Option<Token>, StoreError> {
+    ) -> Result<Insertion, StoreError> {
         self.write(move |tx| {
-            let still_valid = users::table
+            let owner = users::table
                 .find(user_id)
                 .filter(users::password_hash.eq(verified.expose()))
-                .filter(users::disabled_at.is_null());
-            match diesel::select(diesel::dsl::exists(still_valid)).get_result(tx.connection)? {
-                true => Ok(Some(insert(tx.connection, user_id, token)?)),
-                false => Ok(None),
-            }
+                .filter(users::disabled_at.is_null())
+                .select(UserRow::as_select())
+                .get_result::<UserRow>(tx.connection);
+            insert_for(tx, owner.optional()?, token)
         })
         .await
     }
 
-    /// Stores a token for the user with this email; `None` if there is no such user.
+    /// Stores a token for the user with this email, if what is asked for is among what the user may
+    /// do; everything is given if nothing is asked for.
     ///
     /// # Errors
     /// [`StoreError`], as from every write.
@@ -138,39 +141,38 @@ impl Store {
         &self,
         email: Email,
         token: NewToken,
-    ) -> Result<Option<Token>, StoreError> {
+    ) -> Result<Insertion, StoreError> {
         self.write(move |tx| {
-            let owner = users::table.filter(users::email.eq(email.as_str())).select(users::id);
-            match owner.get_result(tx.connection).optional()? {
-                Some(user_id) => Ok(Some(insert(tx.connection, user_id, token)?)),
-                None => Ok(None),
-            }
+            let owner = users::table
+                .filter(users::email.eq(email.as_str()))
+                .select(UserRow::as_select())
+                .get_result::<UserRow>(tx.connection);
+            insert_for(tx, owner.optional()?, token)
         })
         .await
     }
 
-    /// Stores a token that another token issues, if that one may give away what is `asked`; all that
-    /// it may do, if nothing is.
+    /// Stores a token that another token issues, if that one may give away what is asked for; all
+    /// that it may do, if nothing is.
     ///
     /// # Errors
     /// [`StoreError`], as from every write that a token asks for.
     pub async fn insert_token_by_token(
         &self,
         issuer: Acting,
-        asked: Option<Abilities>,
         token: NewToken,
-    ) -> Result<Delegated, StoreError> {
+    ) -> Result<Insertion, StoreError> {
         self.write(move |tx| {
             let (issuer, owner) = issuer.check(tx)?;
             let held = issuer.abilities.shared_with(&owner.abilities);
             // What two lists share may be longer than a list may be.
-            let too_many = asked.is_none() && held.iter().count() > 100;
-            let abilities = asked.unwrap_or_else(|| held.clone());
-            if too_many || !abilities.iter().all(|ability| held.grant(ability)) {
-                return Ok(Delegated::Beyond(held));
+            let too_many = token.abilities.is_none() && held.iter().count() > 100;
+            let abilities = token.abilities.clone().unwrap_or_else(|| held.clone());
+            if too_many || !held.cover(&abilities) {
+                return Ok(Insertion::Beyond(held));
             }
-            let token = NewToken { abilities, ..token };
-            Ok(Delegated::Issued(insert(tx.connection, owner.id, token)?, owner))
+            let token = insert(tx.connection, owner.id, token, abilities)?;
+            Ok(Insertion::Done(token, owner))
         })
         .await
     }
@@ -346,18 +348,38 @@ define_sql_function! {
     fn last_insert_rowid() -> BigInt;
 }
 
-fn insert(c: &mut SqliteConnection, user_id: i64, token: NewToken) -> QueryResult<Token> {
+/// Stores a token for its owner, if there is one, and if they may do what is asked for.
+fn insert_for(
+    tx: &mut Transaction<'_>,
+    owner: Option<UserRow>,
+    token: NewToken,
+) -> Result<Insertion, StoreError> {
+    let Some(owner) = owner.map(User::from) else { return Ok(Insertion::NoOwner) };
+    if token.abilities.as_ref().is_some_and(|asked| !owner.abilities.cover(asked)) {
+        return Ok(Insertion::Beyond(owner.abilities));
+    }
+    let abilities = token.abilities.clone().unwrap_or_else(Abilities::all);
+    let token = insert(tx.connection, owner.id, token, abilities)?;
+    Ok(Insertion::Done(token, owner))
+}
+
+fn insert(
+    c: &mut SqliteConnection,
+    user_id: i64,
+    token: NewToken,
+    abilities: Abilities,
+) -> QueryResult<Token> {
     diesel::insert_into(tokens::table)
         .values((
             tokens::user_id.eq(user_id),
             tokens::name.eq(token.name.as_str()),
             tokens::digest.eq(token.hash.as_bytes().as_slice()),
-            tokens::abilities.eq(token.abilities.as_scope()),
+            tokens::abilities.eq(abilities.as_scope()),
             tokens::created_at.eq(token.created_at.as_unix()),
             tokens::expires_at.eq(token.expires_at.map(Timestamp::as_unix)),
         ))
         .execute(c)?;
-    let NewToken { name, abilities, created_at, expires_at, .. } = token;
+    let NewToken { name, created_at, expires_at, .. } = token;
     Ok(Token {
         // RETURNING would make a table of its own for its one row, and take longer than the insert.
         id: diesel::select(last_insert_rowid()).get_result(c)?,
