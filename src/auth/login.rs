@@ -1,11 +1,10 @@
 use std::net::IpAddr;
 
-use super::tokens::beyond;
+use super::tokens::stored;
 use super::{Auth, Error, Issued, TokenRequest};
 use crate::actors::Verified;
 use crate::domain::{Email, Password, User};
 use crate::metrics::{Fate, Login};
-use crate::store::Insertion;
 
 /// Who somebody claims to be.
 #[derive(Clone, Debug)]
@@ -113,11 +112,9 @@ impl Auth {
                 Err(error) => log::warn!("a password's hash was not replaced: {error}"),
             }
         }
-        let (asked, (plain, token)) = (request.abilities.clone(), self.draw(request));
-        match self.0.store.insert_token_for_login(account.user.id, hash, token).await? {
-            Insertion::Done(token, user) => Ok(Some((Issued { plain, token }, user))),
-            Insertion::NoOwner => Ok(None),
-            Insertion::Beyond(held) => Err(beyond(asked.as_ref(), &held)),
-        }
+        let (plain, token) = self.draw(request);
+        let stored =
+            stored(self.0.store.insert_token_for_login(account.user.id, hash, token).await?)?;
+        Ok(stored.map(|(token, user)| (Issued { plain, token }, user)))
     }
 }

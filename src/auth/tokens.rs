@@ -15,15 +15,11 @@ impl Auth {
     /// [`Error::NotFound`] without such a user; [`Error::Invalid`] if more abilities are asked for
     /// than the user has; [`Error::Busy`] and the like.
     pub async fn issue(&self, email: Email, request: TokenRequest) -> Result<Issued, Error> {
-        let (asked, (plain, token)) = (request.abilities.clone(), self.draw(request));
-        match self.0.store.insert_token_for_email(email, token).await? {
-            Insertion::Done(token, _) => {
-                self.0.metrics.tokens(Fate::Issued, 1);
-                Ok(Issued { plain, token })
-            }
-            Insertion::NoOwner => Err(Error::NotFound("user")),
-            Insertion::Beyond(held) => Err(beyond(asked.as_ref(), &held)),
-        }
+        let (plain, token) = self.draw(request);
+        let stored = stored(self.0.store.insert_token_for_email(email, token).await?)?;
+        let (token, _) = stored.ok_or(Error::NotFound("user"))?;
+        self.0.metrics.tokens(Fate::Issued, 1);
+        Ok(Issued { plain, token })
     }
 
     /// Draws a token's string, and says what is to be stored of it.
@@ -52,22 +48,19 @@ impl Auth {
         bearer: &Bearer,
         request: TokenRequest,
     ) -> Result<(Issued, User), Error> {
-        let (asked, (plain, token)) = (request.abilities.clone(), self.draw(request));
-        match self.0.store.insert_token_by_token(self.acting(bearer), token).await? {
-            Insertion::Done(token, owner) => {
-                self.0.metrics.tokens(Fate::Issued, 1);
-                Ok((Issued { plain, token }, owner))
-            }
-            Insertion::NoOwner => Err(Error::InvalidToken),
-            Insertion::Beyond(held) => Err(beyond(asked.as_ref(), &held)),
-        }
+        let (plain, token) = self.draw(request);
+        let issuer = self.acting(bearer);
+        let stored = stored(self.0.store.insert_token_by_token(issuer, token).await?)?;
+        let (token, owner) = stored.ok_or(Error::InvalidToken)?;
+        self.0.metrics.tokens(Fate::Issued, 1);
+        Ok((Issued { plain, token }, owner))
     }
 
     /// Gives one of the bearer's own tokens another name.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is none, it is revoked, or it is somebody else's;
-    /// Those of [`By`]; [`Error::Busy`] and the like.
+    /// those of [`By`]; [`Error::Busy`] and the like.
     pub async fn rename(&self, by: &Bearer, token_id: i64, name: Name) -> Result<Token, Error> {
         let (acting, owner) = (self.acting(by), by.user.id);
         let renamed = self.0.store.rename_token(acting, token_id, owner, name).await?;
@@ -102,7 +95,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is none, it is revoked already, or it is somebody else's;
-    /// Those of [`By`]; [`Error::Busy`] and the like.
+    /// those of [`By`]; [`Error::Busy`] and the like.
     pub async fn revoke(&self, by: By<'_>, token_id: i64, owner: Option<i64>) -> Result<(), Error> {
         let acting = self.acting_by(by);
         match self.0.store.revoke_token(acting, token_id, owner, self.now()).await? {
@@ -153,11 +146,21 @@ impl Auth {
     }
 }
 
-/// What is wrong with abilities that were asked for and go beyond those `held`.
-pub(super) fn beyond(asked: Option<&Abilities>, held: &Abilities) -> Error {
-    let all = Abilities::all();
-    let asked = asked.unwrap_or(&all).iter();
-    let missing: Vec<_> = asked.filter(|ability| !held.grant(ability)).collect();
-    let text = format!("The abilities field asks for more than is held: {}.", missing.join(", "));
-    Error::Invalid(Faults::one("abilities", text))
+/// The token that was stored, and its owner; `None` without an owner.
+pub(super) fn stored(outcome: Insertion) -> Result<Option<(Token, User)>, Error> {
+    let text = match outcome {
+        Insertion::Done(token, owner) => return Ok(Some((token, owner))),
+        Insertion::NoOwner => return Ok(None),
+        Insertion::Beyond(lacking) => {
+            let names: Vec<_> = lacking.iter().collect();
+            format!("The abilities field asks for more than is held: {}.", names.join(", "))
+        }
+        Insertion::TooMany => {
+            let most = Abilities::MOST;
+            format!(
+                "The abilities field is required: of all that may be given, name at most {most}."
+            )
+        }
+    };
+    Err(Error::Invalid(Faults::one("abilities", text)))
 }

@@ -34,8 +34,10 @@ pub enum Insertion {
     Done(Token, User),
     /// There is nobody to store it for: no such user, or one whose login no longer holds.
     NoOwner,
-    /// More is asked for than may be given, which is this.
+    /// These are asked for, and may not be given.
     Beyond(Abilities),
+    /// Nothing is asked for, and all that may be given is more than a token can hold.
+    TooMany,
 }
 
 /// A part of a longer list.
@@ -165,12 +167,15 @@ impl Store {
         self.write(move |tx| {
             let (issuer, owner) = issuer.check(tx)?;
             let held = issuer.abilities.shared_with(&owner.abilities);
-            // What two lists share may be longer than a list may be.
-            let too_many = token.abilities.is_none() && held.iter().count() > 100;
-            let abilities = token.abilities.clone().unwrap_or_else(|| held.clone());
-            if too_many || !held.cover(&abilities) {
-                return Ok(Insertion::Beyond(held));
-            }
+            let abilities = match &token.abilities {
+                Some(asked) => match held.lacking(asked) {
+                    none if none.is_empty() => asked.clone(),
+                    lacking => return Ok(Insertion::Beyond(lacking)),
+                },
+                // What two lists share may be longer than a list may be.
+                None if held.iter().count() > Abilities::MOST => return Ok(Insertion::TooMany),
+                None => held,
+            };
             let token = insert(tx.connection, owner.id, token, abilities)?;
             Ok(Insertion::Done(token, owner))
         })
@@ -355,10 +360,13 @@ fn insert_for(
     token: NewToken,
 ) -> Result<Insertion, StoreError> {
     let Some(owner) = owner.map(User::from) else { return Ok(Insertion::NoOwner) };
-    if token.abilities.as_ref().is_some_and(|asked| !owner.abilities.cover(asked)) {
-        return Ok(Insertion::Beyond(owner.abilities));
-    }
-    let abilities = token.abilities.clone().unwrap_or_else(Abilities::all);
+    let abilities = match &token.abilities {
+        Some(asked) => match owner.abilities.lacking(asked) {
+            none if none.is_empty() => asked.clone(),
+            lacking => return Ok(Insertion::Beyond(lacking)),
+        },
+        None => Abilities::all(),
+    };
     let token = insert(tx.connection, owner.id, token, abilities)?;
     Ok(Insertion::Done(token, owner))
 }

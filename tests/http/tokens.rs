@@ -147,6 +147,28 @@ fn a_token_issues_another_that_holds_no_more_than_itself() {
 }
 
 #[test]
+fn of_more_abilities_than_a_token_can_hold_some_must_be_named() {
+    let server = start();
+    let names = |stem: &str| (0..98).map(|i| format!("{stem}:{i}")).collect::<Vec<_>>().join(" ");
+    let issuer = server.issue(&["*"]);
+    // What both may do is 98 abilities of the one's, 98 of the other's, and one that both name.
+    server.db_execute(&format!(
+        "UPDATE users SET abilities = 'tokens:write a:* {}';
+         UPDATE tokens SET abilities = 'tokens:write b:* {}'",
+        names("b"),
+        names("a"),
+    ));
+    let issue = |body: Value| server.send_json("POST", "/api/tokens", &issuer, &body);
+    let answer = issue(json!({"device_name": "ci"}));
+    assert_eq!(answer.status, 422, "{}", answer.body);
+    assert_eq!(
+        answer.json()["errors"]["abilities"][0],
+        "The abilities field is required: of all that may be given, name at most 100."
+    );
+    assert_eq!(issue(json!({"device_name": "ci", "abilities": ["a:1", "b:2"]})).status, 201);
+}
+
+#[test]
 fn only_a_token_that_may_write_tokens_issues_one() {
     let server = start();
     let body = json!({"device_name": "ci"});
