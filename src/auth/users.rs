@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use super::{Auth, Bearer, By, Error};
 use crate::actors::Verified;
 use crate::domain::{Abilities, Email, Faults, Name, Password, PasswordHash, User};
+use crate::metrics::Fate;
 use crate::store::{Account, Page, StoreError, UserChange, UserChanged, UserRecord};
 
 /// How often an own account is read, checked and changed: once more, if a login beside, or the user
@@ -195,14 +196,29 @@ impl Auth {
     /// [`Error::NotFound`]; [`Error::Invalid`] if nobody would be left who can administrate;
     /// those of [`By`]; [`Error::Busy`] and the like.
     pub async fn delete_user(&self, by: By<'_>, id: i64) -> Result<(), Error> {
-        changed(self.0.store.delete_user(self.acting_by(by), id).await?).map(drop)
+        self.changed(self.0.store.delete_user(self.acting_by(by), id).await?).map(drop)
     }
 
     /// Changes a user; `None` if what the change was checked against is no longer so.
     async fn change(&self, by: By<'_>, id: i64, change: UserChange) -> Result<Option<User>, Error> {
         match self.0.store.change_user(self.acting_by(by), id, change, self.now()).await {
             Err(StoreError::Taken) => Err(email_taken()),
-            other => changed(other?),
+            other => self.changed(other?),
+        }
+    }
+
+    fn changed(&self, outcome: UserChanged) -> Result<Option<User>, Error> {
+        match outcome {
+            UserChanged::Done(user, revoked) => {
+                self.0.metrics.tokens(Fate::Revoked, revoked);
+                Ok(Some(user))
+            }
+            UserChanged::Stale => Ok(None),
+            UserChanged::NotFound => Err(Error::NotFound("user")),
+            UserChanged::LastAdmin => {
+                let text = "The last enabled administrator can't be removed, disabled or demoted.";
+                Err(Error::Invalid(Faults::one("admin", text)))
+            }
         }
     }
 
@@ -231,18 +247,6 @@ impl Auth {
         };
         self.limited(&user.email, from, attempt).await?;
         Ok(password_hash)
-    }
-}
-
-fn changed(outcome: UserChanged) -> Result<Option<User>, Error> {
-    match outcome {
-        UserChanged::Done(user) => Ok(Some(user)),
-        UserChanged::Stale => Ok(None),
-        UserChanged::NotFound => Err(Error::NotFound("user")),
-        UserChanged::LastAdmin => {
-            let text = "The last enabled administrator can't be removed, disabled or demoted.";
-            Err(Error::Invalid(Faults::one("admin", text)))
-        }
     }
 }
 

@@ -13,6 +13,8 @@ use rust_embed::Embed;
 use sha2::{Digest, Sha256};
 
 use super::routes::{accepts, not_allowed};
+use super::timing::counted;
+use crate::metrics::Metrics;
 
 #[derive(Embed)]
 #[folder = "static/"]
@@ -35,7 +37,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 const DEMO: &str = "<!--demo-->";
 
 /// Adds a route for each file: `index.html` at `/`, the others under their own names.
-pub(super) fn configure(config: &mut ServiceConfig, demo: Option<&Demo>) {
+pub(super) fn configure(config: &mut ServiceConfig, demo: Option<&Demo>, metrics: &Metrics) {
     for name in Files::iter() {
         let Some(file) = Files::get(&name) else {
             continue;
@@ -49,7 +51,8 @@ pub(super) fn configure(config: &mut ServiceConfig, demo: Option<&Demo>) {
             let page = page.clone();
             async move { page.answer(&request) }
         });
-        let other = not_allowed([Method::GET].iter());
+        let route = counted(route, metrics, "pages");
+        let other = counted(not_allowed([Method::GET].iter()), metrics, "pages");
         config.service(web::resource(path).route(route).default_service(other));
     }
 }

@@ -335,12 +335,15 @@ pub(super) fn revoke_all(
     Ok(forget(tx, &digests))
 }
 
-/// Has what was read of a user's tokens forgotten: the user is about to change.
-pub(super) fn forget_all(tx: &mut Transaction<'_>, owner: i64) -> QueryResult<()> {
-    let digests = tokens::table.filter(tokens::user_id.eq(owner)).select(tokens::digest);
-    let digests = digests.load::<Vec<u8>>(tx.connection)?;
+/// Has what was read of a user's tokens forgotten: the user is about to change. Tells how many of
+/// them are not revoked.
+pub(super) fn forget_all(tx: &mut Transaction<'_>, owner: i64) -> QueryResult<usize> {
+    let rows = tokens::table.filter(tokens::user_id.eq(owner));
+    let rows = rows.select((tokens::digest, tokens::revoked_at.is_null()));
+    let (digests, unrevoked): (Vec<_>, Vec<bool>) =
+        rows.load::<(Vec<u8>, bool)>(tx.connection)?.into_iter().unzip();
     forget(tx, &digests);
-    Ok(())
+    Ok(unrevoked.into_iter().filter(|&is_unrevoked| is_unrevoked).count())
 }
 
 pub(super) fn forget(tx: &mut Transaction<'_>, digests: &[Vec<u8>]) -> usize {

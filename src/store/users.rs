@@ -57,8 +57,8 @@ pub struct UserChange {
 /// What became of a change.
 #[derive(Debug)]
 pub enum UserChanged {
-    /// It was made.
-    Done(User),
+    /// It was made, to this user, and revoked this many tokens.
+    Done(User, usize),
     /// There is no such user.
     NotFound,
     /// Their password or email is no longer what it had to be.
@@ -235,10 +235,11 @@ impl Store {
                 ))
                 .execute(tx.connection)?;
             forget_all(tx, id)?;
-            if new_password {
-                revoke_all(tx, id, change.keep, now)?;
-            }
-            Ok(UserChanged::Done(user))
+            let revoked = match new_password {
+                true => revoke_all(tx, id, change.keep, now)?,
+                false => 0,
+            };
+            Ok(UserChanged::Done(user, revoked))
         })
         .await
     }
@@ -259,9 +260,9 @@ impl Store {
             if can_administrate(&user) && is_last_admin(tx.connection, id)? {
                 return Ok(UserChanged::LastAdmin);
             }
-            forget_all(tx, id)?;
+            let revoked = forget_all(tx, id)?;
             diesel::delete(users::table.find(id)).execute(tx.connection)?;
-            Ok(UserChanged::Done(user))
+            Ok(UserChanged::Done(user, revoked))
         })
         .await
     }
