@@ -1,6 +1,6 @@
-//! How often a password may be tried, at a login or for an account's change: by one email from one address, and by one address whatever the
-//! email. Counted over the sixty seconds before each attempt, not from one full minute to the next,
-//! so that no sixty seconds see more than the limit.
+//! How often a password may be tried, at a login or for an account's change: by one email from one
+//! address, and by one address whatever the email. Counted over the sixty seconds before each
+//! attempt, not from one full minute to the next, so that no sixty seconds see more than the limit.
 //!
 //! The memory is bounded, so a flood from very many addresses can make the limiter forget. What it
 //! forgets is what was tried once: a key that comes back is kept before those that do not.

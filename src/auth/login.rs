@@ -67,8 +67,8 @@ impl Auth {
         self.limited(&credentials.email, from, attempts).await
     }
 
-    /// Counts an attempt to guess the password that goes with an email. A success clears those of the
-    /// email and address; one that was turned away told nobody anything, and doesn't count.
+    /// Counts an attempt to guess the password that goes with an email. A success clears those of
+    /// the email and address; one that was turned away told nobody anything, and doesn't count.
     pub(super) async fn limited<T>(
         &self,
         email: &Email,

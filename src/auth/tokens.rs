@@ -41,8 +41,8 @@ impl Auth {
     /// among those that the bearer's token has at this moment, or with all of those.
     ///
     /// # Errors
-    /// Those of [`By`]; [`Error::Invalid`] if more is asked for than their token may do; [`Error::Busy`]
-    /// and the like.
+    /// Those of [`By`]; [`Error::Invalid`] if more is asked for than their token may do, or nothing
+    /// while that is more than a token can hold; [`Error::Busy`] and the like.
     pub async fn issue_by_token(
         &self,
         bearer: &Bearer,

@@ -129,8 +129,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`Error::Invalid`] if the email is taken, or the password missing or wrong;
-    /// [`Error::TooManyAttempts`];
-    /// those of [`By`]; [`Error::Busy`] and the like.
+    /// [`Error::TooManyAttempts`]; those of [`By`]; [`Error::Busy`] and the like.
     pub async fn update_own(
         &self,
         bearer: &Bearer,
@@ -161,8 +160,8 @@ impl Auth {
         Err(Error::Busy)
     }
 
-    /// Changes the bearer's own password, and revokes all their tokens but the one that asks for it.
-    /// The current one is guessed at `from` this address no more often than at a login.
+    /// Changes the bearer's own password, and revokes all their tokens but the one that asks for
+    /// it. The current one is guessed at `from` this address no more often than at a login.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the current password is wrong; [`Error::TooManyAttempts`];
@@ -227,8 +226,8 @@ impl Auth {
         self.0.store.account(bearer.user.id).await?.ok_or(Error::InvalidToken)
     }
 
-    /// The hash of an account's password, if this is it. Whoever holds a token may guess no more often
-    /// than who logs in.
+    /// The hash of an account's password, if this is it. Whoever holds a token may guess no more
+    /// often than who logs in.
     async fn verify_own(
         &self,
         account: Account,
