@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bearerd::app::{self, Services};
-use bearerd::auth::{NewUser, TokenRequest};
+use bearerd::auth::{By, NewUser, TokenRequest};
 use bearerd::config::Config;
 use bearerd::domain::{Abilities, Email, Name, Password};
 use futures_util::future::try_join_all;
@@ -42,7 +42,7 @@ async fn open(folder: &Path, email: &Email) -> Result<Services, Failure> {
         abilities: Abilities::all(),
         admin: false,
     };
-    services.auth.create_user(user).await?;
+    services.auth.create_user(By::Operator, user).await?;
     Ok(services)
 }
 

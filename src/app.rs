@@ -13,7 +13,7 @@ use actix_web::{App as Routes, HttpServer};
 use futures_util::stream::{self, Stream, StreamExt as _};
 
 use crate::actors::{Hasher, Schedule, Sweeper, UsageRecorder};
-use crate::auth::{Auth, LoginLimiter, NewUser, Parts, Verdicts};
+use crate::auth::{Auth, By, LoginLimiter, NewUser, Parts, Verdicts};
 use crate::config::{Config, ConfigError};
 use crate::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
 use crate::http::{self, Extras, Tls, TlsError, TrustedProxies};
@@ -237,7 +237,7 @@ async fn create_demo_user(auth: &Auth, demo: &Demo) -> Result<(), StartError> {
         abilities: Abilities::all(),
         admin: false,
     };
-    auth.create_user(account).await.map(drop).map_err(|error| broken(&error))
+    auth.create_user(By::Operator, account).await.map(drop).map_err(|error| broken(&error))
 }
 
 /// Runs a future on this thread, with the actors that it starts.

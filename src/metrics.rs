@@ -28,8 +28,9 @@ pub struct Metrics {
     refusals: IntCounterVec,
     queues: IntGaugeVec,
     tokens: IntCounterVec,
-    /// Live tokens, as of the sweeper's last pass.
-    pub live: IntGauge,
+    /// Live tokens, as of the sweeper's last count. Without a label, and a family all the same: it is
+    /// not told before it is known.
+    live: IntGaugeVec,
     /// Uses of a token that were not noted.
     pub unnoted: IntGauge,
 }
@@ -54,6 +55,8 @@ pub enum Login {
     Refused,
     /// Before it was looked at: too many attempts.
     Limited,
+    /// With the right password, and more abilities asked for than the user has.
+    Invalid,
     /// Before it was known: a full queue, a store that can't answer.
     Failed,
 }
@@ -104,14 +107,20 @@ impl Metrics {
             &["queue"],
         )?;
         registry.register(Box::new(queues.clone()))?;
+        let live = IntGaugeVec::new(
+            Opts::new(name("tokens_live"), "Live tokens, as of the sweeper's last count"),
+            &[],
+        )?;
+        registry.register(Box::new(live.clone()))?;
         let checks = counters(
             "token_checks_total",
             "Tokens checked: found in memory, looked up, or malformed",
             "outcome",
         )?;
-        Ok(Self {
+        let metrics = Self {
             requests,
             queues,
+            live,
             hits: checks.with_label_values(&["hit"]),
             misses: checks.with_label_values(&["miss"]),
             malformed: checks.with_label_values(&["malformed"]),
@@ -128,13 +137,25 @@ impl Metrics {
             )?,
             refusals: counters("refusals_total", "Jobs refused by a full queue", "queue")?,
             tokens: counters("tokens_total", "Tokens issued, revoked and purged", "fate")?,
-            live: gauge("tokens_live", "Live tokens, as of the sweeper's last pass")?,
             unnoted: gauge("uses_dropped", "Uses of a token that were not noted")?,
             registry,
-        })
+        };
+        // What never happens is told as 0, so that its first time shows as a rise.
+        for outcome in Login::ALL {
+            metrics.logins.with_label_values(&[outcome.name()]);
+        }
+        for queue in Queue::ALL {
+            metrics.refusals.with_label_values(&[queue.name()]);
+            metrics.queues.with_label_values(&[queue.name()]);
+        }
+        for fate in Fate::ALL {
+            metrics.tokens.with_label_values(&[fate.name()]);
+        }
+        Ok(metrics)
     }
 
-    /// Notes an answer. `route` is a route's pattern, never a request's path.
+    /// The times of a route's answers. `route` is a route's pattern or a word of the program's own,
+    /// never a request's path, nor is `method` ever a request's unless it is a known one.
     pub fn request(&self, method: &str, route: &str, status: u16) -> Histogram {
         self.requests.with_label_values(&[method, route, &status.to_string()])
     }
@@ -152,23 +173,17 @@ impl Metrics {
 
     /// Notes how a login ended.
     pub fn login(&self, outcome: Login) {
-        let outcome = match outcome {
-            Login::Success => "success",
-            Login::Refused => "refused",
-            Login::Limited => "limited",
-            Login::Failed => "failed",
-        };
-        self.logins.with_label_values(&[outcome]).inc();
+        self.logins.with_label_values(&[outcome.name()]).inc();
+    }
+
+    /// Notes how many tokens are live.
+    pub fn live(&self, count: i64) {
+        self.live.with_label_values::<&str>(&[]).set(count);
     }
 
     /// Notes what became of this many tokens.
     pub fn tokens(&self, fate: Fate, count: usize) {
-        let fate = match fate {
-            Fate::Issued => "issued",
-            Fate::Revoked => "revoked",
-            Fate::Purged => "purged",
-        };
-        self.tokens.with_label_values(&[fate]).inc_by(count as u64);
+        self.tokens.with_label_values(&[fate.name()]).inc_by(count as u64);
     }
 
     /// Notes the time that hashing a password took.
@@ -186,7 +201,36 @@ impl Metrics {
     }
 }
 
+impl Login {
+    const ALL: [Self; 5] =
+        [Self::Success, Self::Refused, Self::Limited, Self::Invalid, Self::Failed];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Refused => "refused",
+            Self::Limited => "limited",
+            Self::Invalid => "invalid",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Fate {
+    const ALL: [Self; 3] = [Self::Issued, Self::Revoked, Self::Purged];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Issued => "issued",
+            Self::Revoked => "revoked",
+            Self::Purged => "purged",
+        }
+    }
+}
+
 impl Queue {
+    const ALL: [Self; 3] = [Self::Reads, Self::Writes, Self::Passwords];
+
     fn name(self) -> &'static str {
         match self {
             Self::Reads => "reads",

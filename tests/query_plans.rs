@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use bearerd::app::{self, App};
-use bearerd::auth::{Check, Credentials, NewUser, TokenRequest};
+use bearerd::auth::{Bearer, By, Check, Credentials, NewUser, TokenRequest, UserUpdate};
 use bearerd::config::Config;
-use bearerd::domain::{Abilities, Email, Name, Password};
+use bearerd::domain::{Abilities, Email, Name, Needs, Password};
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
 use diesel::sql_types::Text;
 use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection};
@@ -55,7 +55,7 @@ fn no_request_and_no_sweep_scans_a_table() {
     let about_rows = |text: &&String| text.contains("`tokens`") || text.contains("`users`");
     let statements: Vec<_> = statements.iter().filter(about_rows).collect();
     let deletions = statements.iter().filter(|text| text.starts_with("DELETE")).count();
-    assert!(statements.len() >= 12 && deletions == 3, "{statements:#?}");
+    assert!(statements.len() >= 12 && deletions == 4, "{statements:#?}");
     let path = config.database.to_string_lossy();
     let mut connection = SqliteConnection::establish(&path).unwrap();
     for statement in statements {
@@ -77,27 +77,39 @@ async fn exercise(app: &App) {
     let password = Password::chosen("long enough".to_owned()).unwrap();
     let name = Name::parse("Ada").unwrap();
     let request = TokenRequest { name: name.clone(), abilities: None, expires_in: None };
-    auth.create_user(NewUser {
-        name,
-        email: email.clone(),
-        password: password.clone(),
-        abilities: Abilities::all(),
-        admin: false,
-    })
+    auth.create_user(
+        By::Operator,
+        NewUser {
+            name,
+            email: email.clone(),
+            password: password.clone(),
+            abilities: Abilities::all(),
+            admin: false,
+        },
+    )
     .await
     .unwrap();
-    let credentials = Credentials { email: email.clone(), password };
-    let (issued, owner) =
-        auth.log_in(credentials, request.clone(), [127, 0, 0, 1].into()).await.unwrap();
-    auth.issue(email, request).await.unwrap();
+    let from = [127, 0, 0, 1].into();
+    let credentials = Credentials { email: email.clone(), password: password.clone() };
+    let (issued, owner) = auth.log_in(credentials, request.clone(), from).await.unwrap();
+    auth.issue(email, request.clone()).await.unwrap();
     let Check::Unknown(presented) = auth.check(issued.plain.expose().as_bytes()) else {
         panic!("nobody has checked it yet");
     };
-    auth.look_up(&presented).await.unwrap();
+    let session = auth.look_up(&presented).await.unwrap();
     app.usage().flush().await;
     assert_eq!(auth.tokens_of(owner.id, 1, 15).await.unwrap().total, 2);
-    auth.revoke(issued.token.id, Some(owner.id)).await.unwrap();
-    auth.revoke_all(owner.id, None).await.unwrap();
+    let bearer = Bearer::admit(session, Needs::LiveToken).unwrap();
+    let by = By::Bearer(&bearer);
+    let (other, _) = auth.issue_by_token(&bearer, request.clone()).await.unwrap();
+    auth.rename(&bearer, other.token.id, request.name.clone()).await.unwrap();
+    auth.revoke(by, other.token.id, Some(owner.id)).await.unwrap();
+    auth.update_own(&bearer, request.name, bearer.user.email.clone(), None, from).await.unwrap();
+    auth.change_own_password(&bearer, password.clone(), password.clone(), from).await.unwrap();
+    auth.update_user(by, owner.id, UserUpdate::default()).await.unwrap();
+    auth.log_out(&bearer).await.unwrap();
+    auth.revoke_all(By::Operator, owner.id, None).await.unwrap();
     auth.ready().await.unwrap();
     app.sweeper().sweep().await.unwrap();
+    auth.delete_user(By::Operator, owner.id).await.unwrap();
 }

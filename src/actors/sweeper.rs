@@ -49,7 +49,7 @@ impl Sweeper {
     /// # Errors
     /// [`StoreError`] of the chunk that failed; those before it stay removed.
     pub async fn sweep(&self) -> Result<Purged, StoreError> {
-        let answer = self.address.send(Sweep).await;
+        let answer = self.address.send(Sweep { counts: true }).await;
         answer.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string())))
     }
 }
@@ -68,7 +68,8 @@ impl Actor for Worker {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        context.notify(Sweep);
+        // A start reads no whole table.
+        context.notify(Sweep { counts: false });
     }
 }
 
@@ -76,13 +77,16 @@ impl Supervised for Worker {}
 
 #[derive(Message)]
 #[rtype(result = "Result<Purged, StoreError>")]
-struct Sweep;
+struct Sweep {
+    /// Whether it counts the tokens that are live afterwards.
+    counts: bool,
+}
 
 impl Handler<Sweep> for Worker {
     /// Atomic: one pass at a time.
     type Result = AtomicResponse<Self, Result<Purged, StoreError>>;
 
-    fn handle(&mut self, _: Sweep, context: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Sweep { counts }: Sweep, context: &mut Self::Context) -> Self::Result {
         if let Some(next) = self.next.take() {
             context.cancel_future(next);
         }
@@ -94,7 +98,7 @@ impl Handler<Sweep> for Worker {
         let pass = async move {
             let pass = async {
                 let result = store.purge(purge).await;
-                if let Err(error) = store.count_live(ttl, now).await {
+                if counts && let Err(error) = store.count_live(ttl, now).await {
                     log::warn!("the live tokens were not counted: {error}");
                 }
                 result
@@ -114,7 +118,8 @@ impl Handler<Sweep> for Worker {
                 }
                 Err(error) => log::warn!("the sweep goes on at the next pass: {error}"),
             }
-            worker.next = Some(context.notify_later(Sweep, worker.schedule.interval));
+            let next = Sweep { counts: true };
+            worker.next = Some(context.notify_later(next, worker.schedule.interval));
             result
         })))
     }

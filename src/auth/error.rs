@@ -15,7 +15,7 @@ pub enum Error {
     #[error("the provided credentials are incorrect")]
     WrongCredentials,
     /// This email, or any, was tried from this address too often within a minute.
-    #[error("too many attempts to log in; the next is allowed in {wait} s")]
+    #[error("too many attempts; the next is allowed in {wait} s")]
     TooManyAttempts {
         /// How many a minute may have.
         limit: u32,
@@ -49,6 +49,8 @@ impl From<StoreError> for Error {
         match error {
             StoreError::Busy => Self::Busy,
             StoreError::Unavailable(cause) => Self::Unavailable(cause),
+            StoreError::Dead => Self::InvalidToken,
+            StoreError::Lacking(ability) => Self::InsufficientScope(ability.to_owned()),
             // Whoever writes something unique says what is taken.
             error @ (StoreError::Taken | StoreError::Failed(_)) => {
                 Self::Internal(error.to_string())

@@ -1,6 +1,6 @@
-//! How often a login may be tried: by one email from one address, and by one address whatever the
-//! email. Counted over the sixty seconds before each attempt, not from one full minute to the next,
-//! so that no sixty seconds see more than the limit.
+//! How often a password may be tried, at a login or for an account's change: by one email from one
+//! address, and by one address whatever the email. Counted over the sixty seconds before each
+//! attempt, not from one full minute to the next, so that no sixty seconds see more than the limit.
 //!
 //! The memory is bounded, so a flood from very many addresses can make the limiter forget. What it
 //! forgets is what was tried once: a key that comes back is kept before those that do not.
@@ -45,7 +45,7 @@ impl LoginLimiter {
         Self { attempts, digest: RandomState::new() }
     }
 
-    /// Counts an attempt to log in. One that is refused does not count: whoever waits as long as
+    /// Counts an attempt. One that is refused does not count: whoever waits as long as
     /// they are told gets in, whatever they did meanwhile.
     ///
     /// # Errors
@@ -65,6 +65,15 @@ impl LoginLimiter {
         pairs.count(pair, now);
         addresses.count(address, now);
         Ok(())
+    }
+
+    /// Takes back an attempt that was counted `at` this time and came to nothing.
+    pub(super) fn give_back(&self, email: &Email, from: IpAddr, at: Timestamp) {
+        let address = network(from);
+        let pair = self.pair(email, address);
+        let Attempts { pairs, addresses } = &mut *self.lock();
+        pairs.give_back(&pair, at);
+        addresses.give_back(&address, at);
     }
 
     /// Forgets the attempts by this email from this address. Those of the address stay: an account
@@ -121,6 +130,12 @@ impl<K: Eq + Hash> Counts<K> {
         count.increase();
         self.by_key.insert(key, count);
     }
+
+    fn give_back(&mut self, key: &K, at: Timestamp) {
+        if let Some(mut count) = self.by_key.get_mut(key) {
+            count.decrease(at);
+        }
+    }
 }
 
 /// How many attempts each of the last sixty seconds saw.
@@ -152,6 +167,16 @@ impl Count {
 
     fn increase(&mut self) {
         *self.ago(0) += 1;
+    }
+
+    /// Takes one back from the second `at`, if that is not out of sight.
+    fn decrease(&mut self, at: Timestamp) {
+        // One that a clock set back let count late stays: it counts where the time then stood.
+        let age = u8::try_from(self.newest.saturating_sub(at.as_unix()));
+        if let Some(age) = age.ok().filter(|&age| age < SPAN) {
+            let attempts = self.ago(age);
+            *attempts = attempts.saturating_sub(1);
+        }
     }
 
     /// The seconds until fewer than `limit` attempts lie within the span.
@@ -255,6 +280,27 @@ mod tests {
             limiter.clear(&email("Ada@example.org"), HOME);
         }
         assert_eq!(refusal(limiter.count(&ada, HOME, at(0))), Some((60, 20)));
+    }
+
+    #[test]
+    fn an_attempt_that_is_given_back_does_not_count() {
+        let limiter = LoginLimiter::new(2);
+        let ada = email("ada@example.org");
+        let count = |second| refusal(limiter.count(&ada, HOME, at(second)));
+        assert_eq!([count(0), count(10)], [None, None]);
+        limiter.give_back(&ada, HOME, at(0));
+        assert_eq!(count(20), None, "that of second 10 stays");
+        assert_eq!(count(20), Some((50, 2)));
+        let (first, last) = (Timestamp::from_unix(i64::MIN), Timestamp::from_unix(i64::MAX));
+        for none_then in [first, at(-100), at(19), at(21), at(100), last] {
+            limiter.give_back(&ada, HOME, none_then);
+            limiter.give_back(&email("a@b"), HOME, at(0));
+        }
+        assert_eq!(count(20), Some((50, 2)));
+        for second in 100..200 {
+            assert_eq!(count(second), None, "nor for the address");
+            limiter.give_back(&ada, HOME, at(second));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use super::tokens::within;
+use super::tokens::stored;
 use super::{Auth, Error, Issued, TokenRequest};
 use crate::actors::Verified;
 use crate::domain::{Email, Password, User};
@@ -42,6 +42,7 @@ impl Auth {
             }
             Err(Error::TooManyAttempts { .. }) => self.0.metrics.login(Login::Limited),
             Err(Error::WrongCredentials) => self.0.metrics.login(Login::Refused),
+            Err(Error::Invalid(_)) => self.0.metrics.login(Login::Invalid),
             Err(_) => self.0.metrics.login(Login::Failed),
         }
         result
@@ -53,17 +54,37 @@ impl Auth {
         request: TokenRequest,
         from: IpAddr,
     ) -> Result<(Issued, User), Error> {
-        // Before anything is spent on it, and before others can be under way uncounted.
-        self.0.limiter.count(&credentials.email, from, self.now())?;
-        // A login beside this one may have replaced the password's hash while it was checked: then
-        // it is checked once more, against the new one.
-        for _ in 0..2 {
-            if let Some(logged_in) = self.attempt(&credentials, request.clone()).await? {
-                self.0.limiter.clear(&credentials.email, from);
-                return Ok(logged_in);
+        let attempts = async {
+            // A login beside this one may have replaced the password's hash while it was checked:
+            // then it is checked once more, against the new one.
+            for _ in 0..2 {
+                if let Some(logged_in) = self.attempt(&credentials, request.clone()).await? {
+                    return Ok(logged_in);
+                }
             }
+            Err(Error::WrongCredentials)
+        };
+        self.limited(&credentials.email, from, attempts).await
+    }
+
+    /// Counts an attempt to guess the password that goes with an email. A success clears those of
+    /// the email and address; one that was turned away told nobody anything, and doesn't count.
+    pub(super) async fn limited<T>(
+        &self,
+        email: &Email,
+        from: IpAddr,
+        attempt: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        // Before anything is spent on it, and before others can be under way uncounted.
+        let at = self.now();
+        self.0.limiter.count(email, from, at)?;
+        let result = attempt.await;
+        match &result {
+            Ok(_) => self.0.limiter.clear(email, from),
+            Err(Error::Busy | Error::Unavailable(_)) => self.0.limiter.give_back(email, from, at),
+            Err(_) => {}
         }
-        Err(Error::WrongCredentials)
+        result
     }
 
     /// One attempt; `None` if the password's hash changed while it was checked.
@@ -91,11 +112,9 @@ impl Auth {
                 Err(error) => log::warn!("a password's hash was not replaced: {error}"),
             }
         }
-        if let Some(abilities) = &request.abilities {
-            within(abilities, &account.user.abilities)?;
-        }
         let (plain, token) = self.draw(request);
-        let stored = self.0.store.insert_token_for_login(account.user.id, hash, token).await?;
-        Ok(stored.map(|token| (Issued { plain, token }, account.user)))
+        let stored =
+            stored(self.0.store.insert_token_for_login(account.user.id, hash, token).await?)?;
+        Ok(stored.map(|(token, user)| (Issued { plain, token }, user)))
     }
 }

@@ -2,6 +2,7 @@
 //! command line both call it, and neither goes round it.
 
 mod authenticate;
+mod bearer;
 mod error;
 mod limits;
 mod login;
@@ -24,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::store::Store;
 
 pub use authenticate::Check;
+pub use bearer::{Bearer, By};
 pub use error::Error;
 pub(crate) use limits::LoginLimiter;
 pub use login::Credentials;

@@ -34,7 +34,7 @@ async fn bench() -> Bench {
         abilities: Abilities::all(),
         admin: false,
     };
-    services.auth.create_user(account).await.unwrap();
+    services.auth.create_user(By::Operator, account).await.unwrap();
     let request = TokenRequest { name, abilities: None, expires_in: None };
     let issued = services.auth.issue(email, request).await.unwrap();
     let presented = Presented { hash: issued.plain.hash(), id: None };
@@ -68,6 +68,84 @@ async fn check_across(bench: &Bench, end: impl Future<Output = ()>) -> (bool, u3
     (session.unwrap().is_some(), reads.get())
 }
 
+#[test]
+fn a_bearer_whose_token_has_died_since_has_nothing_written() {
+    block_on(async {
+        let Bench { services, issued, presented, _folder, .. } = bench().await;
+        let auth = &services.auth;
+        let session = auth.look_up(&presented).await.unwrap();
+        let bearer = Bearer::admit(session, crate::domain::Needs::LiveToken).unwrap();
+        let (by, id, owner) = (By::Bearer(&bearer), issued.token.id, bearer.user.id);
+        let (name, email) = (bearer.user.name.clone(), Email::parse("b@example.org").unwrap());
+        let from = [127, 0, 0, 1].into();
+        let password = || Password::chosen("long enough".to_owned()).unwrap();
+        let request = TokenRequest { name: name.clone(), abilities: None, expires_in: None };
+        let other = auth.issue(bearer.user.email.clone(), request.clone()).await.unwrap().token.id;
+        auth.revoke(By::Operator, id, None).await.unwrap();
+        let user = NewUser {
+            name: name.clone(),
+            email: email.clone(),
+            password: password(),
+            abilities: Abilities::all(),
+            admin: false,
+        };
+        let own = bearer.user.email.clone();
+        for result in [
+            auth.create_user(by, user).await.map(drop),
+            auth.update_user(by, owner, UserUpdate::default()).await.map(drop),
+            auth.delete_user(by, owner).await,
+            auth.update_own(&bearer, name.clone(), own, None, from).await.map(drop),
+            auth.update_own(&bearer, name.clone(), email, Some(password()), from).await.map(drop),
+            auth.change_own_password(&bearer, password(), password(), from).await,
+            auth.issue_by_token(&bearer, request).await.map(drop),
+            auth.rename(&bearer, other, name).await.map(drop),
+            auth.revoke(by, other, Some(owner)).await,
+            auth.revoke_all(by, owner, None).await,
+        ] {
+            assert!(matches!(result, Err(Error::InvalidToken)), "{result:?}");
+        }
+        auth.log_out(&bearer).await.unwrap();
+        assert_eq!(auth.users().await.unwrap().len(), 1);
+        assert!(auth.all_tokens(None).await.unwrap()[1].0.revoked_at.is_none());
+        services.close().await;
+    });
+}
+
+#[test]
+fn a_login_that_a_full_queue_turns_away_does_not_count() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        // Dear enough that no password is done while the queue is full.
+        let config = Config {
+            database: folder.path().join("test.sqlite"),
+            bcrypt_cost: 12,
+            login_attempts: 1,
+            ..Config::default()
+        };
+        let services = Services::open(&config, app::system_clock()).unwrap();
+        let parts = &services.auth.0;
+        let password = Password::chosen("long enough".to_owned()).unwrap();
+        let mut waiting = Vec::new();
+        loop {
+            let mut hash = Box::pin(parts.hasher.hash(password.clone()));
+            match futures_util::FutureExt::now_or_never(hash.as_mut()) {
+                None => waiting.push(hash),
+                Some(refused) => break assert!(refused.is_err()),
+            }
+        }
+        for _ in 0..20 {
+            let email = Email::parse("ada@example.org").unwrap();
+            let credentials = Credentials { email, password: password.clone() };
+            let name = Name::parse("x").unwrap();
+            let request = TokenRequest { name, abilities: None, expires_in: None };
+            let result = services.auth.log_in(credentials, request, [192, 0, 2, 1].into()).await;
+            assert!(matches!(result, Err(Error::Busy)), "{result:?}");
+        }
+        drop(waiting);
+        services.close().await;
+    });
+}
+
 fn passes_from_memory(bench: &Bench) -> bool {
     matches!(bench.services.auth.check(bench.issued.plain.expose().as_bytes()), Check::Live(_))
 }
@@ -77,7 +155,7 @@ fn a_read_held_across_a_revocation_does_not_pass() {
     block_on(async {
         let bench = bench().await;
         let revoke = async {
-            bench.services.auth.revoke(bench.issued.token.id, None).await.unwrap();
+            bench.services.auth.revoke(By::Operator, bench.issued.token.id, None).await.unwrap();
         };
         assert_eq!(check_across(&bench, revoke).await, (false, 2));
         assert!(!passes_from_memory(&bench));
@@ -91,10 +169,10 @@ fn a_read_held_across_anothers_write_to_the_file_does_not_pass() {
         let bench = bench().await;
         let elsewhere = async {
             let other = Services::open(&bench.config, app::system_clock()).unwrap();
-            other.auth.revoke(bench.issued.token.id, None).await.unwrap();
+            other.auth.revoke(By::Operator, bench.issued.token.id, None).await.unwrap();
             other.close().await;
             // The writer asks for the file's version before each batch.
-            bench.services.auth.revoke(-1, None).await.unwrap_err();
+            bench.services.auth.revoke(By::Operator, -1, None).await.unwrap_err();
         };
         assert_eq!(check_across(&bench, elsewhere).await, (false, 2));
         bench.services.close().await;
@@ -108,7 +186,7 @@ fn a_read_that_nothing_disturbs_passes_and_is_kept() {
         assert!(!passes_from_memory(&bench));
         assert_eq!(check_across(&bench, async {}).await, (true, 1));
         assert!(passes_from_memory(&bench));
-        bench.services.auth.revoke(bench.issued.token.id, None).await.unwrap();
+        bench.services.auth.revoke(By::Operator, bench.issued.token.id, None).await.unwrap();
         assert!(!passes_from_memory(&bench));
         bench.services.close().await;
     });
@@ -119,11 +197,12 @@ fn a_revocation_whose_caller_hangs_up_still_counts() {
     block_on(async {
         let bench = bench().await;
         assert_eq!(check_across(&bench, async {}).await, (true, 1));
-        let mut revoke = Box::pin(bench.services.auth.revoke(bench.issued.token.id, None));
+        let mut revoke =
+            Box::pin(bench.services.auth.revoke(By::Operator, bench.issued.token.id, None));
         assert!(futures_util::FutureExt::now_or_never(revoke.as_mut()).is_none());
         drop(revoke);
         // The next write is answered after it.
-        bench.services.auth.revoke(-1, None).await.unwrap_err();
+        bench.services.auth.revoke(By::Operator, -1, None).await.unwrap_err();
         assert!(!passes_from_memory(&bench));
         bench.services.close().await;
     });

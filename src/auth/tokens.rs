@@ -3,10 +3,10 @@ use std::time::Duration;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
-use super::{Auth, Error, Issued, Session, TokenRequest};
+use super::{Auth, Bearer, By, Error, Issued, Session, TokenRequest};
 use crate::domain::{Abilities, Email, Faults, Name, PlainToken, Token, User};
 use crate::metrics::Fate;
-use crate::store::{Delegated, NewToken, Page, Purge, Purged};
+use crate::store::{Insertion, NewToken, Page, Purge, Purged};
 
 impl Auth {
     /// Issues a token for the user with this email, on the word of whoever runs the server.
@@ -15,13 +15,9 @@ impl Auth {
     /// [`Error::NotFound`] without such a user; [`Error::Invalid`] if more abilities are asked for
     /// than the user has; [`Error::Busy`] and the like.
     pub async fn issue(&self, email: Email, request: TokenRequest) -> Result<Issued, Error> {
-        if let Some(abilities) = &request.abilities {
-            let account = self.0.store.account_by_email(&email).await?;
-            within(abilities, &account.ok_or(Error::NotFound("user"))?.user.abilities)?;
-        }
         let (plain, token) = self.draw(request);
-        let stored = self.0.store.insert_token_for_email(email, token).await?;
-        let token = stored.ok_or(Error::NotFound("user"))?;
+        let stored = stored(self.0.store.insert_token_for_email(email, token).await?)?;
+        let (token, _) = stored.ok_or(Error::NotFound("user"))?;
         self.0.metrics.tokens(Fate::Issued, 1);
         Ok(Issued { plain, token })
     }
@@ -34,48 +30,40 @@ impl Auth {
         let token = NewToken {
             name: request.name,
             hash: plain.hash(),
-            abilities: request.abilities.unwrap_or_else(Abilities::all),
+            abilities: request.abilities,
             created_at: now,
             expires_at: request.expires_in.map(|seconds| now.plus(seconds)),
         };
         (plain, token)
     }
 
-    /// Issues a personal access token for the session's user: with the abilities asked for, which
-    /// must be among those that the session's token has at this moment, or with all of those.
+    /// Issues a personal access token for the bearer: with the abilities asked for, which must be
+    /// among those that the bearer's token has at this moment, or with all of those.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`] if the session's token has died meanwhile; [`Error::Invalid`] if more
-    /// is asked for than it may do; [`Error::Busy`] and the like.
+    /// Those of [`By`]; [`Error::Invalid`] if more is asked for than their token may do, or nothing
+    /// while that is more than a token can hold; [`Error::Busy`] and the like.
     pub async fn issue_by_token(
         &self,
-        session: &Session,
+        bearer: &Bearer,
         request: TokenRequest,
     ) -> Result<(Issued, User), Error> {
-        let asked = request.abilities.clone();
         let (plain, token) = self.draw(request);
-        let (issuer, ttl) = (session.token.id, self.0.ttl);
-        let stored = self.0.store.insert_token_by_token(issuer, asked.clone(), token, ttl).await?;
-        match stored {
-            Delegated::Issued(token, owner) => {
-                self.0.metrics.tokens(Fate::Issued, 1);
-                Ok((Issued { plain, token }, owner))
-            }
-            Delegated::IssuerDead => Err(Error::InvalidToken),
-            Delegated::Beyond(held) => {
-                within(&asked.unwrap_or_else(Abilities::all), &held)?;
-                Err(Error::Internal("abilities were refused that are held".to_owned()))
-            }
-        }
+        let issuer = self.acting(bearer);
+        let stored = stored(self.0.store.insert_token_by_token(issuer, token).await?)?;
+        let (token, owner) = stored.ok_or(Error::InvalidToken)?;
+        self.0.metrics.tokens(Fate::Issued, 1);
+        Ok((Issued { plain, token }, owner))
     }
 
-    /// Gives one of a user's own tokens another name.
+    /// Gives one of the bearer's own tokens another name.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is none, it is revoked, or it is somebody else's;
-    /// [`Error::Busy`] and the like.
-    pub async fn rename(&self, token_id: i64, owner: i64, name: Name) -> Result<Token, Error> {
-        let renamed = self.0.store.rename_token(token_id, owner, name).await?;
+    /// those of [`By`]; [`Error::Busy`] and the like.
+    pub async fn rename(&self, by: &Bearer, token_id: i64, name: Name) -> Result<Token, Error> {
+        let (acting, owner) = (self.acting(by), by.user.id);
+        let renamed = self.0.store.rename_token(acting, token_id, owner, name).await?;
         renamed.ok_or(Error::NotFound("token"))
     }
 
@@ -107,9 +95,10 @@ impl Auth {
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is none, it is revoked already, or it is somebody else's;
-    /// [`Error::Busy`] and the like.
-    pub async fn revoke(&self, token_id: i64, owner: Option<i64>) -> Result<(), Error> {
-        match self.0.store.revoke_token(token_id, owner, self.now()).await? {
+    /// those of [`By`]; [`Error::Busy`] and the like.
+    pub async fn revoke(&self, by: By<'_>, token_id: i64, owner: Option<i64>) -> Result<(), Error> {
+        let acting = self.acting_by(by);
+        match self.0.store.revoke_token(acting, token_id, owner, self.now()).await? {
             0 => Err(Error::NotFound("token")),
             revoked => {
                 self.0.metrics.tokens(Fate::Revoked, revoked);
@@ -118,12 +107,30 @@ impl Auth {
         }
     }
 
-    /// Revokes a user's tokens, all but `except`.
+    /// Revokes the session's own token. That it has died meanwhile is as good.
     ///
     /// # Errors
     /// [`Error::Busy`] and the like.
-    pub async fn revoke_all(&self, owner: i64, except: Option<i64>) -> Result<(), Error> {
-        let revoked = self.0.store.revoke_tokens_of(owner, except, self.now()).await?;
+    pub async fn log_out(&self, session: &Session) -> Result<(), Error> {
+        // Whatever else the token may do or not, it may end itself.
+        match self.revoke(By::Operator, session.token.id, Some(session.user.id)).await {
+            Err(Error::NotFound(_)) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Revokes a user's tokens, all but `except`.
+    ///
+    /// # Errors
+    /// Those of [`By`]; [`Error::Busy`] and the like.
+    pub async fn revoke_all(
+        &self,
+        by: By<'_>,
+        owner: i64,
+        except: Option<i64>,
+    ) -> Result<(), Error> {
+        let acting = self.acting_by(by);
+        let revoked = self.0.store.revoke_tokens_of(acting, owner, except, self.now()).await?;
         self.0.metrics.tokens(Fate::Revoked, revoked);
         Ok(())
     }
@@ -139,12 +146,21 @@ impl Auth {
     }
 }
 
-/// Refuses abilities that go beyond those `held`.
-pub(super) fn within(asked: &Abilities, held: &Abilities) -> Result<(), Error> {
-    let missing: Vec<_> = asked.iter().filter(|ability| !held.grant(ability)).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let text = format!("The abilities field asks for more than is held: {}.", missing.join(", "));
+/// The token that was stored, and its owner; `None` without an owner.
+pub(super) fn stored(outcome: Insertion) -> Result<Option<(Token, User)>, Error> {
+    let text = match outcome {
+        Insertion::Done(token, owner) => return Ok(Some((token, owner))),
+        Insertion::NoOwner => return Ok(None),
+        Insertion::Beyond(lacking) => {
+            let names: Vec<_> = lacking.iter().collect();
+            format!("The abilities field asks for more than is held: {}.", names.join(", "))
+        }
+        Insertion::TooMany => {
+            let most = Abilities::MOST;
+            format!(
+                "The abilities field is required: of all that may be given, name at most {most}."
+            )
+        }
+    };
     Err(Error::Invalid(Faults::one("abilities", text)))
 }

@@ -1,7 +1,14 @@
-use super::{Auth, Error, Session};
+use std::net::IpAddr;
+
+use super::{Auth, Bearer, By, Error};
 use crate::actors::Verified;
 use crate::domain::{Abilities, Email, Faults, Name, Password, PasswordHash, User};
-use crate::store::{Page, StoreError, UserChange, UserChanged, UserRecord};
+use crate::metrics::Fate;
+use crate::store::{Account, Page, StoreError, UserChange, UserChanged, UserRecord};
+
+/// How often an own account is read, checked and changed: once more, if a login beside, or the user
+/// elsewhere, has changed the password or the email between the check and the change.
+const TRIES: u8 = 2;
 
 /// A user to be created.
 #[derive(Clone, Debug)]
@@ -39,12 +46,12 @@ impl Auth {
     /// Creates a user.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the email is taken; [`Error::Busy`] and the like.
-    pub async fn create_user(&self, user: NewUser) -> Result<User, Error> {
+    /// [`Error::Invalid`] if the email is taken; those of [`By`]; [`Error::Busy`] and the like.
+    pub async fn create_user(&self, by: By<'_>, user: NewUser) -> Result<User, Error> {
         let NewUser { name, email, password, abilities, admin } = user;
         let password_hash = self.0.hasher.hash(password).await?;
         let user = UserRecord { name, email, password_hash, abilities, admin };
-        match self.0.store.insert_user(user, self.now()).await {
+        match self.0.store.insert_user(self.acting_by(by), user, self.now()).await {
             Err(StoreError::Taken) => Err(email_taken()),
             other => Ok(other?),
         }
@@ -83,22 +90,26 @@ impl Auth {
         Ok(self.0.store.account_by_email(email).await?.ok_or(Error::NotFound("user"))?.user)
     }
 
-    /// Changes a user, on an administrator's word. A new password revokes the user's tokens, all
-    /// but `keep`.
+    /// Changes a user. A new password revokes the user's tokens, all but the one that asks for it:
+    /// administrators who change their own stay logged in, as everybody does.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Invalid`] if the email is taken, or nobody would be left who
-    /// can administrate; [`Error::Busy`] and the like.
+    /// can administrate; those of [`By`]; [`Error::Busy`] and the like.
     pub async fn update_user(
         &self,
+        by: By<'_>,
         id: i64,
         update: UserUpdate,
-        keep: Option<i64>,
     ) -> Result<User, Error> {
         let UserUpdate { name, email, abilities, admin, disabled, password } = update;
         let password_hash = match password {
             Some(password) => Some(self.0.hasher.hash(password).await?),
             None => None,
+        };
+        let keep = match by {
+            By::Operator => None,
+            By::Bearer(bearer) => Some(bearer.token.id),
         };
         let change = UserChange {
             name,
@@ -110,96 +121,131 @@ impl Auth {
             keep,
             ..UserChange::default()
         };
-        self.change(id, change).await
+        self.change(by, id, change).await?.ok_or(Error::NotFound("user"))
     }
 
-    /// Changes the name and email of the session's own user. A new email needs the password.
+    /// Changes the bearer's own name and email. A new email needs the password, which is guessed at
+    /// `from` this address no more often than at a login.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the email is taken, or the password missing or wrong;
-    /// [`Error::Busy`] and the like.
+    /// [`Error::TooManyAttempts`]; those of [`By`]; [`Error::Busy`] and the like.
     pub async fn update_own(
         &self,
-        session: &Session,
+        bearer: &Bearer,
         name: Name,
         email: Email,
         current_password: Option<Password>,
+        from: IpAddr,
     ) -> Result<User, Error> {
-        let verified = match (email == session.user.email, current_password) {
-            (true, _) => None,
-            (false, Some(password)) => Some(self.verify_own(session, password).await?),
-            (false, None) => {
-                let text = "The current password field is required for a new email.";
-                return Err(Error::Invalid(Faults::one("current_password", text)));
+        for _ in 0..TRIES {
+            // The session may be older than the row, and what needs no password by the one needs it
+            // by the other.
+            let account = self.own_account(bearer).await?;
+            let email_was = Some(account.user.email.clone());
+            let verified = match (email == account.user.email, &current_password) {
+                (true, _) => None,
+                (false, Some(password)) => Some(self.verify_own(account, password, from).await?),
+                (false, None) => {
+                    let text = "The current password field is required for a new email.";
+                    return Err(Error::Invalid(Faults::one("current_password", text)));
+                }
+            };
+            let (name, email) = (Some(name.clone()), Some(email.clone()));
+            let change = UserChange { name, email, email_was, verified, ..UserChange::default() };
+            if let Some(user) = self.change(By::Bearer(bearer), bearer.user.id, change).await? {
+                return Ok(user);
             }
-        };
-        // The session may be older than the row: what needs no password by the one needs it by the
-        // other.
-        let email_was = Some(session.user.email.clone());
-        let (name, email) = (Some(name), Some(email));
-        let change = UserChange { name, email, email_was, verified, ..UserChange::default() };
-        self.change(session.user.id, change).await
+        }
+        Err(Error::Busy)
     }
 
-    /// Changes the password of the session's own user, and revokes all their tokens but the
-    /// session's.
+    /// Changes the bearer's own password, and revokes all their tokens but the one that asks for
+    /// it. The current one is guessed at `from` this address no more often than at a login.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the current password is wrong; [`Error::Busy`] and the like.
+    /// [`Error::Invalid`] if the current password is wrong; [`Error::TooManyAttempts`];
+    /// those of [`By`]; [`Error::Busy`] and the like.
     pub async fn change_own_password(
         &self,
-        session: &Session,
+        bearer: &Bearer,
         current: Password,
         new: Password,
+        from: IpAddr,
     ) -> Result<(), Error> {
-        let verified = Some(self.verify_own(session, current).await?);
-        let password_hash = Some(self.0.hasher.hash(new).await?);
-        let keep = Some(session.token.id);
-        let change = UserChange { password_hash, verified, keep, ..UserChange::default() };
-        self.change(session.user.id, change).await.map(drop)
+        let mut password_hash = None;
+        for _ in 0..TRIES {
+            let account = self.own_account(bearer).await?;
+            let verified = Some(self.verify_own(account, &current, from).await?);
+            if password_hash.is_none() {
+                password_hash = Some(self.0.hasher.hash(new.clone()).await?);
+            }
+            let (password_hash, keep) = (password_hash.clone(), Some(bearer.token.id));
+            let change = UserChange { password_hash, verified, keep, ..UserChange::default() };
+            if self.change(By::Bearer(bearer), bearer.user.id, change).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(Error::Busy)
     }
 
     /// Removes a user and all their tokens.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Invalid`] if nobody would be left who can administrate;
-    /// [`Error::Busy`] and the like.
-    pub async fn delete_user(&self, id: i64) -> Result<(), Error> {
-        changed(self.0.store.delete_user(id).await?).map(drop)
+    /// those of [`By`]; [`Error::Busy`] and the like.
+    pub async fn delete_user(&self, by: By<'_>, id: i64) -> Result<(), Error> {
+        self.changed(self.0.store.delete_user(self.acting_by(by), id).await?).map(drop)
     }
 
-    async fn change(&self, id: i64, change: UserChange) -> Result<User, Error> {
-        match self.0.store.change_user(id, change, self.now()).await {
+    /// Changes a user; `None` if what the change was checked against is no longer so.
+    async fn change(&self, by: By<'_>, id: i64, change: UserChange) -> Result<Option<User>, Error> {
+        match self.0.store.change_user(self.acting_by(by), id, change, self.now()).await {
             Err(StoreError::Taken) => Err(email_taken()),
-            other => changed(other?),
+            other => self.changed(other?),
         }
     }
 
-    /// The hash that the password of the session's user matched.
-    async fn verify_own(
-        &self,
-        session: &Session,
-        password: Password,
-    ) -> Result<PasswordHash, Error> {
-        let account = self.0.store.account(session.user.id).await?.ok_or(Error::InvalidToken)?;
-        match self.0.hasher.verify(password, Some(account.password_hash.clone())).await? {
-            Verified::Yes | Verified::Outdated(_) => Ok(account.password_hash),
-            Verified::No => {
-                let text = "The current password field is incorrect.";
-                Err(Error::Invalid(Faults::one("current_password", text)))
+    fn changed(&self, outcome: UserChanged) -> Result<Option<User>, Error> {
+        match outcome {
+            UserChanged::Done(user, revoked) => {
+                self.0.metrics.tokens(Fate::Revoked, revoked);
+                Ok(Some(user))
+            }
+            UserChanged::Stale => Ok(None),
+            UserChanged::NotFound => Err(Error::NotFound("user")),
+            UserChanged::LastAdmin => {
+                let text = "The last enabled administrator can't be removed, disabled or demoted.";
+                Err(Error::Invalid(Faults::one("admin", text)))
             }
         }
     }
-}
 
-fn changed(outcome: UserChanged) -> Result<User, Error> {
-    match outcome {
-        UserChanged::Done(user) => Ok(user),
-        UserChanged::NotFound => Err(Error::NotFound("user")),
-        UserChanged::LastAdmin => {
-            let text = "The last enabled administrator can't be removed, disabled or demoted.";
-            Err(Error::Invalid(Faults::one("admin", text)))
-        }
+    /// The bearer's own account, as it is now.
+    async fn own_account(&self, bearer: &Bearer) -> Result<Account, Error> {
+        self.0.store.account(bearer.user.id).await?.ok_or(Error::InvalidToken)
+    }
+
+    /// The hash of an account's password, if this is it. Whoever holds a token may guess no more
+    /// often than who logs in.
+    async fn verify_own(
+        &self,
+        account: Account,
+        password: &Password,
+        from: IpAddr,
+    ) -> Result<PasswordHash, Error> {
+        let Account { user, password_hash } = account;
+        let attempt = async {
+            match self.0.hasher.verify(password.clone(), Some(password_hash.clone())).await? {
+                Verified::Yes | Verified::Outdated(_) => Ok(()),
+                Verified::No => {
+                    let text = "The current password field is incorrect.";
+                    Err(Error::Invalid(Faults::one("current_password", text)))
+                }
+            }
+        };
+        self.limited(&user.email, from, attempt).await?;
+        Ok(password_hash)
     }
 }
 

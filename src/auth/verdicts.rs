@@ -64,11 +64,6 @@ impl Session {
         }
     }
 
-    /// Whether the token, and its owner, may do `ability`.
-    pub fn can(&self, ability: &str) -> bool {
-        self.token.abilities.grant(ability) && self.user.abilities.grant(ability)
-    }
-
     fn is_live(&self, now: Timestamp) -> bool {
         self.ends_at.is_none_or(|end| now < end)
     }

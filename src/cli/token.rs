@@ -2,7 +2,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{CliError, Format, input, output, with_services};
-use crate::auth::TokenRequest;
+use crate::auth::{By, TokenRequest};
 use crate::config::{self, Config};
 use crate::domain::{Abilities, Email, Name, Timestamp};
 
@@ -63,7 +63,9 @@ impl TokenTask {
             Self::Issue(issue) => issue.run(config),
             Self::List(list) => list.run(config),
             Self::Revoke { id } => {
-                with_services(config, async |auth| Ok(auth.revoke(id, None).await?))?;
+                with_services(config, async |auth| {
+                    Ok(auth.revoke(By::Operator, id, None).await?)
+                })?;
                 output::print(&format!("revoked token {id}"))
             }
         }

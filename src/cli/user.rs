@@ -2,7 +2,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{CliError, Format, input, output, with_services};
-use crate::auth::{NewUser, UserUpdate};
+use crate::auth::{By, NewUser, UserUpdate};
 use crate::config::Config;
 use crate::domain::{Abilities, Email, Name, Timestamp, User};
 
@@ -122,7 +122,7 @@ impl UserTask {
                 let email = input::flag("email", Email::parse(&email))?;
                 with_services(config, async |auth| {
                     let user = auth.user_by_email(&email).await?;
-                    Ok(auth.delete_user(user.id).await?)
+                    Ok(auth.delete_user(By::Operator, user.id).await?)
                 })?;
                 output::print(&format!("deleted user {email}"))
             }
@@ -135,7 +135,7 @@ fn change(config: &Config, email: &str, update: UserUpdate, done: &str) -> Resul
     let email = input::flag("email", Email::parse(email))?;
     let user = with_services(config, async |auth| {
         let user = auth.user_by_email(&email).await?;
-        Ok(auth.update_user(user.id, update, None).await?)
+        Ok(auth.update_user(By::Operator, user.id, update).await?)
     })?;
     output::print(&format!("{done} user {}", user.email))
 }
@@ -165,7 +165,9 @@ impl Create {
             admin: self.admin,
             password: input::password()?,
         };
-        let user = with_services(config, async |auth| Ok(auth.create_user(account).await?))?;
+        let user = with_services(config, async |auth| {
+            Ok(auth.create_user(By::Operator, account).await?)
+        })?;
         output::print(&format!("created user {} with the id {}", user.email, user.id))
     }
 }

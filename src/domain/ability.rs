@@ -59,6 +59,9 @@ impl Ability {
 pub struct Abilities(Box<str>);
 
 impl Abilities {
+    /// How many there may be.
+    pub const MOST: usize = 100;
+
     /// Every ability: `["*"]`.
     pub fn all() -> Self {
         Self("*".into())
@@ -73,7 +76,7 @@ impl Abilities {
         for text in texts {
             let ability = Ability::parse(text.as_ref())?;
             if !kept.contains(&ability) {
-                if kept.len() == 100 {
+                if kept.len() == Self::MOST {
                     return Err(AbilityError::TooMany);
                 }
                 kept.push(ability);
@@ -101,6 +104,18 @@ impl Abilities {
     /// Whether `ability` is among those granted, by its own name or under a `*`.
     pub fn grant(&self, ability: &str) -> bool {
         self.iter().any(|granted| covers(granted, ability))
+    }
+
+    /// Those of `asked` that are not granted.
+    #[must_use]
+    pub fn lacking(&self, asked: &Self) -> Self {
+        let lacking: Vec<_> = asked.iter().filter(|ability| !self.grant(ability)).collect();
+        Self(lacking.join(" ").into_boxed_str())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// What both `self` and `other` grant: of each two, the narrower.

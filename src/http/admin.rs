@@ -10,7 +10,6 @@ use super::answer::{Data, json};
 use super::error::ApiError;
 use super::extract::Current;
 use super::form::{Form, lacking};
-use super::guard::Needs;
 use super::openapi::fields;
 use super::paging::{Paging, row_id};
 use super::tokens::TokenBody;
@@ -48,11 +47,12 @@ pub(super) async fn list(
 
 /// `POST /api/users`
 pub(super) async fn create(
+    current: Current,
     request: HttpRequest,
     body: web::Payload,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut form = Form::read_guarded(&request, body, &auth, Needs::Admin).await?;
+    let mut form = Form::read(&request, body).await?;
     let name = form.required("name", |text| Name::parse(&text));
     let email = form.required("email", |text| Email::parse(&text));
     let password = form.required("password", Password::chosen);
@@ -64,7 +64,8 @@ pub(super) async fn create(
     };
     let abilities = abilities.unwrap_or_else(Abilities::all);
     let admin = admin.unwrap_or(false);
-    let user = auth.create_user(NewUser { name, email, password, abilities, admin }).await?;
+    let user = NewUser { name, email, password, abilities, admin };
+    let user = auth.create_user(current.by(), user).await?;
     Ok(answer(StatusCode::CREATED, &user))
 }
 
@@ -85,7 +86,7 @@ pub(super) async fn update(
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let id = row_id(&id, "user")?;
-    let mut form = Form::read_guarded(&request, body, &auth, Needs::Admin).await?;
+    let mut form = Form::read(&request, body).await?;
     let update = UserUpdate {
         name: form.optional("name", |text| Name::parse(&text)),
         email: form.optional("email", |text| Email::parse(&text)),
@@ -95,17 +96,17 @@ pub(super) async fn update(
         password: form.optional("password", Password::chosen),
     };
     form.finish()?;
-    // Administrators who change their own password stay logged in, as everybody does.
-    let user = auth.update_user(id, update, Some(current.token.id)).await?;
+    let user = auth.update_user(current.by(), id, update).await?;
     Ok(answer(StatusCode::OK, &user))
 }
 
 /// `DELETE /api/users/{id}`
 pub(super) async fn delete(
+    current: Current,
     id: Path<String>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    auth.delete_user(row_id(&id, "user")?).await?;
+    auth.delete_user(current.by(), row_id(&id, "user")?).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -126,20 +127,22 @@ pub(super) async fn list_tokens(
 
 /// `DELETE /api/users/{id}/tokens`
 pub(super) async fn revoke_tokens(
+    current: Current,
     id: Path<String>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let owner = auth.user(row_id(&id, "user")?).await?.id;
-    auth.revoke_all(owner, None).await?;
+    auth.revoke_all(current.by(), owner, None).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// `DELETE /api/users/{id}/tokens/{token}`
 pub(super) async fn revoke_token(
+    current: Current,
     ids: Path<(String, String)>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let (owner, token) = (row_id(&ids.0, "user")?, row_id(&ids.1, "token")?);
-    auth.revoke(token, Some(owner)).await?;
+    auth.revoke(current.by(), token, Some(owner)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,22 +1,28 @@
 use std::future::{Ready, ready};
 use std::ops::Deref;
-use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 
 use super::error::ApiError;
-use crate::auth::{self, Session};
+use crate::auth::{self, Bearer, By};
 
-/// The token that the guard let through, and its owner.
+/// The bearer whom the guard let through.
 ///
 /// On a route without a guard, or one that needs nothing, there is none: the answer is a 401.
-pub struct Current(Arc<Session>);
+pub struct Current(Bearer);
+
+impl Current {
+    /// On the bearer's word.
+    pub(super) fn by(&self) -> By<'_> {
+        By::Bearer(&self.0)
+    }
+}
 
 impl Deref for Current {
-    type Target = Session;
+    type Target = Bearer;
 
-    fn deref(&self) -> &Session {
+    fn deref(&self) -> &Bearer {
         &self.0
     }
 }
@@ -26,7 +32,7 @@ impl FromRequest for Current {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let session = request.extensions().get::<Arc<Session>>().cloned();
-        ready(session.map(Self).ok_or_else(|| auth::Error::Unauthenticated.into()))
+        let bearer = request.extensions().get::<Bearer>().cloned();
+        ready(bearer.map(Self).ok_or_else(|| auth::Error::Unauthenticated.into()))
     }
 }

@@ -13,9 +13,8 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
-use super::guard::{Needs, authorize};
 use super::{BODY_LIMIT, BODY_TIMEOUT};
-use crate::auth::{self, Auth};
+use crate::auth;
 use crate::domain::Faults;
 
 /// The most fields that a body may have; no endpoint knows as many.
@@ -52,22 +51,6 @@ impl Form {
             faults.add(&field, format!("The {field} field must not be given twice."));
         }
         Ok(Self { fields, known: Vec::new(), faults })
-    }
-
-    /// Reads the body of a request that a guard let through, and checks once more that it has what it
-    /// `needs`: who sends a body slowly is let in by the head, and may be shut out before its end.
-    ///
-    /// # Errors
-    /// As [`Form::read`], and 401 or 403.
-    pub(super) async fn read_guarded(
-        request: &HttpRequest,
-        body: Payload,
-        auth: &Auth,
-        needs: Needs,
-    ) -> Result<Self, ApiError> {
-        let form = Self::read(request, body).await?;
-        authorize(request.headers(), auth, needs).await?;
-        Ok(form)
     }
 
     /// A string that must be there, as `parse` reads it.

@@ -14,56 +14,23 @@ use futures_util::future::{Either, LocalBoxFuture};
 
 use super::error::ApiError;
 use super::timing::{Timed, Timings};
-use crate::auth::{self, Auth, Check, Session};
+use crate::auth::{self, Auth, Bearer, Check, Session};
 
-/// What a request to a route needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Needs {
-    /// Nothing: anybody may ask.
-    Nothing,
-    /// A live token, whatever it may do.
-    LiveToken,
-    /// A live token that has this ability.
-    Ability(&'static str),
-    /// A live token of an administrator that has the ability `admin`.
-    Admin,
-}
+pub use crate::domain::Needs;
 
-impl Needs {
-    /// The ability that is needed, if one is.
-    pub(super) fn ability(self) -> Option<&'static str> {
-        match self {
-            Self::Nothing | Self::LiveToken => None,
-            Self::Ability(ability) => Some(ability),
-            Self::Admin => Some("admin"),
-        }
-    }
-
-    /// Whether a session has what is needed.
-    fn check(self, session: &Session) -> Result<(), auth::Error> {
-        let Some(ability) = self.ability() else { return Ok(()) };
-        let is_the_one = self != Self::Admin || session.user.admin;
-        match is_the_one && session.can(ability) {
-            true => Ok(()),
-            false => Err(auth::Error::InsufficientScope(ability.to_owned())),
-        }
-    }
-}
-
-/// The session of a request that must have what it `needs`, where no guard stands before the route.
+/// The bearer of a request that must have what it `needs`, where no guard stands before the route.
 pub(super) async fn authorize(
     headers: &HeaderMap,
     auth: &Auth,
     needs: Needs,
-) -> Result<Arc<Session>, auth::Error> {
+) -> Result<Bearer, auth::Error> {
     let token = bearer_token(headers).ok_or(auth::Error::Unauthenticated)?;
     let session = match auth.check(token) {
         Check::Live(session) => session,
         Check::Refused => return Err(auth::Error::InvalidToken),
         Check::Unknown(presented) => auth.look_up(&presented).await?,
     };
-    needs.check(&session)?;
-    Ok(session)
+    Bearer::admit(session, needs)
 }
 
 /// The middleware.
@@ -163,10 +130,9 @@ where
     }
 }
 
-/// Hands the session on to the route, if it may do what the route needs.
+/// Hands the bearer on to the route, if they may do what the route needs.
 fn admit(request: &ServiceRequest, session: Arc<Session>, needs: Needs) -> Result<(), auth::Error> {
-    needs.check(&session)?;
-    request.extensions_mut().insert(session);
+    request.extensions_mut().insert(Bearer::admit(session, needs)?);
     Ok(())
 }
 

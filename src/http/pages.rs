@@ -14,7 +14,9 @@ use rust_embed::Embed;
 use sha2::{Digest, Sha256};
 
 use super::routes::{accepts, not_allowed};
+use super::timing::counted;
 use super::viewer;
+use crate::metrics::Metrics;
 
 #[derive(Embed)]
 #[folder = "static/"]
@@ -38,7 +40,7 @@ const DEMO: &str = "<!--demo-->";
 
 /// Adds a route for each file: `index.html` at `/`, `docs.html` at `/docs`, the others under their
 /// own names.
-pub(super) fn configure(config: &mut ServiceConfig, demo: Option<&Demo>) {
+pub(super) fn configure(config: &mut ServiceConfig, demo: Option<&Demo>, metrics: &Metrics) {
     for name in Files::iter() {
         let Some(file) = Files::get(&name) else {
             continue;
@@ -50,16 +52,17 @@ pub(super) fn configure(config: &mut ServiceConfig, demo: Option<&Demo>) {
         };
         let policy = if path == "/docs" { viewer::POLICY } else { POLICY };
         let page = Rc::new(Page::new(media_type(&name), policy, body));
-        serve(config, &path, move || Some(page.clone()));
+        serve(config, metrics, &path, move || Some(page.clone()));
     }
     for name in viewer::FILES {
-        serve(config, &format!("/docs/{name}"), move || viewer::page(name));
+        serve(config, metrics, &format!("/docs/{name}"), move || viewer::page(name));
     }
 }
 
 /// Adds a route that answers GET with a page.
 fn serve<P: Deref<Target = Page>>(
     config: &mut ServiceConfig,
+    metrics: &Metrics,
     path: &str,
     page: impl Fn() -> Option<P> + Clone + 'static,
 ) {
@@ -70,7 +73,8 @@ fn serve<P: Deref<Target = Page>>(
         };
         async move { answer }
     });
-    let other = not_allowed([Method::GET].iter());
+    let route = counted(route, metrics, "pages");
+    let other = counted(not_allowed([Method::GET].iter()), metrics, "pages");
     config.service(web::resource(path).route(route).default_service(other));
 }
 

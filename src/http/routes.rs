@@ -11,6 +11,7 @@ use super::error::ApiError;
 use super::guard::Guard;
 use super::guard::Needs::{self, Ability, Admin, LiveToken, Nothing};
 use super::openapi::{self as docs, Operation};
+use super::timing::counted;
 use super::{admin, health, pages, tokens, users};
 use crate::auth::Auth;
 
@@ -90,12 +91,14 @@ pub fn configure(
             resource = resource.route(route);
         }
         let methods = endpoints.iter().map(|endpoint| &endpoint.method);
-        config.service(resource.default_service(not_allowed(methods)));
+        let other = counted(not_allowed(methods), auth.metrics(), first.path);
+        config.service(resource.default_service(other));
     }
-    pages::configure(config, demo);
-    config.default_service(web::to(|request: HttpRequest| async move {
+    pages::configure(config, demo, auth.metrics());
+    let no_route = web::to(|request: HttpRequest| async move {
         Err::<&str, _>(ApiError::NoRoute(request.path().to_owned()))
-    }));
+    });
+    config.default_service(counted(no_route, auth.metrics(), "unmatched"));
 }
 
 /// Whoever may GET may ask for the head alone.

@@ -6,8 +6,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use actix_web::Error;
-use actix_web::dev::ServiceResponse;
+use actix_web::body::BoxBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{Error, Route};
 use pin_project_lite::pin_project;
 use prometheus::Histogram;
 
@@ -36,6 +39,29 @@ impl Timings {
         histogram.observe(seconds);
         known.push((status, histogram));
     }
+}
+
+/// Methods that are counted by their names; every other one that a request may invent is `other`.
+const METHODS: [Method; 7] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+];
+
+/// Has the requests to a route without a guard counted, under a word of the program's own.
+pub(super) fn counted(route: Route, metrics: &Metrics, pattern: &'static str) -> Route {
+    let of = |name: &str| Rc::new(Timings::new(metrics.clone(), name.to_owned(), pattern));
+    let (known, other) = (METHODS.map(|method| of(method.as_str())), of("other"));
+    route.wrap(from_fn(move |request: ServiceRequest, next: Next<BoxBody>| {
+        let start = Instant::now();
+        let at = METHODS.iter().position(|method| method == request.method());
+        let timings = at.map_or(&other, |at| &known[at]).clone();
+        Timed::new(next.call(request), start, timings)
+    }))
 }
 
 pin_project! {

@@ -82,10 +82,10 @@ pub(super) async fn create(
 ) -> Result<HttpResponse, ApiError> {
     let mut form = Form::read(&request, body).await?;
     if !form.has("email") && request.headers().contains_key(AUTHORIZATION) {
-        let session = authorize(request.headers(), &auth, Needs::Ability("tokens:write")).await?;
+        let bearer = authorize(request.headers(), &auth, Needs::Ability("tokens:write")).await?;
         let wanted = token_request(&mut form);
         form.finish()?;
-        let (issued, user) = auth.issue_by_token(&session, wanted.ok_or_else(lacking)?).await?;
+        let (issued, user) = auth.issue_by_token(&bearer, wanted.ok_or_else(lacking)?).await?;
         return Ok(created(&auth, &issued, &user, false));
     }
     let email = form.required("email", |text| Email::parse(&text));
@@ -126,11 +126,10 @@ pub(super) async fn rename(
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let id = row_id(&id, "token")?;
-    let mut form =
-        Form::read_guarded(&request, body, &auth, Needs::Ability("tokens:write")).await?;
+    let mut form = Form::read(&request, body).await?;
     let name = form.required("device_name", |text| Name::parse(&text));
     form.finish()?;
-    let token = auth.rename(id, current.user.id, name.ok_or_else(lacking)?).await?;
+    let token = auth.rename(&current, id, name.ok_or_else(lacking)?).await?;
     let is_current = token.id == current.token.id;
     let data = TokenBody::new(&token, auth.end_of(&token), is_current);
     Ok(json(StatusCode::OK, &Data { data }))
@@ -148,11 +147,8 @@ pub(super) async fn revoke_current(
     current: Current,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    match auth.revoke(current.token.id, Some(current.user.id)).await {
-        // Somebody else revoked it between the check and now: it is what was asked for.
-        Ok(()) | Err(auth::Error::NotFound(_)) => Ok(HttpResponse::NoContent().finish()),
-        Err(error) => Err(error.into()),
-    }
+    auth.log_out(&current).await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// `DELETE /api/tokens/{id}`
@@ -161,7 +157,7 @@ pub(super) async fn revoke(
     id: Path<String>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    auth.revoke(row_id(&id, "token")?, Some(current.user.id)).await?;
+    auth.revoke(current.by(), row_id(&id, "token")?, Some(current.user.id)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -180,7 +176,7 @@ pub(super) async fn revoke_all(
             return Err(auth::Error::Invalid(Faults::one("except", text)).into());
         }
     };
-    auth.revoke_all(current.user.id, except).await?;
+    auth.revoke_all(current.by(), current.user.id, except).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

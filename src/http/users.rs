@@ -3,6 +3,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::address::ClientAddress;
 use super::answer::{Data, json};
 use super::error::ApiError;
 use super::extract::Current;
@@ -55,32 +56,34 @@ pub(super) const ACCOUNT: Needs = Needs::Ability("account:write");
 /// `PUT /api/user`
 pub(super) async fn update(
     current: Current,
+    from: ClientAddress,
     request: HttpRequest,
     body: web::Payload,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut form = Form::read_guarded(&request, body, &auth, ACCOUNT).await?;
+    let mut form = Form::read(&request, body).await?;
     let name = form.required("name", |text| Name::parse(&text));
     let email = form.required("email", |text| Email::parse(&text));
     let password = form.optional("current_password", Password::claimed);
     form.finish()?;
     let (Some(name), Some(email)) = (name, email) else { return Err(lacking()) };
-    let user = auth.update_own(&current, name, email, password).await?;
+    let user = auth.update_own(&current, name, email, password, from.0).await?;
     Ok(json(StatusCode::OK, &Data { data: UserBody::from(&user) }))
 }
 
 /// `PUT /api/user/password`
 pub(super) async fn change_password(
     current: Current,
+    from: ClientAddress,
     request: HttpRequest,
     body: web::Payload,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut form = Form::read_guarded(&request, body, &auth, ACCOUNT).await?;
+    let mut form = Form::read(&request, body).await?;
     let old = form.required("current_password", Password::claimed);
     let new = form.required("password", Password::chosen);
     form.finish()?;
     let (Some(old), Some(new)) = (old, new) else { return Err(lacking()) };
-    auth.change_own_password(&current, old, new).await?;
+    auth.change_own_password(&current, old, new, from.0).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -7,6 +7,7 @@
 //! each time its `LIMIT` is bound.
 //! Both queues are bounded, and refuse with [`StoreError::Busy`].
 
+mod acting;
 mod backup;
 mod connection;
 mod integrity;
@@ -30,10 +31,11 @@ use tokio::sync::oneshot;
 use crate::domain::TokenHash;
 use crate::metrics::{Metrics, Queue};
 
+pub use acting::Acting;
 pub use backup::BackupError;
 pub use connection::OpenError;
 pub use purge::{Purge, Purged};
-pub use tokens::{Delegated, NewToken, Page};
+pub use tokens::{Insertion, NewToken, Page};
 pub use users::{Account, UserChange, UserChanged, UserRecord};
 
 use readers::Readers;
@@ -73,6 +75,12 @@ pub enum StoreError {
     /// Something unique is taken already: an email.
     #[error("already taken")]
     Taken,
+    /// The token that a write was asked for with is not live any more. Nothing was written.
+    #[error("the acting token is not live")]
+    Dead,
+    /// That token, or its owner, lacks this ability. Nothing was written.
+    #[error("the acting token lacks {0}")]
+    Lacking(&'static str),
     /// A fault of the program's own.
     #[error("the store failed: {0}")]
     Failed(String),
@@ -184,10 +192,26 @@ impl Store {
 
     async fn write<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&mut writer::Transaction<'_>) -> QueryResult<T> + Send + 'static,
+        job: impl FnOnce(&mut writer::Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let result = self.0.writer.run(job).await;
         self.note_refusal(Queue::Writes, &result);
         result
+    }
+
+    /// A write that a token asks for: it begins with the token's check. Without one, it is the word of
+    /// whoever runs the server.
+    async fn write_by<T: Send + 'static>(
+        &self,
+        by: Option<Acting>,
+        job: impl FnOnce(&mut writer::Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.write(move |tx| {
+            if let Some(acting) = by {
+                acting.check(tx)?;
+            }
+            job(tx)
+        })
+        .await
     }
 }

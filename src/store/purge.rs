@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
-use super::schema::tokens;
+use super::schema::{tokens, users};
 use super::tokens::forget;
 use super::{Store, StoreError};
 use crate::domain::{Lifetime, Timestamp};
@@ -78,14 +78,16 @@ impl Store {
         let live: i64 = self
             .read(move |c| {
                 tokens::table
+                    .inner_join(users::table)
                     .filter(tokens::revoked_at.is_null())
                     .filter(tokens::expires_at.is_null().or(tokens::expires_at.gt(now.as_unix())))
                     .filter(tokens::created_at.gt(age_cutoff))
+                    .filter(users::disabled_at.is_null())
                     .count()
                     .get_result(c)
             })
             .await?;
-        self.0.metrics.live.set(live);
+        self.0.metrics.live(live);
         Ok(())
     }
 

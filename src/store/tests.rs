@@ -71,9 +71,9 @@ fn a_failing_job_spoils_no_other_of_its_batch() {
         let (release, held) = hold_writer(&store);
         let batch = ["a@x.org", "b@x.org", "A@X.ORG", "c@x.org"].map(|email| {
             let store = store.clone();
-            async move { store.insert_user(user(email), NOW).await }
+            async move { store.insert_user(None, user(email), NOW).await }
         });
-        let panic = store.write(|_| -> QueryResult<()> { panic!("on purpose") });
+        let panic = store.write(|_| -> Result<(), StoreError> { panic!("on purpose") });
         let (results, panicked, ()) = futures_util::join!(join_all(batch), panic, async {
             drop(release);
             held.await.unwrap();
@@ -89,15 +89,15 @@ fn a_failing_job_spoils_no_other_of_its_batch() {
 fn a_full_disk_refuses_a_write_and_loses_nothing() {
     let (store, _, _folder) = open();
     block_on(async {
-        store.insert_user(user("first@x.org"), NOW).await.unwrap();
+        store.insert_user(None, user("first@x.org"), NOW).await.unwrap();
         // SQLite's own limit gives the error of a full disk.
-        store.write(|tx| set_max_pages(tx.connection, 1)).await.unwrap();
+        store.write(|tx| Ok(set_max_pages(tx.connection, 1)?)).await.unwrap();
         let mut large = user("large@x.org");
         large.password_hash = PasswordHash::new("x".repeat(1_000_000));
-        let refused = store.insert_user(large.clone(), NOW).await;
+        let refused = store.insert_user(None, large.clone(), NOW).await;
         assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
-        store.write(|tx| set_max_pages(tx.connection, 1_000_000)).await.unwrap();
-        store.insert_user(large, NOW).await.unwrap();
+        store.write(|tx| Ok(set_max_pages(tx.connection, 1_000_000)?)).await.unwrap();
+        store.insert_user(None, large, NOW).await.unwrap();
         assert_eq!(store.users().await.unwrap().len(), 2);
         store.close().await;
     });
@@ -178,7 +178,7 @@ fn a_closed_store_refuses() {
     block_on(async {
         store.close().await;
         assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
-        let write = store.insert_user(user("a@x.org"), NOW).await;
+        let write = store.insert_user(None, user("a@x.org"), NOW).await;
         assert!(matches!(write, Err(StoreError::Unavailable(_))));
     });
 }
@@ -222,19 +222,20 @@ fn writes_that_wait_together_are_committed_together() {
 fn the_observer_is_told_of_a_revocation_before_its_answer() {
     let (store, recorder, _folder) = open();
     block_on(async {
-        store.insert_user(user("a@x.org"), NOW).await.unwrap();
+        store.insert_user(None, user("a@x.org"), NOW).await.unwrap();
         let token = NewToken {
             name: Name::parse("x").unwrap(),
             hash: TokenHash::of(b"x"),
-            abilities: Abilities::all(),
+            abilities: None,
             created_at: NOW,
             expires_at: None,
         };
         let email = Email::parse("a@x.org").unwrap();
-        let token = store.insert_token_for_email(email, token).await.unwrap().unwrap();
-        assert_eq!(store.revoke_token(token.id, Some(7), NOW).await.unwrap(), 0);
+        let inserted = store.insert_token_for_email(email, token).await.unwrap();
+        let Insertion::Done(token, _) = inserted else { panic!("{inserted:?}") };
+        assert_eq!(store.revoke_token(None, token.id, Some(7), NOW).await.unwrap(), 0);
         assert!(recorder.0.lock().unwrap().is_empty());
-        assert_eq!(store.revoke_token(token.id, None, NOW).await.unwrap(), 1);
+        assert_eq!(store.revoke_token(None, token.id, None, NOW).await.unwrap(), 1);
         assert_eq!(*recorder.0.lock().unwrap(), ["changed"]);
         store.close().await;
     });
@@ -252,8 +253,10 @@ fn a_commit_is_on_the_disk_before_its_answer() {
     let (store, _, _folder) = open();
     block_on(async {
         let ask = "SELECT synchronous, journal_mode FROM pragma_synchronous, pragma_journal_mode";
-        let pragmas: Pragmas =
-            store.write(move |tx| diesel::sql_query(ask).get_result(tx.connection)).await.unwrap();
+        let pragmas: Pragmas = store
+            .write(move |tx| Ok(diesel::sql_query(ask).get_result(tx.connection)?))
+            .await
+            .unwrap();
         assert_eq!((pragmas.synchronous, pragmas.journal_mode.as_str()), (2, "wal"));
         store.close().await;
     });

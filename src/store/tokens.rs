@@ -7,7 +7,7 @@ use diesel::sql_types::Bool;
 use super::schema::{tokens, users};
 use super::users::UserRow;
 use super::writer::Transaction;
-use super::{Store, StoreError};
+use super::{Acting, Store, StoreError};
 use crate::domain::{
     Abilities, Email, Lifetime, Name, PasswordHash, Timestamp, Token, TokenHash, User,
 };
@@ -19,23 +19,25 @@ pub struct NewToken {
     pub name: Name,
     /// The digest of its string.
     pub hash: TokenHash,
-    /// What it may do.
-    pub abilities: Abilities,
+    /// What is asked that it may do, if anything is.
+    pub abilities: Option<Abilities>,
     /// When it is issued.
     pub created_at: Timestamp,
     /// Its own bound, if any.
     pub expires_at: Option<Timestamp>,
 }
 
-/// What became of a token that another token was to issue.
+/// What became of a token that was to be stored.
 #[derive(Debug)]
-pub enum Delegated {
+pub enum Insertion {
     /// It was stored, for this owner.
-    Issued(Token, User),
-    /// The other one is not live any more.
-    IssuerDead,
-    /// It would hold more than the other may do, which is this.
+    Done(Token, User),
+    /// There is nobody to store it for: no such user, or one whose login no longer holds.
+    NoOwner,
+    /// These are asked for, and may not be given.
     Beyond(Abilities),
+    /// Nothing is asked for, and all that may be given is more than a token can hold.
+    TooMany,
 }
 
 /// A part of a longer list.
@@ -79,6 +81,13 @@ fn into_domain((token, owner): Rows) -> (Token, User) {
     (token.into(), owner.into())
 }
 
+/// The token with this id, and its owner.
+pub(super) fn row_by_id(connection: &mut SqliteConnection, id: i64) -> QueryResult<(Token, User)> {
+    let row = tokens::table.inner_join(users::table).filter(tokens::id.eq(id));
+    let row = row.select((TokenRow::as_select(), UserRow::as_select()));
+    row.get_result::<Rows>(connection).map(into_domain)
+}
+
 impl Store {
     /// The token with this digest and its owner, live or not.
     ///
@@ -102,7 +111,8 @@ impl Store {
     }
 
     /// Stores a token for whoever has this id, if the password's hash is still `verified`: a
-    /// password changed, or a user shut out, while a login was being checked, ends that login.
+    /// password changed, or a user shut out, while a login was being checked, ends that login. What
+    /// is asked for must be among what the user may do; everything is given if nothing is asked for.
     ///
     /// # Errors
     /// [`StoreError`], as from every write.
@@ -111,21 +121,21 @@ impl Store {
         user_id: i64,
         verified: PasswordHash,
         token: NewToken,
-    ) -> Result<Option<Token>, StoreError> {
+    ) -> Result<Insertion, StoreError> {
         self.write(move |tx| {
-            let still_valid = users::table
+            let owner = users::table
                 .find(user_id)
                 .filter(users::password_hash.eq(verified.expose()))
-                .filter(users::disabled_at.is_null());
-            match diesel::select(diesel::dsl::exists(still_valid)).get_result(tx.connection)? {
-                true => insert(tx.connection, user_id, token).map(Some),
-                false => Ok(None),
-            }
+                .filter(users::disabled_at.is_null())
+                .select(UserRow::as_select())
+                .get_result::<UserRow>(tx.connection);
+            insert_for(tx, owner.optional()?, token)
         })
         .await
     }
 
-    /// Stores a token for the user with this email; `None` if there is no such user.
+    /// Stores a token for the user with this email, if what is asked for is among what the user may
+    /// do; everything is given if nothing is asked for.
     ///
     /// # Errors
     /// [`StoreError`], as from every write.
@@ -133,51 +143,41 @@ impl Store {
         &self,
         email: Email,
         token: NewToken,
-    ) -> Result<Option<Token>, StoreError> {
+    ) -> Result<Insertion, StoreError> {
         self.write(move |tx| {
-            let owner = users::table.filter(users::email.eq(email.as_str())).select(users::id);
-            match owner.get_result(tx.connection).optional()? {
-                Some(user_id) => insert(tx.connection, user_id, token).map(Some),
-                None => Ok(None),
-            }
+            let owner = users::table
+                .filter(users::email.eq(email.as_str()))
+                .select(UserRow::as_select())
+                .get_result::<UserRow>(tx.connection);
+            insert_for(tx, owner.optional()?, token)
         })
         .await
     }
 
-    /// Stores a token that another token issues, if that one, whose id is `issuer`, is live in this
-    /// very transaction and may give away what is `asked`; all that it may do, if nothing is.
+    /// Stores a token that another token issues, if that one may give away what is asked for; all
+    /// that it may do, if nothing is.
     ///
     /// # Errors
-    /// [`StoreError`], as from every write.
+    /// [`StoreError`], as from every write that a token asks for.
     pub async fn insert_token_by_token(
         &self,
-        issuer: i64,
-        asked: Option<Abilities>,
+        issuer: Acting,
         token: NewToken,
-        ttl: Lifetime,
-    ) -> Result<Delegated, StoreError> {
+    ) -> Result<Insertion, StoreError> {
         self.write(move |tx| {
-            let row = tokens::table
-                .inner_join(users::table)
-                .filter(tokens::id.eq(issuer))
-                .select((TokenRow::as_select(), UserRow::as_select()))
-                .get_result::<Rows>(tx.connection)
-                .optional()?;
-            let Some((issuer, owner)) = row.map(into_domain) else {
-                return Ok(Delegated::IssuerDead);
-            };
-            if ttl.check(&issuer, &owner, token.created_at).is_err() {
-                return Ok(Delegated::IssuerDead);
-            }
+            let (issuer, owner) = issuer.check(tx)?;
             let held = issuer.abilities.shared_with(&owner.abilities);
-            // What two lists share may be longer than a list may be.
-            let too_many = asked.is_none() && held.iter().count() > 100;
-            let abilities = asked.unwrap_or_else(|| held.clone());
-            if too_many || !abilities.iter().all(|ability| held.grant(ability)) {
-                return Ok(Delegated::Beyond(held));
-            }
-            let token = NewToken { abilities, ..token };
-            insert(tx.connection, owner.id, token).map(|token| Delegated::Issued(token, owner))
+            let abilities = match &token.abilities {
+                Some(asked) => match held.lacking(asked) {
+                    none if none.is_empty() => asked.clone(),
+                    lacking => return Ok(Insertion::Beyond(lacking)),
+                },
+                // What two lists share may be longer than a list may be.
+                None if held.iter().count() > Abilities::MOST => return Ok(Insertion::TooMany),
+                None => held,
+            };
+            let token = insert(tx.connection, owner.id, token, abilities)?;
+            Ok(Insertion::Done(token, owner))
         })
         .await
     }
@@ -185,14 +185,15 @@ impl Store {
     /// Gives the token with this id another name, if it belongs to `owner` and isn't revoked.
     ///
     /// # Errors
-    /// [`StoreError`], as from every write.
+    /// [`StoreError`], as from every write that a token asks for.
     pub async fn rename_token(
         &self,
+        by: Acting,
         id: i64,
         owner: i64,
         name: Name,
     ) -> Result<Option<Token>, StoreError> {
-        self.write(move |tx| {
+        self.write_by(Some(by), move |tx| {
             let renamed = diesel::update(tokens::table.find(id))
                 .filter(tokens::user_id.eq(owner))
                 .filter(tokens::revoked_at.is_null())
@@ -264,14 +265,15 @@ impl Store {
     /// revoked yet.
     ///
     /// # Errors
-    /// [`StoreError`], as from every write.
+    /// [`StoreError`], as from every write that a token asks for.
     pub async fn revoke_token(
         &self,
+        by: Option<Acting>,
         id: i64,
         owner: Option<i64>,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        self.write(move |tx| {
+        self.write_by(by, move |tx| {
             let anybody = owner.is_none().into_sql::<Bool>();
             let digests = diesel::update(tokens::table.find(id))
                 .filter(tokens::revoked_at.is_null())
@@ -287,14 +289,15 @@ impl Store {
     /// Revokes the tokens of `owner`, all but `except`.
     ///
     /// # Errors
-    /// [`StoreError`], as from every write.
+    /// [`StoreError`], as from every write that a token asks for.
     pub async fn revoke_tokens_of(
         &self,
+        by: Option<Acting>,
         owner: i64,
         except: Option<i64>,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        self.write(move |tx| revoke_all(tx, owner, except, now)).await
+        self.write_by(by, move |tx| Ok(revoke_all(tx, owner, except, now)?)).await
     }
 
     /// Notes when tokens, by their ids, last passed a check.
@@ -332,12 +335,15 @@ pub(super) fn revoke_all(
     Ok(forget(tx, &digests))
 }
 
-/// Has what was read of a user's tokens forgotten: the user is about to change.
-pub(super) fn forget_all(tx: &mut Transaction<'_>, owner: i64) -> QueryResult<()> {
-    let digests = tokens::table.filter(tokens::user_id.eq(owner)).select(tokens::digest);
-    let digests = digests.load::<Vec<u8>>(tx.connection)?;
+/// Has what was read of a user's tokens forgotten: the user is about to change. Tells how many of
+/// them are not revoked.
+pub(super) fn forget_all(tx: &mut Transaction<'_>, owner: i64) -> QueryResult<usize> {
+    let rows = tokens::table.filter(tokens::user_id.eq(owner));
+    let rows = rows.select((tokens::digest, tokens::revoked_at.is_null()));
+    let (digests, unrevoked): (Vec<_>, Vec<bool>) =
+        rows.load::<(Vec<u8>, bool)>(tx.connection)?.into_iter().unzip();
     forget(tx, &digests);
-    Ok(())
+    Ok(unrevoked.into_iter().filter(|&is_unrevoked| is_unrevoked).count())
 }
 
 pub(super) fn forget(tx: &mut Transaction<'_>, digests: &[Vec<u8>]) -> usize {
@@ -350,18 +356,41 @@ define_sql_function! {
     fn last_insert_rowid() -> BigInt;
 }
 
-fn insert(c: &mut SqliteConnection, user_id: i64, token: NewToken) -> QueryResult<Token> {
+/// Stores a token for its owner, if there is one, and if they may do what is asked for.
+fn insert_for(
+    tx: &mut Transaction<'_>,
+    owner: Option<UserRow>,
+    token: NewToken,
+) -> Result<Insertion, StoreError> {
+    let Some(owner) = owner.map(User::from) else { return Ok(Insertion::NoOwner) };
+    let abilities = match &token.abilities {
+        Some(asked) => match owner.abilities.lacking(asked) {
+            none if none.is_empty() => asked.clone(),
+            lacking => return Ok(Insertion::Beyond(lacking)),
+        },
+        None => Abilities::all(),
+    };
+    let token = insert(tx.connection, owner.id, token, abilities)?;
+    Ok(Insertion::Done(token, owner))
+}
+
+fn insert(
+    c: &mut SqliteConnection,
+    user_id: i64,
+    token: NewToken,
+    abilities: Abilities,
+) -> QueryResult<Token> {
     diesel::insert_into(tokens::table)
         .values((
             tokens::user_id.eq(user_id),
             tokens::name.eq(token.name.as_str()),
             tokens::digest.eq(token.hash.as_bytes().as_slice()),
-            tokens::abilities.eq(token.abilities.as_scope()),
+            tokens::abilities.eq(abilities.as_scope()),
             tokens::created_at.eq(token.created_at.as_unix()),
             tokens::expires_at.eq(token.expires_at.map(Timestamp::as_unix)),
         ))
         .execute(c)?;
-    let NewToken { name, abilities, created_at, expires_at, .. } = token;
+    let NewToken { name, created_at, expires_at, .. } = token;
     Ok(Token {
         // RETURNING would make a table of its own for its one row, and take longer than the insert.
         id: diesel::select(last_insert_rowid()).get_result(c)?,

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::schema::users;
 use super::tokens::{forget_all, revoke_all};
-use super::{Page, Store, StoreError};
+use super::{Acting, Page, Store, StoreError};
 use crate::domain::{Abilities, Email, Name, PasswordHash, Timestamp, User};
 
 /// A user to be stored.
@@ -57,10 +57,12 @@ pub struct UserChange {
 /// What became of a change.
 #[derive(Debug)]
 pub enum UserChanged {
-    /// It was made.
-    Done(User),
-    /// There is no such user, or their password or email was changed meanwhile.
+    /// It was made, to this user, and revoked this many tokens.
+    Done(User, usize),
+    /// There is no such user.
     NotFound,
+    /// Their password or email is no longer what it had to be.
+    Stale,
     /// It would leave nobody who can administrate.
     LastAdmin,
 }
@@ -175,24 +177,26 @@ impl Store {
     /// Changes a user. Their tokens follow at once.
     ///
     /// # Errors
-    /// [`StoreError::Taken`] if another user has the email, or what every write may fail with.
+    /// [`StoreError::Taken`] if another user has the email, or what every write that a token asks for
+    /// may fail with.
     pub async fn change_user(
         &self,
+        by: Option<Acting>,
         id: i64,
         change: UserChange,
         now: Timestamp,
     ) -> Result<UserChanged, StoreError> {
-        self.write(move |tx| {
+        self.write_by(by, move |tx| {
             let row = users::table.find(id).select((UserRow::as_select(), users::password_hash));
             let row = row.get_result::<(UserRow, String)>(tx.connection).optional()?;
             let Some(Account { user, password_hash }) = row.map(Account::from) else {
                 return Ok(UserChanged::NotFound);
             };
             if change.verified.is_some_and(|hash| hash.expose() != password_hash.expose()) {
-                return Ok(UserChanged::NotFound);
+                return Ok(UserChanged::Stale);
             }
             if change.email_was.is_some_and(|email| email != user.email) {
-                return Ok(UserChanged::NotFound);
+                return Ok(UserChanged::Stale);
             }
             let disabled_at = match change.disabled {
                 Some(true) => user.disabled_at.or(Some(now)),
@@ -231,10 +235,11 @@ impl Store {
                 ))
                 .execute(tx.connection)?;
             forget_all(tx, id)?;
-            if new_password {
-                revoke_all(tx, id, change.keep, now)?;
-            }
-            Ok(UserChanged::Done(user))
+            let revoked = match new_password {
+                true => revoke_all(tx, id, change.keep, now)?,
+                false => 0,
+            };
+            Ok(UserChanged::Done(user, revoked))
         })
         .await
     }
@@ -242,18 +247,22 @@ impl Store {
     /// Removes a user and all their tokens.
     ///
     /// # Errors
-    /// [`StoreError`], as from every write.
-    pub async fn delete_user(&self, id: i64) -> Result<UserChanged, StoreError> {
-        self.write(move |tx| {
+    /// [`StoreError`], as from every write that a token asks for.
+    pub async fn delete_user(
+        &self,
+        by: Option<Acting>,
+        id: i64,
+    ) -> Result<UserChanged, StoreError> {
+        self.write_by(by, move |tx| {
             let row = users::table.find(id).select(UserRow::as_select());
             let row = row.get_result::<UserRow>(tx.connection).optional()?;
             let Some(user) = row.map(User::from) else { return Ok(UserChanged::NotFound) };
             if can_administrate(&user) && is_last_admin(tx.connection, id)? {
                 return Ok(UserChanged::LastAdmin);
             }
-            forget_all(tx, id)?;
+            let revoked = forget_all(tx, id)?;
             diesel::delete(users::table.find(id)).execute(tx.connection)?;
-            Ok(UserChanged::Done(user))
+            Ok(UserChanged::Done(user, revoked))
         })
         .await
     }
@@ -272,10 +281,16 @@ impl Store {
     /// Stores a new user.
     ///
     /// # Errors
-    /// [`StoreError::Taken`] if another user has the email, or what every write may fail with.
-    pub async fn insert_user(&self, user: UserRecord, now: Timestamp) -> Result<User, StoreError> {
-        self.write(move |tx| {
-            diesel::insert_into(users::table)
+    /// [`StoreError::Taken`] if another user has the email, or what every write that a token asks for
+    /// may fail with.
+    pub async fn insert_user(
+        &self,
+        by: Option<Acting>,
+        user: UserRecord,
+        now: Timestamp,
+    ) -> Result<User, StoreError> {
+        self.write_by(by, move |tx| {
+            let row = diesel::insert_into(users::table)
                 .values((
                     users::name.eq(user.name.as_str()),
                     users::email.eq(user.email.as_str()),
@@ -286,8 +301,8 @@ impl Store {
                     users::updated_at.eq(now.as_unix()),
                 ))
                 .returning(UserRow::as_returning())
-                .get_result::<UserRow>(tx.connection)
-                .map(User::from)
+                .get_result::<UserRow>(tx.connection)?;
+            Ok(row.into())
         })
         .await
     }
@@ -303,11 +318,11 @@ impl Store {
         new: PasswordHash,
     ) -> Result<bool, StoreError> {
         self.write(move |tx| {
-            diesel::update(users::table.find(user_id))
+            let replaced = diesel::update(users::table.find(user_id))
                 .filter(users::password_hash.eq(old.expose()))
                 .set(users::password_hash.eq(new.expose()))
-                .execute(tx.connection)
-                .map(|replaced| replaced == 1)
+                .execute(tx.connection)?;
+            Ok(replaced == 1)
         })
         .await
     }

@@ -66,13 +66,13 @@ trait Job: Send {
 
 struct Write<F, T> {
     work: Option<F>,
-    result: Option<QueryResult<T>>,
+    result: Option<Result<T, StoreError>>,
     answer: oneshot::Sender<Result<T, StoreError>>,
 }
 
 impl<F, T> Job for Write<F, T>
 where
-    F: FnOnce(&mut Transaction<'_>) -> QueryResult<T> + Send,
+    F: FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send,
     T: Send,
 {
     fn run(&mut self, transaction: &mut Transaction<'_>) -> Result<(), ()> {
@@ -88,7 +88,7 @@ where
     fn settle(self: Box<Self>, failure: Option<&str>) {
         let result = match (failure, self.result) {
             (Some(cause), _) => Err(StoreError::Unavailable(cause.to_owned())),
-            (None, Some(result)) => result.map_err(StoreError::from),
+            (None, Some(result)) => result,
             (None, None) => Err(StoreError::Failed("a write panicked".to_owned())),
         };
         // Whoever asked may have hung up.
@@ -116,7 +116,7 @@ impl Writer {
     /// told. A caller who stops waiting stops nothing: the write goes on and keeps its place.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Transaction<'_>) -> QueryResult<T> + Send + 'static,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, result) = oneshot::channel();
         let job = Box::new(Write { work: Some(work), result: None, answer });

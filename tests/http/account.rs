@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use crate::support::{EMAIL, PASSWORD, start};
+use crate::support::{EMAIL, INVALID_TOKEN, PASSWORD, start};
 
 #[test]
 fn a_user_changes_their_name_and_with_the_password_their_email() {
@@ -56,4 +56,55 @@ fn a_new_password_revokes_every_other_token_of_the_user() {
         server.log_in(json!({"email": EMAIL, "password": password, "device_name": "x"})).status
     };
     assert_eq!([log_in(PASSWORD), log_in("a new password")], [401, 201]);
+}
+
+#[test]
+fn a_password_that_changes_while_it_is_checked_is_checked_again() {
+    let server = start();
+    server.create_user("bob@example.org", PASSWORD, &["*"]);
+    server.create_user("eve@example.org", "another password", &["*"]);
+    server.create_user("zoe@example.org", PASSWORD, &["*"]);
+    // The same password in another hash, as a login may leave it, and another password.
+    let set = |id: i64| {
+        format!(
+            "UPDATE users SET password_hash =
+                 (SELECT password_hash FROM users WHERE id = {id}) WHERE id = 1"
+        )
+    };
+    let (same, other, same_as_before) = (set(2), set(3), set(4));
+    let token = server.issue(&["account:write"]);
+    let email = json!({"name": "x", "email": "a@example.org", "current_password": PASSWORD});
+    let password = json!({"current_password": PASSWORD, "password": PASSWORD});
+    for (path, body, passwords) in [("/api/user/password", &password, 2), ("/api/user", &email, 1)]
+    {
+        let put = || server.send_json("PUT", path, &token, body);
+        let wrong = server.db_change_during(&other, passwords, put);
+        assert_eq!(wrong.status, 422, "{path}: {}", wrong.body);
+        assert!(wrong.json()["errors"]["current_password"].is_array());
+        server.db_execute(&same_as_before);
+        let right = server.db_change_during(&same, passwords, put);
+        assert!([200, 204].contains(&right.status), "{path}: {}", right.body);
+    }
+}
+
+#[test]
+fn an_email_that_changes_meanwhile_needs_the_password() {
+    let server = start();
+    let token = server.issue(&["account:write"]);
+    assert_eq!(server.get("/api/user", &token).status, 200, "now it is cached");
+    server.db_execute("UPDATE users SET email = 'countess@example.org'");
+    let back = json!({"name": "x", "email": EMAIL});
+    let answer = server.send_json("PUT", "/api/user", &token, &back);
+    assert_eq!(answer.status, 422, "{}", answer.body);
+    assert!(answer.json()["errors"]["current_password"].is_array());
+}
+
+#[test]
+fn who_is_gone_meanwhile_is_told_that_their_token_is_dead() {
+    let server = start();
+    let token = server.issue(&["account:write"]);
+    let body = json!({"current_password": PASSWORD, "password": "a new password"});
+    let put = || server.send_json("PUT", "/api/user/password", &token, &body);
+    let gone = "DELETE FROM tokens; DELETE FROM users";
+    server.db_change_during(gone, 2, put).assert_refused(INVALID_TOKEN);
 }

@@ -130,3 +130,43 @@ fn a_form_with_faults_is_no_attempt() {
     }
     assert_eq!(server.log_in(credentials(EMAIL, PASSWORD)).status, 201);
 }
+
+#[test]
+fn guesses_of_the_current_password_count_with_the_logins() {
+    let server = limited();
+    let token = server.issue(&["account:write"]);
+    let header = format!("Bearer {token}");
+    let put = |address: &str, path: &str, body: &Value| {
+        let headers = [("Authorization", header.as_str()), ("X-Forwarded-For", address)];
+        server.send("PUT", path, &headers, Some(body))
+    };
+    let password = |current: &str| {
+        let body = json!({"current_password": current, "password": PASSWORD});
+        put("192.0.2.1", "/api/user/password", &body)
+    };
+    let email = |address: &str, current: &str| {
+        let body = json!({"name": "x", "email": "b@example.org", "current_password": current});
+        put(address, "/api/user", &body)
+    };
+    for _ in 0..4 {
+        assert_eq!(password("wrong").status, 422);
+    }
+    assert_eq!(password(PASSWORD).status, 204, "which clears them");
+    assert_eq!(log_in_from(&server, "192.0.2.1", &credentials(EMAIL, "wrong")).status, 401);
+    for _ in 0..2 {
+        assert_eq!(password("wrong").status, 422);
+        assert_eq!(email("192.0.2.1", "wrong").status, 422);
+    }
+    let refused = [
+        password(PASSWORD),
+        email("192.0.2.1", PASSWORD),
+        log_in_from(&server, "192.0.2.1", &credentials(EMAIL, PASSWORD)),
+    ];
+    for refused in refused {
+        assert_eq!((refused.status, refused.header("retry-after")), (429, Some("60")));
+        assert_eq!(refused.header("x-ratelimit-limit"), Some("5"));
+    }
+    let name = json!({"name": "Countess", "email": EMAIL});
+    assert_eq!(put("192.0.2.1", "/api/user", &name).status, 200, "a name takes no password");
+    assert_eq!(email("192.0.2.2", PASSWORD).status, 200, "from elsewhere");
+}

@@ -160,6 +160,23 @@ fn asking_for_more_than_the_user_has_is_refused() {
 }
 
 #[test]
+fn what_counts_is_what_the_user_has_when_the_token_is_stored() {
+    let server = start();
+    let body = json!({
+        "email": EMAIL, "password": PASSWORD, "device_name": "x", "abilities": ["users:read"],
+    });
+    let shrink = "UPDATE users SET abilities = 'posts:*'";
+    let answer = server.db_change_during(shrink, 1, || server.log_in(body.clone()));
+    assert_eq!(answer.status, 422, "{}", answer.body);
+    assert_eq!(
+        answer.json()["errors"]["abilities"][0],
+        "The abilities field asks for more than is held: users:read."
+    );
+    let grow = "UPDATE users SET abilities = '*'";
+    assert_eq!(server.db_change_during(grow, 1, || server.log_in(body)).status, 201);
+}
+
+#[test]
 fn five_logins_give_five_tokens_and_logging_out_ends_one() {
     let server = start();
     let body = json!({"email": EMAIL, "password": PASSWORD, "device_name": "x"});

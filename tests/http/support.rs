@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bearerd::actors::{Sweeper, UsageRecorder};
 use bearerd::app::{self, App};
-use bearerd::auth::{Auth, NewUser, TokenRequest};
+use bearerd::auth::{Auth, By, NewUser, TokenRequest};
 use bearerd::config::Config;
 use bearerd::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
 use diesel::connection::SimpleConnection;
@@ -97,7 +97,7 @@ impl Server {
             abilities: Abilities::parse(abilities).unwrap(),
             admin: false,
         };
-        app::block_on(self.auth.create_user(account)).unwrap();
+        app::block_on(self.auth.create_user(By::Operator, account)).unwrap();
     }
 
     /// A token for Ada, without a login.
@@ -154,7 +154,7 @@ impl Server {
     /// Returns when the server knows that another process wrote to its file: it asks before each
     /// write of its own, and this is one that changes nothing.
     pub fn heed_others(&self) {
-        app::block_on(self.auth.revoke(-1, None)).unwrap_err();
+        app::block_on(self.auth.revoke(By::Operator, -1, None)).unwrap_err();
     }
 
     /// What `/metrics` shows for this name and these labels.
@@ -162,6 +162,36 @@ impl Server {
         let metrics = self.send("GET", "/metrics", &[], None).body;
         let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().unwrap()
+    }
+
+    /// Runs SQL in a transaction that commits only when `passwords` of the request have been checked or
+    /// hashed: what the request read until then is older, and what it writes comes after.
+    pub fn db_change_during(
+        &self,
+        sql: &str,
+        passwords: u64,
+        request: impl FnOnce() -> Answer + Send,
+    ) -> Answer {
+        let hashed = || {
+            let metrics = self.send("GET", "/metrics", &[], None).body;
+            let count = metrics.lines().find_map(|line| {
+                line.strip_prefix("bearerd_password_hash_duration_seconds_count ")?.parse().ok()
+            });
+            count.unwrap_or(0_u64)
+        };
+        let before = hashed();
+        let path = self.config.database.to_string_lossy();
+        let mut connection = SqliteConnection::establish(&path).unwrap();
+        let begin = format!("PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE; {sql}");
+        connection.batch_execute(&begin).unwrap();
+        std::thread::scope(|scope| {
+            let answer = scope.spawn(request);
+            while hashed() < before + passwords && !answer.is_finished() {
+                std::thread::yield_now();
+            }
+            connection.batch_execute("COMMIT").unwrap();
+            answer.join().unwrap()
+        })
     }
 
     /// Moves the server's clock to this many seconds after the test's beginning.

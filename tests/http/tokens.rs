@@ -1,4 +1,5 @@
 use bearerd::app;
+use bearerd::auth::By;
 use serde_json::{Value, json};
 
 use crate::support::{EMAIL, INVALID_TOKEN, PASSWORD, Server, start};
@@ -117,7 +118,7 @@ fn a_failed_check_is_no_use() {
     server.create_user("bob@example.org", PASSWORD, &["*"]);
     let expired = server.issue_for(EMAIL, &["*"], Some(60));
     let revoked = server.issue(&["*"]);
-    app::block_on(server.auth.revoke(2, None)).unwrap();
+    app::block_on(server.auth.revoke(By::Operator, 2, None)).unwrap();
     let disabled = server.issue_for("bob@example.org", &["*"], None);
     server.db_execute("UPDATE users SET disabled_at = 1 WHERE email = 'bob@example.org'");
     server.set_clock(60);
@@ -151,6 +152,28 @@ fn a_token_issues_another_that_holds_no_more_than_itself() {
     server.db_execute("UPDATE users SET abilities = 'tokens:write' WHERE id = 2");
     let shrunk = issue(json!({"device_name": "ci", "abilities": ["posts:read"]}));
     assert_eq!(shrunk.status, 422, "the owner's abilities at this moment count");
+}
+
+#[test]
+fn of_more_abilities_than_a_token_can_hold_some_must_be_named() {
+    let server = start();
+    let names = |stem: &str| (0..98).map(|i| format!("{stem}:{i}")).collect::<Vec<_>>().join(" ");
+    let issuer = server.issue(&["*"]);
+    // What both may do is 98 abilities of the one's, 98 of the other's, and one that both name.
+    server.db_execute(&format!(
+        "UPDATE users SET abilities = 'tokens:write a:* {}';
+         UPDATE tokens SET abilities = 'tokens:write b:* {}'",
+        names("b"),
+        names("a"),
+    ));
+    let issue = |body: Value| server.send_json("POST", "/api/tokens", &issuer, &body);
+    let answer = issue(json!({"device_name": "ci"}));
+    assert_eq!(answer.status, 422, "{}", answer.body);
+    assert_eq!(
+        answer.json()["errors"]["abilities"][0],
+        "The abilities field is required: of all that may be given, name at most 100."
+    );
+    assert_eq!(issue(json!({"device_name": "ci", "abilities": ["a:1", "b:2"]})).status, 201);
 }
 
 #[test]

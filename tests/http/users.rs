@@ -146,3 +146,34 @@ fn who_is_shut_out_while_their_body_arrives_changes_nothing() {
         401
     );
 }
+
+#[test]
+fn who_is_shut_out_while_a_password_is_hashed_changes_nothing() {
+    let server = start();
+    let admin = server.issue_admin();
+    let eve = json!({"name": "Eve", "email": "eve@example.org", "password": PASSWORD});
+    let new = json!({"password": "another password"});
+    for (shut_out, status) in [
+        ("UPDATE tokens SET revoked_at = 1", 401),
+        ("UPDATE tokens SET expires_at = 1", 401),
+        ("UPDATE users SET disabled_at = 1", 401),
+        ("UPDATE users SET admin = 0", 403),
+        ("UPDATE users SET abilities = 'posts:*'", 403),
+        ("UPDATE tokens SET abilities = 'posts:*'", 403),
+    ] {
+        for (method, path, body) in [("POST", "/api/users", &eve), ("PATCH", "/api/users/1", &new)]
+        {
+            assert_eq!(server.get("/api/users", &admin).status, 200, "now it is cached");
+            let request = || server.send_json(method, path, &admin, body);
+            let answer = server.db_change_during(shut_out, 1, request);
+            assert_eq!(answer.status, status, "{method} {shut_out}: {}", answer.body);
+            server.db_execute(
+                "UPDATE tokens SET revoked_at = NULL, expires_at = NULL, abilities = '*';
+                 UPDATE users SET disabled_at = NULL, admin = id = 2, abilities = '*'",
+            );
+        }
+    }
+    assert_eq!(server.get("/api/users", &admin).json()["meta"]["total"], 2);
+    let body = json!({"email": EMAIL, "password": PASSWORD, "device_name": "x"});
+    assert_eq!(server.log_in(body).status, 201);
+}

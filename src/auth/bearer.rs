@@ -1,0 +1,63 @@
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::{Auth, Error, Session};
+use crate::domain::Needs;
+use crate::store::Acting;
+
+/// Somebody who was let in by a token, and what for.
+///
+/// To have something changed takes more: when it is written, the token must still be live and have
+/// what is needed, whatever happened since.
+#[derive(Clone, Debug)]
+pub struct Bearer {
+    session: Arc<Session>,
+    needs: Needs,
+}
+
+impl Bearer {
+    /// Lets a session in to what `needs` this.
+    ///
+    /// # Errors
+    /// [`Error::InsufficientScope`]
+    pub fn admit(session: Arc<Session>, needs: Needs) -> Result<Self, Error> {
+        match needs.check(&session.token, &session.user) {
+            Ok(()) => Ok(Self { session, needs }),
+            Err(ability) => Err(Error::InsufficientScope(ability.to_owned())),
+        }
+    }
+}
+
+impl Deref for Bearer {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
+
+/// On whose word something is changed. A bearer who has been shut out by then gets
+/// [`Error::InvalidToken`], and one who may no longer have it done [`Error::InsufficientScope`].
+#[derive(Clone, Copy, Debug)]
+pub enum By<'a> {
+    /// That of whoever runs the server, from its command line.
+    Operator,
+    /// A token's bearer's.
+    Bearer(&'a Bearer),
+}
+
+impl Auth {
+    /// What the store is to check before it writes.
+    pub(super) fn acting(&self, bearer: &Bearer) -> Acting {
+        let (token_id, needs) = (bearer.token.id, bearer.needs);
+        Acting { token_id, needs, ttl: self.0.ttl, now: self.now() }
+    }
+
+    /// The same, unless the operator needs no check.
+    pub(super) fn acting_by(&self, by: By<'_>) -> Option<Acting> {
+        match by {
+            By::Operator => None,
+            By::Bearer(bearer) => Some(self.acting(bearer)),
+        }
+    }
+}
