@@ -21,17 +21,18 @@ pub enum NameError {
 }
 
 impl Name {
-    /// The name that `text` spells, its ends trimmed.
+    /// The name that `text` spells, its ends trimmed. Its length counts with them, as a form's or a
+    /// schema's limit does.
     ///
     /// # Errors
     /// [`NameError`] says which rule `text` breaks.
     pub fn parse(text: &str) -> Result<Self, NameError> {
+        if text.chars().count() > 255 {
+            return Err(NameError::TooLong);
+        }
         let text = text.trim();
         if text.is_empty() {
             return Err(NameError::Empty);
-        }
-        if text.chars().count() > 255 {
-            return Err(NameError::TooLong);
         }
         if text.chars().any(char::is_control) {
             return Err(NameError::Control);
@@ -71,6 +72,7 @@ mod tests {
             ("a\0b", Err(NameError::Control)),
             ("a\nb", Err(NameError::Control)),
             (&"é".repeat(256), Err(NameError::TooLong)),
+            (&format!(" {longest}"), Err(NameError::TooLong)),
         ] {
             assert_eq!(Name::parse(text).as_ref().map(Name::as_str), expected.as_ref().copied());
         }

@@ -102,7 +102,7 @@ impl Form {
         range: std::ops::RangeInclusive<i64>,
     ) -> Option<i64> {
         let value = self.take(field)?;
-        match value.as_i64().filter(|number| range.contains(number)) {
+        match whole(&value).filter(|number| range.contains(number)) {
             Some(number) => Some(number),
             None => {
                 let (least, most) = (range.start(), range.end());
@@ -160,6 +160,15 @@ impl Form {
 /// What can't be: a form that ended well without a field that it requires.
 pub(super) fn lacking() -> ApiError {
     auth::Error::Internal("a form ended well without its fields".to_owned()).into()
+}
+
+/// The whole number that a value is. To JSON Schema 60.0 is one too, and so it is to clients that
+/// know no other numbers than doubles.
+fn whole(value: &Value) -> Option<i64> {
+    /// Up to here a double is exact: 2^53.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let double = || value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() <= EXACT);
+    value.as_i64().or_else(|| double().map(|number| number as i64))
 }
 
 /// A key may be anything, and as long as the body: what is shown of it is not.

@@ -207,3 +207,17 @@ fn a_token_is_renamed() {
     assert_eq!(server.get("/api/tokens/current", &mine).json()["data"]["name"], "new laptop");
     assert_eq!([rename("2").status, rename("9").status, rename("x").status], [404; 3]);
 }
+
+#[test]
+fn a_whole_number_may_be_written_with_a_point() {
+    let server = start();
+    let token = server.issue(&["*"]);
+    let issue = |seconds: f64| {
+        let body = json!({"device_name": "ci", "expires_in": seconds});
+        server.send_json("POST", "/api/tokens", &token, &body)
+    };
+    let issued = issue(60.0);
+    assert_eq!(issued.status, 201, "{}", issued.body);
+    assert_eq!(issued.json()["access_token"]["expires_at"], "2026-01-01T00:01:00Z");
+    assert_eq!([issue(60.5).status, issue(0.0).status, issue(1e300).status], [422, 422, 422]);
+}

@@ -18,7 +18,7 @@ use super::super::guard::Needs;
 use super::fields::integer;
 use super::operation::{Content, Operation, Schemas};
 use crate::auth::Error;
-use crate::domain::Faults;
+use crate::domain::{Faults, Timestamp};
 
 /// What an operation may answer. `found` is what its path names, if it names something.
 pub(super) fn answers(
@@ -84,6 +84,12 @@ fn refusals(operation: &Operation, needs: Needs, found: Option<&'static str>) ->
         errors.push(Error::Invalid(Faults::one("query", text)).into());
     }
     errors
+}
+
+/// The refusal of whoever guesses at passwords.
+pub(super) fn too_many_attempts() -> ApiError {
+    let until = Timestamp::from_unix(1_767_225_642);
+    Error::TooManyAttempts { limit: 5, wait: 42, until }.into()
 }
 
 /// The answer to errors that share a status.

@@ -1,11 +1,10 @@
 //! The operations on one's own tokens.
 
-use super::super::error::ApiError;
 use super::super::tokens::{Created, TokenBody};
+use super::answers::too_many_attempts;
 use super::bodies::{Login, PersonalToken, TokenName};
 use super::operation::{Operation, Query};
 use crate::auth::Error;
-use crate::domain::Timestamp;
 
 const TAG: &str = "tokens";
 
@@ -28,13 +27,7 @@ pub(in crate::http) const CREATE: Operation =
             || Error::WrongCredentials.into(),
             || Error::InvalidToken.into(),
             || Error::InsufficientScope("tokens:write".to_owned()).into(),
-            || {
-                ApiError::from(Error::TooManyAttempts {
-                    limit: 5,
-                    wait: 42,
-                    until: Timestamp::from_unix(1_767_225_642),
-                })
-            },
+            too_many_attempts,
             || Error::Internal(String::new()).into(),
             || Error::Busy.into(),
         ]);

@@ -1,6 +1,7 @@
 //! The operations on one's own account.
 
 use super::super::users::UserBody;
+use super::answers::too_many_attempts;
 use super::bodies::{Account, PasswordChange};
 use super::operation::Operation;
 
@@ -13,9 +14,11 @@ pub(in crate::http) const UPDATE: Operation =
     Operation::new(TAG, "updateAccount", "Change your name and email")
         .details("A new email needs the password.")
         .reads::<Account>()
-        .answers_data::<UserBody>(200);
+        .answers_data::<UserBody>(200)
+        .refuses(&[too_many_attempts]);
 
 pub(in crate::http) const CHANGE_PASSWORD: Operation =
     Operation::new(TAG, "changePassword", "Change your password")
         .details("Revokes all your tokens but the one that is sent.")
-        .reads::<PasswordChange>();
+        .reads::<PasswordChange>()
+        .refuses(&[too_many_attempts]);
