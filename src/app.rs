@@ -16,7 +16,7 @@ use crate::actors::{Hasher, Schedule, Sweeper, UsageRecorder};
 use crate::auth::{Auth, By, LoginLimiter, NewUser, Parts, Verdicts};
 use crate::config::{Config, ConfigError};
 use crate::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
-use crate::http::{self, Extras, Tls, TlsError, TrustedProxies};
+use crate::http::{self, Extras, IssuerUrl, Places, Site, Tls, TlsError, TrustedProxies};
 use crate::metrics::Metrics;
 use crate::store::{OpenError, Store};
 
@@ -85,6 +85,7 @@ impl Services {
             verdicts,
             hasher: Hasher::start(config.bcrypt_cost, metrics.clone()),
             limiter: LoginLimiter::new(config.login_attempts),
+            rules: config.rules.clone(),
             usage: usage.clone(),
             clock,
             ttl: config.token_ttl,
@@ -147,14 +148,17 @@ impl App {
         };
         let sweeper = Sweeper::start(services.store.clone(), schedule, clock);
 
-        let auth = services.auth.clone();
-        let proxies = TrustedProxies::new(config.trusted_proxies.clone());
+        let site = Site {
+            auth: services.auth.clone(),
+            proxies: TrustedProxies::new(config.trusted_proxies.clone()),
+            places: Places::new(config.token_header.as_ref(), config.basic_auth),
+            issuer: IssuerUrl(config.issuer()),
+            demo,
+        };
         let extras = Extras { https: tls.is_some(), origins: config.cors_origins.clone() };
         let server = HttpServer::new(move || {
             Routes::new().configure(|routes| {
-                let configure =
-                    |routes: &mut _| http::configure(routes, &auth, &proxies, demo.as_ref());
-                extras.clone().around(routes, configure);
+                extras.clone().around(routes, |routes| http::configure(routes, &site));
             })
         })
         .keep_alive(KEEP_ALIVE)

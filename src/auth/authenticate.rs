@@ -33,6 +33,18 @@ impl Auth {
         }
     }
 
+    /// The session of a bearer token's string: from memory, or looked up.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`] if it isn't live; [`Error::Busy`] and the like.
+    pub async fn authenticate(&self, token: &[u8]) -> Result<Arc<Session>, Error> {
+        match self.check(token) {
+            Check::Live(session) => Ok(session),
+            Check::Refused => Err(Error::InvalidToken),
+            Check::Unknown(presented) => self.look_up(&presented).await,
+        }
+    }
+
     /// Looks a token up in the store.
     ///
     /// # Errors

@@ -21,10 +21,8 @@ impl Bearer {
     /// # Errors
     /// [`Error::InsufficientScope`]
     pub fn admit(session: Arc<Session>, needs: Needs) -> Result<Self, Error> {
-        match needs.check(&session.token, &session.user) {
-            Ok(()) => Ok(Self { session, needs }),
-            Err(ability) => Err(Error::InsufficientScope(ability.to_owned())),
-        }
+        needs.check(&session.token, &session.user).map_err(Error::InsufficientScope)?;
+        Ok(Self { session, needs })
     }
 }
 

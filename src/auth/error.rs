@@ -27,6 +27,12 @@ pub enum Error {
     /// The token, or its owner, lacks these abilities (an RFC 6749 scope).
     #[error("the token lacks {0}")]
     InsufficientScope(String),
+    /// It can't be told what is asked.
+    #[error("{0}")]
+    Unclear(String),
+    /// No access rule matches the request.
+    #[error("no access rule matches")]
+    NoRule,
     /// There is no such thing, or it is somebody else's.
     #[error("there is no such {0}")]
     NotFound(&'static str),
@@ -50,7 +56,7 @@ impl From<StoreError> for Error {
             StoreError::Busy => Self::Busy,
             StoreError::Unavailable(cause) => Self::Unavailable(cause),
             StoreError::Dead => Self::InvalidToken,
-            StoreError::Lacking(ability) => Self::InsufficientScope(ability.to_owned()),
+            StoreError::Lacking(abilities) => Self::InsufficientScope(abilities),
             // Whoever writes something unique says what is taken.
             error @ (StoreError::Taken | StoreError::Failed(_)) => {
                 Self::Internal(error.to_string())

@@ -4,8 +4,10 @@
 mod authenticate;
 mod bearer;
 mod error;
+mod explain;
 mod limits;
 mod login;
+mod question;
 mod tokens;
 mod upkeep;
 mod users;
@@ -19,7 +21,7 @@ use std::time::Duration;
 
 use crate::actors::{Hasher, UsageRecorder};
 use crate::domain::{
-    Abilities, Clock, Lifetime, Name, PlainToken, Timestamp, Token, TokenPrefix, User,
+    Abilities, Clock, Lifetime, Name, PlainToken, Rules, Timestamp, Token, TokenPrefix, User,
 };
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -27,8 +29,10 @@ use crate::store::Store;
 pub use authenticate::Check;
 pub use bearer::{Bearer, By};
 pub use error::Error;
+pub use explain::{Explanation, Step, Subject};
 pub(crate) use limits::LoginLimiter;
 pub use login::Credentials;
+pub use question::{Original, Question, Requirement};
 pub use upkeep::BackupError;
 pub use users::{NewUser, UserUpdate};
 pub use verdicts::{Session, Verdicts};
@@ -57,6 +61,8 @@ pub(crate) struct Parts {
     pub ttl: Lifetime,
     /// What new tokens begin with.
     pub prefix: TokenPrefix,
+    /// Which requests pass that a proxy asks about.
+    pub rules: Rules,
     /// For how long a dead token's row is kept.
     pub retain: Duration,
     /// Where it is counted.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use quick_cache::unsync::Cache;
 
 use super::Error;
-use crate::domain::{Lifetime, Presented, Timestamp, Token, TokenHash, User};
+use crate::domain::{Abilities, Lifetime, Presented, Timestamp, Token, TokenHash, User};
 use crate::store::Observer;
 
 /// Verdicts kept at most.
@@ -32,6 +32,8 @@ pub struct Session {
     pub token: Token,
     /// Its owner.
     pub user: User,
+    /// What it can do: what both it and its owner may.
+    pub abilities: Abilities,
     /// When it dies, if nothing else ends it.
     pub ends_at: Option<Timestamp>,
     /// When its use was last noted, in Unix seconds; `i64::MIN` for never.
@@ -43,7 +45,8 @@ impl Session {
     pub(super) fn open(token: Token, user: User, ttl: Lifetime, now: Timestamp) -> Option<Self> {
         let ends_at = ttl.check(&token, &user, now).ok()?;
         let used_at = AtomicI64::new(token.last_used_at.map_or(i64::MIN, Timestamp::as_unix));
-        Some(Self { token, user, ends_at, used_at })
+        let abilities = token.abilities.shared_with(&user.abilities);
+        Some(Self { token, user, abilities, ends_at, used_at })
     }
 
     /// Whether its use at `now` is to be noted: once a minute, and when the clock was set back.
@@ -62,6 +65,11 @@ impl Session {
             i64::MIN => None,
             seconds => Some(Timestamp::from_unix(seconds)),
         }
+    }
+
+    /// Whether the token, and its owner, may do `ability`.
+    pub fn token_can(&self, ability: &str) -> bool {
+        self.abilities.grant(ability)
     }
 
     fn is_live(&self, now: Timestamp) -> bool {

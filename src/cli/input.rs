@@ -18,10 +18,6 @@ pub(super) fn password() -> Result<Password, CliError> {
 }
 
 fn typed() -> Result<String, CliError> {
-    let ask = |prompt| {
-        rpassword::prompt_password(prompt)
-            .map_err(|error| CliError::Io(format!("can't read the password: {error}")))
-    };
     let first = ask("Password: ")?;
     let again = Zeroizing::new(ask("Again: ")?);
     match first == *again {
@@ -30,12 +26,25 @@ fn typed() -> Result<String, CliError> {
     }
 }
 
+fn ask(prompt: &str) -> Result<String, CliError> {
+    rpassword::prompt_password(prompt)
+        .map_err(|error| CliError::Io(format!("can't read what is typed: {error}")))
+}
+
+/// A token: typed without echo, or the first line of standard input.
+pub(super) fn token() -> Result<String, CliError> {
+    match std::io::stdin().is_terminal() {
+        true => ask("Token: "),
+        false => first_line(),
+    }
+}
+
 fn first_line() -> Result<String, CliError> {
     let mut line = String::with_capacity(128);
     std::io::stdin()
         .lock()
         .read_line(&mut line)
-        .map_err(|error| CliError::Io(format!("can't read the password: {error}")))?;
+        .map_err(|error| CliError::Io(format!("can't read standard input: {error}")))?;
     let end = line.trim_end_matches(['\r', '\n']).len();
     line.truncate(end);
     Ok(line)

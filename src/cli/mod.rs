@@ -4,6 +4,7 @@
 mod backup;
 mod check;
 mod completions;
+mod explain;
 mod input;
 mod migrate;
 mod output;
@@ -37,6 +38,8 @@ enum Task {
     Migrate,
     /// Copy the database into a new file; a running server goes on
     Backup(backup::Backup),
+    /// Say why a request would pass, or not
+    Explain(explain::Explain),
     /// Check the database and the settings
     Check(check::Check),
     /// Print completions for a shell
@@ -145,6 +148,7 @@ fn run(matches: &ArgMatches) -> Result<(), CliError> {
         Task::Prune(prune) => prune.run(&config),
         Task::Migrate => migrate::run(&config),
         Task::Backup(backup) => backup.run(&config),
+        Task::Explain(explain) => explain.run(&config),
         Task::Check(check) => check.run(&config),
         Task::Completions(completions) => completions.run(),
     }

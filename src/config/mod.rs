@@ -8,7 +8,7 @@ mod settings;
 mod source;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -141,6 +141,12 @@ impl Config {
             (None, Some(_)) => format!("https://{}", self.listen),
             (None, None) => format!("http://{}", self.listen),
         }
+    }
+
+    /// Whether a reverse proxy at this address is trusted.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 
     /// The files of the certificate and its key, if HTTPS is on.

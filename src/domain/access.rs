@@ -166,6 +166,17 @@ impl fmt::Display for Rule {
     }
 }
 
+impl Access {
+    /// Whether a token that can do what is `held` has it.
+    pub fn is_met_by(&self, held: &Abilities) -> bool {
+        match self {
+            Self::Public => true,
+            Self::All(needed) => needed.iter().all(|ability| held.grant(ability)),
+            Self::Any(needed) => needed.iter().any(|ability| held.grant(ability)),
+        }
+    }
+}
+
 impl fmt::Display for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

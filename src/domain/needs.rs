@@ -9,31 +9,45 @@ pub enum Needs {
     LiveToken,
     /// A live token that has this ability.
     Ability(&'static str),
+    /// A live token that has each of these abilities; any live token, if there are none.
+    All(&'static [&'static str]),
+    /// A live token that has one of these abilities; no token will do, if there are none.
+    Any(&'static [&'static str]),
     /// A live token of an administrator that has the ability `admin`.
     Admin,
+    /// Another service, with a live token that has this ability, if one is named. Services may send
+    /// the token as the password of HTTP Basic, as OAuth's clients do.
+    Service(Option<&'static str>),
+    /// A live token, and what the request itself asks about: `/api/verify`.
+    Asked,
 }
 
 impl Needs {
-    /// The ability that is needed, if one is.
-    pub fn ability(self) -> Option<&'static str> {
+    /// The abilities that are needed, if it can be told without the request.
+    pub fn abilities(&self) -> &[&'static str] {
         match self {
-            Self::Nothing | Self::LiveToken => None,
-            Self::Ability(ability) => Some(ability),
-            Self::Admin => Some("admin"),
+            Self::Nothing | Self::LiveToken | Self::Service(None) | Self::Asked => &[],
+            Self::Ability(ability) | Self::Service(Some(ability)) => std::slice::from_ref(ability),
+            Self::All(abilities) | Self::Any(abilities) => abilities,
+            Self::Admin => &["admin"],
         }
     }
 
     /// Whether a token that is live, and its owner, may do what is needed.
     ///
     /// # Errors
-    /// The ability that is lacking.
-    pub fn check(self, token: &Token, owner: &User) -> Result<(), &'static str> {
-        let Some(ability) = self.ability() else { return Ok(()) };
-        let is_the_one = self != Self::Admin || owner.admin;
-        let can = token.abilities.grant(ability) && owner.abilities.grant(ability);
-        match is_the_one && can {
+    /// The abilities that are needed, as a scope (RFC 6749, section 3.3).
+    pub fn check(&self, token: &Token, owner: &User) -> Result<(), String> {
+        let can = |ability: &&str| token.abilities.grant(ability) && owner.abilities.grant(ability);
+        let abilities = self.abilities();
+        let may = match self {
+            Self::Any(_) => abilities.iter().any(can),
+            Self::Admin => owner.admin && abilities.iter().all(can),
+            _ => abilities.iter().all(can),
+        };
+        match may {
             true => Ok(()),
-            false => Err(ability),
+            false => Err(abilities.join(" ")),
         }
     }
 }

@@ -27,7 +27,9 @@ impl TrustedProxies {
         Self(networks.into())
     }
 
-    fn contain(&self, address: IpAddr) -> bool {
+    /// Whether this is the address of one of them.
+    pub(super) fn contain(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 

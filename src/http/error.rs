@@ -38,9 +38,15 @@ pub enum ApiError {
     /// The body is over the limit.
     #[error("the body is too large")]
     BodyTooLarge,
-    /// The body is not of the type that the route reads.
-    #[error("the body is not JSON")]
-    UnsupportedType,
+    /// The body is not what the route reads: its name, and its media type.
+    #[error("the body is not {0}")]
+    UnsupportedType(&'static str, &'static str),
+    /// A form lacks what RFC 7009 or RFC 7662 wants of it.
+    #[error("{0}")]
+    InvalidRequest(&'static str),
+    /// A refusal where HTTP Basic is taken too.
+    #[error(transparent)]
+    BasicToo(Box<ApiError>),
     /// The body did not arrive in time.
     #[error("the body did not arrive in time")]
     BodyTimeout,
@@ -54,6 +60,10 @@ pub(super) struct Body<'a> {
     /// For programs; it stays as it is.
     #[schema(pattern = "^[a-z_]+$")]
     code: &'static str,
+    /// What OAuth's clients read (RFC 6749, section 5.2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    error: Option<&'static str>,
     /// What is wrong with each field. With 422 alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = std::collections::BTreeMap<String, Vec<String>>, required = false)]
@@ -71,6 +81,8 @@ impl ApiError {
             Self::Auth(Error::TooManyAttempts { .. }) => "too_many_attempts",
             Self::Auth(Error::InsufficientScope(_)) => "insufficient_scope",
             Self::Auth(Error::NotFound(_)) => "not_found",
+            Self::Auth(Error::Unclear(_)) => "malformed_request",
+            Self::Auth(Error::NoRule) => "no_access_rule",
             Self::Auth(Error::Invalid(_)) => "validation_failed",
             Self::Auth(Error::Busy | Error::Unavailable(_)) => "service_unavailable",
             Self::Auth(Error::Internal(_)) => "server_error",
@@ -78,8 +90,10 @@ impl ApiError {
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::Malformed(_) => "malformed_request",
             Self::BodyTooLarge => "payload_too_large",
-            Self::UnsupportedType => "unsupported_media_type",
+            Self::UnsupportedType(..) => "unsupported_media_type",
+            Self::InvalidRequest(_) => "invalid_request",
             Self::BodyTimeout => "request_timeout",
+            Self::BasicToo(refusal) => refusal.code(),
         }
     }
 
@@ -92,6 +106,8 @@ impl ApiError {
             Self::Auth(Error::TooManyAttempts { .. }) => "Too Many Attempts.".into(),
             Self::Auth(Error::InsufficientScope(_)) => "Invalid ability provided.".into(),
             Self::Auth(Error::NotFound(what)) => format!("The {what} could not be found."),
+            Self::Auth(Error::Unclear(what)) => what.clone(),
+            Self::Auth(Error::NoRule) => "No access rule lets this request pass.".into(),
             Self::Auth(Error::Invalid(faults)) => faults.summary(),
             Self::Auth(Error::Busy | Error::Unavailable(_)) => "Service Unavailable".into(),
             Self::Auth(Error::Internal(_)) => "Server Error".into(),
@@ -107,12 +123,14 @@ impl ApiError {
             Self::BodyTooLarge => {
                 format!("The request body must not be larger than {BODY_LIMIT} bytes.")
             }
-            Self::UnsupportedType => {
-                "The request body must be JSON, sent with Content-Type: application/json.".into()
+            Self::UnsupportedType(what, media_type) => {
+                format!("The request body must be {what}, sent with Content-Type: {media_type}.")
             }
+            Self::InvalidRequest(what) => (*what).into(),
             Self::BodyTimeout => {
                 format!("The request body must arrive within {} seconds.", BODY_TIMEOUT.as_secs())
             }
+            Self::BasicToo(refusal) => refusal.message(),
         }
     }
 
@@ -120,7 +138,9 @@ impl ApiError {
     pub(super) fn body(&self) -> Body<'_> {
         let errors =
             if let Self::Auth(auth::Error::Invalid(faults)) = self { Some(faults) } else { None };
-        Body { message: self.message(), code: self.code(), errors }
+        let code = self.code();
+        let error = matches!(self, Self::InvalidRequest(_)).then_some(code);
+        Body { message: self.message(), code, error, errors }
     }
 
     /// The headers that go with the status.
@@ -155,11 +175,24 @@ impl ApiError {
                 vec![(RETRY_AFTER, HeaderValue::from_static("1"))]
             }
             Self::MethodNotAllowed { allow, .. } => vec![(ALLOW, allow.clone())],
-            Self::Auth(Error::Internal(_) | Error::NotFound(_) | Error::Invalid(_))
+            Self::BasicToo(refusal) => {
+                // First: of several challenges, nginx before 1.23 passes on the first alone, and a
+                // client that has a bearer token needs none.
+                let basic = HeaderValue::from_static(r#"Basic realm="bearerd", charset="UTF-8""#);
+                std::iter::once((WWW_AUTHENTICATE, basic)).chain(refusal.headers()).collect()
+            }
+            Self::Auth(
+                Error::Internal(_)
+                | Error::NotFound(_)
+                | Error::Invalid(_)
+                | Error::Unclear(_)
+                | Error::NoRule,
+            )
             | Self::NoRoute(_)
             | Self::Malformed(_)
             | Self::BodyTooLarge
-            | Self::UnsupportedType
+            | Self::UnsupportedType(..)
+            | Self::InvalidRequest(_)
             | Self::BodyTimeout => Vec::new(),
         }
     }
@@ -173,7 +206,8 @@ impl ResponseError for ApiError {
                 StatusCode::UNAUTHORIZED
             }
             Self::Auth(Error::TooManyAttempts { .. }) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Auth(Error::InsufficientScope(_)) => StatusCode::FORBIDDEN,
+            Self::Auth(Error::InsufficientScope(_) | Error::NoRule) => StatusCode::FORBIDDEN,
+            Self::Auth(Error::Unclear(_)) => StatusCode::BAD_REQUEST,
             Self::Auth(Error::NotFound(_)) | Self::NoRoute(_) => StatusCode::NOT_FOUND,
             Self::Auth(Error::Invalid(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Auth(Error::Busy | Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
@@ -181,8 +215,10 @@ impl ResponseError for ApiError {
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedType(..) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::InvalidRequest(_) => StatusCode::BAD_REQUEST,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::BasicToo(refusal) => refusal.status_code(),
         }
     }
 
@@ -190,7 +226,7 @@ impl ResponseError for ApiError {
         let mut response = json(self.status_code(), &self.body());
         let headers = response.headers_mut();
         for (name, value) in self.headers() {
-            headers.insert(name, value);
+            headers.append(name, value);
         }
         match self {
             Self::Auth(auth::Error::Internal(cause)) => {
@@ -207,8 +243,10 @@ impl ResponseError for ApiError {
             | Self::MethodNotAllowed { .. }
             | Self::Malformed(_)
             | Self::BodyTooLarge
-            | Self::UnsupportedType
-            | Self::BodyTimeout => {}
+            | Self::UnsupportedType(..)
+            | Self::InvalidRequest(_)
+            | Self::BodyTimeout
+            | Self::BasicToo(_) => {}
         }
         response
     }

@@ -17,6 +17,7 @@ use super::{BODY_LIMIT, BODY_TIMEOUT};
 use crate::auth;
 use crate::domain::Faults;
 
+pub(super) const JSON: &str = "application/json";
 /// The most fields that a body may have; no endpoint knows as many.
 const FIELDS: usize = 32;
 
@@ -34,12 +35,10 @@ impl Form {
     /// 400 for what is no JSON object, 408, 413 and 415 as their names say, and 422 for a field
     /// that stands twice.
     pub(super) async fn read(request: &HttpRequest, body: Payload) -> Result<Self, ApiError> {
-        if !is_json(request) {
-            return Err(ApiError::UnsupportedType);
+        if !has_type(request, JSON) {
+            return Err(ApiError::UnsupportedType("JSON", JSON));
         }
-        let bytes = tokio::time::timeout(BODY_TIMEOUT, collect(body))
-            .await
-            .map_err(|_| ApiError::BodyTimeout)??;
+        let bytes = read_body(body).await?;
         let Fields { fields, repeated, count } = serde_json::from_slice(&bytes).map_err(explain)?;
         if count > FIELDS {
             let text = format!("The request body must not have more than {FIELDS} fields.");
@@ -72,6 +71,11 @@ impl Form {
     /// Whether the body has this field.
     pub(super) fn has(&self, field: &str) -> bool {
         self.fields.contains_key(field)
+    }
+
+    /// Whether this field holds a number.
+    pub(super) fn is_number(&self, field: &str) -> bool {
+        self.fields.get(field).is_some_and(Value::is_number)
     }
 
     /// A string, as `parse` reads it, if it is there.
@@ -176,10 +180,20 @@ fn shown(field: &str) -> String {
     field.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
-fn is_json(request: &HttpRequest) -> bool {
+/// Whether a request's body is said to be of this media type.
+pub(super) fn has_type(request: &HttpRequest, media_type: &str) -> bool {
     let value = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = value.and_then(|value| value.split(';').next()).map(str::trim);
-    essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+    essence.is_some_and(|essence| essence.eq_ignore_ascii_case(media_type))
+}
+
+/// A request's body.
+///
+/// # Errors
+/// 400 if it can't be read, 408 and 413 as their names say.
+pub(super) async fn read_body(body: Payload) -> Result<Zeroizing<Vec<u8>>, ApiError> {
+    let read = tokio::time::timeout(BODY_TIMEOUT, collect(body));
+    read.await.map_err(|_| ApiError::BodyTimeout)?
 }
 
 async fn collect(mut body: Payload) -> Result<Zeroizing<Vec<u8>>, ApiError> {

@@ -1,5 +1,5 @@
 //! The bearer guard: middleware that lets a request through to its route only with what the route
-//! needs. RFC 6750, section 2.1, says how a token is sent.
+//! needs.
 
 use std::future::{Ready, ready};
 use std::rc::Rc;
@@ -7,30 +7,28 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
-use actix_web::http::Method;
-use actix_web::http::header::{AUTHORIZATION, HeaderMap};
-use actix_web::{Error, HttpMessage};
+use actix_web::web::Data;
+use actix_web::{Error, HttpMessage, HttpRequest};
 use futures_util::future::{Either, LocalBoxFuture};
 
+use super::credentials::Places;
 use super::error::ApiError;
 use super::timing::{Timed, Timings};
-use crate::auth::{self, Auth, Bearer, Check, Session};
+use super::verify;
+use crate::auth::{self, Auth, Bearer, Check, Requirement, Session};
 
 pub use crate::domain::Needs;
 
 /// The bearer of a request that must have what it `needs`, where no guard stands before the route.
 pub(super) async fn authorize(
-    headers: &HeaderMap,
+    request: &HttpRequest,
     auth: &Auth,
     needs: Needs,
 ) -> Result<Bearer, auth::Error> {
-    let token = bearer_token(headers).ok_or(auth::Error::Unauthenticated)?;
-    let session = match auth.check(token) {
-        Check::Live(session) => session,
-        Check::Refused => return Err(auth::Error::InvalidToken),
-        Check::Unknown(presented) => auth.look_up(&presented).await?,
-    };
-    Bearer::admit(session, needs)
+    let sent =
+        request.app_data::<Data<Places>>().and_then(|places| places.token(request.headers()));
+    let token = sent.ok_or(auth::Error::Unauthenticated)?;
+    Bearer::admit(auth.authenticate(&token).await?, needs)
 }
 
 /// The middleware.
@@ -38,15 +36,22 @@ pub(super) async fn authorize(
 pub struct Guard {
     auth: Auth,
     needs: Needs,
+    /// Where it looks for the token.
+    places: Places,
     /// The method and the pattern that its requests are counted under.
-    route: (String, &'static str),
+    route: (&'static str, &'static str),
 }
 
 impl Guard {
-    /// Lets through what has what the route `needs`, and counts its requests under the route's
-    /// method and pattern.
-    pub fn on_route(auth: Auth, needs: Needs, method: &Method, pattern: &'static str) -> Self {
-        Self { auth, needs, route: (method.to_string(), pattern) }
+    /// Lets through what has what the route `needs`, with the token in one of these `places`, and
+    /// counts its requests under the route's method and pattern.
+    pub(crate) fn on_route(
+        auth: Auth,
+        needs: Needs,
+        places: Places,
+        route: (&'static str, &'static str),
+    ) -> Self {
+        Self { auth, needs, places, route }
     }
 }
 
@@ -61,10 +66,9 @@ where
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        let (auth, needs) = (self.auth.clone(), self.needs);
-        let (method, pattern) = self.route.clone();
-        let timings = Timings::new(auth.metrics().clone(), method, pattern);
-        ready(Ok(Guarded { service: Rc::new(service), auth, needs, timings: Rc::new(timings) }))
+        let Self { auth, needs, places, route: (method, pattern) } = self.clone();
+        let timings = Rc::new(Timings::new(auth.metrics().clone(), method, pattern));
+        ready(Ok(Guarded { service: Rc::new(service), auth, needs, places, timings }))
     }
 }
 
@@ -73,6 +77,7 @@ pub struct Guarded<S> {
     service: Rc<S>,
     auth: Auth,
     needs: Needs,
+    places: Places,
     timings: Rc<Timings>,
 }
 
@@ -104,86 +109,54 @@ where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
 {
     fn pass(&self, request: ServiceRequest) -> Passage<S> {
-        let check = match self.needs {
+        let asked = match self.needs {
             Needs::Nothing => return Either::Left(self.service.call(request)),
-            _ => bearer_token(request.headers()).map(|token| self.auth.check(token)),
-        };
-        let refuse = |error: auth::Error| {
-            Either::Right(Either::Left(ready(Err(ApiError::from(error).into()))))
-        };
-        match check {
-            Some(Check::Live(session)) => match admit(&request, session, self.needs) {
-                Ok(()) => Either::Left(self.service.call(request)),
-                Err(error) => refuse(error),
+            Needs::Asked => match verify::requirement(&request, &self.auth) {
+                Ok(Requirement::Nothing) => return Either::Left(self.service.call(request)),
+                Ok(asked) => asked,
+                Err(error) => return Self::refuse(error),
             },
-            None => refuse(auth::Error::Unauthenticated),
-            Some(Check::Refused) => refuse(auth::Error::InvalidToken),
+            _ => Requirement::ANY_TOKEN,
+        };
+        let demand = Demand { needs: self.needs, asked };
+        let token = self.places.token(request.headers());
+        match token.map(|token| self.auth.check(&token)) {
+            Some(Check::Live(session)) => match demand.admit(&request, session) {
+                Ok(()) => Either::Left(self.service.call(request)),
+                Err(error) => Self::refuse(self.places.challenge(error)),
+            },
+            None => Self::refuse(self.places.challenge(auth::Error::Unauthenticated)),
+            Some(Check::Refused) => Self::refuse(self.places.challenge(auth::Error::InvalidToken)),
             Some(Check::Unknown(presented)) => {
-                let (auth, service, needs) = (self.auth.clone(), self.service.clone(), self.needs);
+                let (auth, service) = (self.auth.clone(), self.service.clone());
+                let places = self.places.clone();
                 Either::Right(Either::Right(Box::pin(async move {
-                    let session = auth.look_up(&presented).await.map_err(ApiError::from)?;
-                    admit(&request, session, needs).map_err(ApiError::from)?;
+                    let session = auth.look_up(&presented).await;
+                    session
+                        .and_then(|session| demand.admit(&request, session))
+                        .map_err(|error| places.challenge(error))?;
                     service.call(request).await
                 })))
             }
         }
     }
-}
 
-/// Hands the bearer on to the route, if they may do what the route needs.
-fn admit(request: &ServiceRequest, session: Arc<Session>, needs: Needs) -> Result<(), auth::Error> {
-    request.extensions_mut().insert(Bearer::admit(session, needs)?);
-    Ok(())
-}
-
-/// The token that a request sends as `Authorization: Bearer …`: the scheme in any case, any run of
-/// spaces after it, trailing blanks dropped. `None` for no such header, another scheme, no token,
-/// or more than one header.
-fn bearer_token(headers: &HeaderMap) -> Option<&[u8]> {
-    let mut values = headers.get_all(AUTHORIZATION);
-    let value = values.next()?.as_bytes();
-    if values.next().is_some() {
-        return None;
+    fn refuse(error: ApiError) -> Passage<S> {
+        Either::Right(Either::Left(ready(Err(error.into()))))
     }
-    let (scheme, rest) = value.split_at_checked(6)?;
-    let token = rest.trim_ascii();
-    (scheme.eq_ignore_ascii_case(b"bearer") && rest.starts_with(b" ") && !token.is_empty())
-        .then_some(token)
 }
 
-#[cfg(test)]
-mod tests {
-    use actix_web::http::header::HeaderValue;
+/// What one request needs: what its route does, and what it asks about.
+struct Demand {
+    needs: Needs,
+    asked: Requirement,
+}
 
-    use super::*;
-
-    #[test]
-    fn a_token_is_read_from_one_bearer_header_alone() {
-        let read = |values: &[&[u8]]| {
-            let mut headers = HeaderMap::new();
-            for value in values {
-                headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
-            }
-            bearer_token(&headers).map(<[u8]>::to_vec)
-        };
-        for (values, token) in [
-            (vec![b"Bearer abc".as_slice()], Some("abc")),
-            (vec![b"bEARER    abc \t"], Some("abc")),
-            (vec![b"Bearer a b"], Some("a b")),
-            (vec![], None),
-            (vec![b""], None),
-            (vec![b"Bearer"], None),
-            (vec![b"Bearer "], None),
-            (vec![b"Bearer   \t "], None),
-            (vec![b"Bearerabc"], None),
-            (vec![b"Bearer\tabc"], None),
-            (vec![b"Basic abc"], None),
-            (vec![b"Token abc"], None),
-            (vec![b"\xff\xfe\xff\xfe\xff\xfe abc"], None),
-            (vec![b"Bearer abc", b"Bearer abc"], None),
-            (vec![b"Bearer abc", b"Basic abc"], None),
-        ] {
-            assert_eq!(read(&values).as_deref(), token.map(str::as_bytes), "{values:?}");
-        }
+impl Demand {
+    /// Hands the bearer on to the route, if they have what is needed.
+    fn admit(&self, request: &ServiceRequest, session: Arc<Session>) -> Result<(), auth::Error> {
+        self.asked.check(&session)?;
+        request.extensions_mut().insert(Bearer::admit(session, self.needs)?);
+        Ok(())
     }
 }

@@ -4,12 +4,15 @@
 mod address;
 mod admin;
 mod answer;
+mod credentials;
 mod error;
+mod explain;
 mod extract;
 mod extras;
 mod form;
 mod guard;
 mod health;
+mod oauth;
 mod openapi;
 mod pages;
 mod paging;
@@ -18,14 +21,17 @@ mod timing;
 mod tls;
 mod tokens;
 mod users;
+mod verify;
 mod viewer;
 
 pub use address::TrustedProxies;
+pub use credentials::Places;
 pub use extract::Current;
 pub use extras::Extras;
 pub use guard::{Guard, Needs};
+pub use oauth::IssuerUrl;
 pub use pages::Demo;
-pub use routes::configure;
+pub use routes::{Site, configure};
 pub use tls::{Tls, TlsError};
 
 use std::time::Duration;

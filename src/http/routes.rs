@@ -7,16 +7,19 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Route, guard};
 
 use super::address::TrustedProxies;
+use super::credentials::Places;
 use super::error::ApiError;
 use super::guard::Guard;
-use super::guard::Needs::{self, Ability, Admin, LiveToken, Nothing};
+use super::guard::Needs::{self, Ability, Admin, Asked, LiveToken, Nothing, Service};
+use super::oauth::IssuerUrl;
 use super::openapi::{self as docs, Operation};
 use super::timing::counted;
-use super::{admin, health, pages, tokens, users};
+use super::{admin, explain, health, oauth, pages, tokens, users, verify};
 use crate::auth::Auth;
 
 pub(super) struct Endpoint {
-    pub(super) method: Method,
+    /// `None` for whatever method a proxy passes on.
+    pub(super) method: Option<Method>,
     pub(super) path: &'static str,
     pub(super) needs: Needs,
     pub(super) docs: Operation,
@@ -30,7 +33,18 @@ const fn on(
     docs: Operation,
     route: fn() -> Route,
 ) -> Endpoint {
-    Endpoint { method, path, needs, docs, route }
+    Endpoint { method: Some(method), path, needs, docs, route }
+}
+
+const fn any(path: &'static str, needs: Needs, docs: Operation, route: fn() -> Route) -> Endpoint {
+    Endpoint { method: None, path, needs, docs, route }
+}
+
+impl Endpoint {
+    /// What its requests are counted under.
+    fn label(&self) -> &str {
+        self.method.as_ref().map_or("any", Method::as_str)
+    }
 }
 
 const GET: Method = Method::GET;
@@ -39,9 +53,13 @@ const PUT: Method = Method::PUT;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
+/// What is offered in the place of a method that no proxy passes on.
+static COMMON: [Method; 7] = [GET, POST, PUT, PATCH, DELETE, Method::OPTIONS, Method::TRACE];
+
 /// The first path that matches is taken; those asked for most stand first.
 #[rustfmt::skip] // A row a line.
 pub(super) static ENDPOINTS: &[Endpoint] = &[
+    any("/api/verify", Asked, docs::delegation::VERIFY, || web::to(verify::answer)),
     on(GET, "/api/user", LiveToken, docs::users::SHOW, || web::to(users::show)),
     on(PUT, "/api/user", users::ACCOUNT, docs::users::UPDATE, || web::to(users::update)),
     on(GET, "/api/tokens/current", LiveToken, docs::tokens::SHOW_CURRENT, || web::to(tokens::show_current)),
@@ -60,21 +78,37 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
     on(GET, "/api/users/{id}/tokens", Admin, docs::admin::LIST_TOKENS, || web::to(admin::list_tokens)),
     on(DELETE, "/api/users/{id}/tokens", Admin, docs::admin::REVOKE_TOKENS, || web::to(admin::revoke_tokens)),
     on(DELETE, "/api/users/{id}/tokens/{token}", Admin, docs::admin::REVOKE_TOKEN, || web::to(admin::revoke_token)),
+    on(POST, "/api/introspect", Service(Some("introspect")), docs::delegation::INTROSPECT, || web::to(oauth::introspect)),
+    on(POST, "/api/revoke", Service(None), docs::delegation::REVOKE, || web::to(oauth::revoke)),
+    on(POST, "/api/explain", Admin, docs::delegation::EXPLAIN, || web::to(explain::explain)),
+    on(GET, "/.well-known/oauth-authorization-server", Nothing, docs::delegation::METADATA, || web::to(oauth::metadata)),
     on(GET, "/healthz", Nothing, docs::service::ALIVE, || web::to(health::alive)),
     on(GET, "/metrics", Nothing, docs::service::METRICS, || web::to(health::metrics)),
     on(GET, "/readyz", Nothing, docs::service::READY, || web::to(health::ready)),
     on(GET, "/api/openapi.json", Nothing, docs::service::DESCRIPTION, || web::to(docs::show)),
 ];
 
+/// What the routes are made of.
+#[derive(Clone)]
+pub struct Site {
+    /// The service behind them.
+    pub auth: Auth,
+    /// Who is believed when they say whose request they pass on.
+    pub proxies: TrustedProxies,
+    /// Where a token may stand, beside `Authorization: Bearer`.
+    pub places: Places,
+    /// The server's URL as others reach it.
+    pub issuer: IssuerUrl,
+    /// Whose demonstration it is.
+    pub demo: Option<pages::Demo>,
+}
+
 /// Adds every route, its guard before it, and the answers to what is no route.
-pub fn configure(
-    config: &mut ServiceConfig,
-    auth: &Auth,
-    proxies: &TrustedProxies,
-    demo: Option<&pages::Demo>,
-) {
-    config.app_data(web::Data::new(auth.clone()));
-    config.app_data(proxies.clone());
+pub fn configure(config: &mut ServiceConfig, site: &Site) {
+    config.app_data(web::Data::new(site.auth.clone()));
+    config.app_data(web::Data::new(site.issuer.clone()));
+    config.app_data(site.proxies.clone());
+    config.app_data(web::Data::new(site.places.with_basic(false)));
     config.app_data(web::QueryConfig::default().error_handler(|error, _| {
         ApiError::Malformed(format!("The query can't be read: {error}.")).into()
     }));
@@ -85,20 +119,38 @@ pub fn configure(
         rest = others;
         let mut resource = web::resource(first.path);
         for endpoint in endpoints {
-            let guarded =
-                Guard::on_route(auth.clone(), endpoint.needs, &endpoint.method, first.path);
-            let route = (endpoint.route)().guard(accepts(&endpoint.method)).wrap(guarded);
-            resource = resource.route(route);
+            let route = (endpoint.route)();
+            let route = match &endpoint.method {
+                Some(method) => route.guard(accepts(method)),
+                // Its content is what it is about (RFC 9110 has no such method), and a question has none.
+                None => route.guard(guard::fn_guard(|context| context.head().method != *"QUERY")),
+            };
+            resource = resource.route(route.wrap(site.guard(endpoint)));
         }
-        let methods = endpoints.iter().map(|endpoint| &endpoint.method);
-        let other = counted(not_allowed(methods), auth.metrics(), first.path);
+        let methods = endpoints.iter().flat_map(|endpoint| match &endpoint.method {
+            Some(method) => std::slice::from_ref(method),
+            None => &COMMON,
+        });
+        let other = counted(not_allowed(methods), site.auth.metrics(), first.path);
         config.service(resource.default_service(other));
     }
-    pages::configure(config, demo, auth.metrics());
+    pages::configure(config, site.demo.as_ref(), site.auth.metrics());
     let no_route = web::to(|request: HttpRequest| async move {
         Err::<&str, _>(ApiError::NoRoute(request.path().to_owned()))
     });
-    config.default_service(counted(no_route, auth.metrics(), "unmatched"));
+    config.default_service(counted(no_route, site.auth.metrics(), "unmatched"));
+}
+
+impl Site {
+    fn guard(&self, endpoint: &'static Endpoint) -> Guard {
+        let places = match endpoint.needs {
+            Service(_) => self.places.with_basic(true),
+            Asked => self.places.clone(),
+            _ => self.places.with_basic(false),
+        };
+        let route = (endpoint.label(), endpoint.path);
+        Guard::on_route(self.auth.clone(), endpoint.needs, places, route)
+    }
 }
 
 /// Whoever may GET may ask for the head alone.
@@ -149,11 +201,12 @@ mod tests {
     #[test]
     fn only_a_login_needs_nothing() {
         let open = ENDPOINTS.iter().filter(|endpoint| endpoint.needs == Nothing);
-        let open: Vec<_> = open.map(|endpoint| (endpoint.method.as_str(), endpoint.path)).collect();
+        let open: Vec<_> = open.map(|endpoint| (endpoint.label(), endpoint.path)).collect();
         assert_eq!(
             open,
             [
                 ("POST", "/api/tokens"),
+                ("GET", "/.well-known/oauth-authorization-server"),
                 ("GET", "/healthz"),
                 ("GET", "/metrics"),
                 ("GET", "/readyz"),
@@ -169,17 +222,22 @@ mod tests {
         let config = crate::config::Config { database, ..Default::default() };
         crate::app::block_on(async {
             let services = crate::app::Services::open(&config, crate::app::system_clock()).unwrap();
-            let proxies = TrustedProxies::default();
-            let app = actix_web::App::new()
-                .configure(|config| configure(config, &services.auth, &proxies, None));
+            let site = Site {
+                auth: services.auth.clone(),
+                proxies: TrustedProxies::default(),
+                places: Places::default(),
+                issuer: IssuerUrl(config.issuer()),
+                demo: None,
+            };
+            let app = actix_web::App::new().configure(|config| configure(config, &site));
             let server = init_service(app).await;
             for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.needs != Nothing) {
                 let path = endpoint.path.replace("{id}", "1").replace("{token}", "1");
-                let request =
-                    TestRequest::default().method(endpoint.method.clone()).uri(&path).to_request();
+                let method = endpoint.method.clone().unwrap_or(Method::POST);
+                let request = TestRequest::default().method(method).uri(&path).to_request();
                 let error = try_call_service(&server, request).await.unwrap_err();
                 let status = error.as_response_error().status_code();
-                assert_eq!(status, StatusCode::UNAUTHORIZED, "{} {path}", endpoint.method);
+                assert_eq!(status, StatusCode::UNAUTHORIZED, "{} {path}", endpoint.label());
             }
             services.close().await;
         });

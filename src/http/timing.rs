@@ -19,14 +19,14 @@ use crate::metrics::Metrics;
 /// One route's histograms, on one of the server's threads.
 pub(super) struct Timings {
     metrics: Metrics,
-    method: String,
+    method: &'static str,
     pattern: &'static str,
     /// The histogram of each status that was answered, so that a request needs no look-up by label.
     known: RefCell<Vec<(u16, Histogram)>>,
 }
 
 impl Timings {
-    pub(super) fn new(metrics: Metrics, method: String, pattern: &'static str) -> Self {
+    pub(super) fn new(metrics: Metrics, method: &'static str, pattern: &'static str) -> Self {
         Self { metrics, method, pattern, known: RefCell::default() }
     }
 
@@ -35,14 +35,14 @@ impl Timings {
         if let Some((_, histogram)) = known.iter().find(|(known, _)| *known == status) {
             return histogram.observe(seconds);
         }
-        let histogram = self.metrics.request(&self.method, self.pattern, status);
+        let histogram = self.metrics.request(self.method, self.pattern, status);
         histogram.observe(seconds);
         known.push((status, histogram));
     }
 }
 
 /// Methods that are counted by their names; every other one that a request may invent is `other`.
-const METHODS: [Method; 7] = [
+static METHODS: [Method; 7] = [
     Method::GET,
     Method::HEAD,
     Method::POST,
@@ -54,8 +54,8 @@ const METHODS: [Method; 7] = [
 
 /// Has the requests to a route without a guard counted, under a word of the program's own.
 pub(super) fn counted(route: Route, metrics: &Metrics, pattern: &'static str) -> Route {
-    let of = |name: &str| Rc::new(Timings::new(metrics.clone(), name.to_owned(), pattern));
-    let (known, other) = (METHODS.map(|method| of(method.as_str())), of("other"));
+    let of = |name| Rc::new(Timings::new(metrics.clone(), name, pattern));
+    let (known, other) = (METHODS.each_ref().map(|method| of(method.as_str())), of("other"));
     route.wrap(from_fn(move |request: ServiceRequest, next: Next<BoxBody>| {
         let start = Instant::now();
         let at = METHODS.iter().position(|method| method == request.method());

@@ -1,5 +1,4 @@
 use actix_web::http::StatusCode;
-use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::{self, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -7,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::address::ClientAddress;
 use super::answer::{Data, json};
+use super::credentials::Places;
 use super::error::ApiError;
 use super::extract::Current;
 use super::form::{Form, lacking};
@@ -78,11 +78,13 @@ pub(super) async fn create(
     request: HttpRequest,
     from: ClientAddress,
     body: web::Payload,
+    places: web::Data<Places>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let mut form = Form::read(&request, body).await?;
-    if !form.has("email") && request.headers().contains_key(AUTHORIZATION) {
-        let bearer = authorize(request.headers(), &auth, Needs::Ability("tokens:write")).await?;
+    let by_bearer = places.are_used_by(request.headers());
+    if !form.has("email") && by_bearer {
+        let bearer = authorize(&request, &auth, Needs::Ability("tokens:write")).await?;
         let wanted = token_request(&mut form);
         form.finish()?;
         let (issued, user) = auth.issue_by_token(&bearer, wanted.ok_or_else(lacking)?).await?;

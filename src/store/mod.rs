@@ -78,9 +78,9 @@ pub enum StoreError {
     /// The token that a write was asked for with is not live any more. Nothing was written.
     #[error("the acting token is not live")]
     Dead,
-    /// That token, or its owner, lacks this ability. Nothing was written.
+    /// That token, or its owner, lacks what it needs: these abilities, as a scope. Nothing was written.
     #[error("the acting token lacks {0}")]
-    Lacking(&'static str),
+    Lacking(String),
     /// A fault of the program's own.
     #[error("the store failed: {0}")]
     Failed(String),

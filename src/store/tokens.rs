@@ -110,6 +110,24 @@ impl Store {
         Ok(row.map(into_domain))
     }
 
+    /// The token with this id and its owner, live or not.
+    ///
+    /// # Errors
+    /// [`StoreError`], as from every question.
+    pub async fn token_by_id(&self, id: i64) -> Result<Option<(Token, User)>, StoreError> {
+        let row = self
+            .read(move |c| {
+                tokens::table
+                    .inner_join(users::table)
+                    .filter(tokens::id.eq(id))
+                    .select((TokenRow::as_select(), UserRow::as_select()))
+                    .get_result::<Rows>(c)
+                    .optional()
+            })
+            .await?;
+        Ok(row.map(into_domain))
+    }
+
     /// Stores a token for whoever has this id, if the password's hash is still `verified`: a
     /// password changed, or a user shut out, while a login was being checked, ends that login. What
     /// is asked for must be among what the user may do; everything is given if nothing is asked for.

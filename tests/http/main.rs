@@ -4,10 +4,12 @@
 mod account;
 mod cors;
 mod errors;
+mod explain;
 mod guard;
 mod health;
 mod limits;
 mod login;
+mod oauth;
 mod openapi;
 mod shutdown;
 mod support;
@@ -15,3 +17,4 @@ mod sweep;
 mod tls;
 mod tokens;
 mod users;
+mod verify;

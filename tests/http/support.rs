@@ -13,7 +13,7 @@ use bearerd::actors::{Sweeper, UsageRecorder};
 use bearerd::app::{self, App};
 use bearerd::auth::{Auth, By, NewUser, TokenRequest};
 use bearerd::config::Config;
-use bearerd::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
+use bearerd::domain::{Abilities, Clock, Email, Name, Password, Rules, Timestamp};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::Text;
 use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection};
@@ -216,6 +216,20 @@ impl Server {
         self.send(method, path, &[("Authorization", &header)], None)
     }
 
+    /// Posts an HTML form.
+    pub fn send_form(&self, path: &str, headers: &[(&str, &str)], form: &str) -> Answer {
+        let mut request = agent().post(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.header("Content-Type", "application/x-www-form-urlencoded");
+        Answer::read(request.send(form).unwrap())
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
     pub fn send(
         &self,
         method: &str,
@@ -223,10 +237,8 @@ impl Server {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Answer {
-        let agent: ureq::Agent =
-            ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let url = format!("http://{}{path}", self.address);
-        let mut request = ureq::http::Request::builder().method(method).uri(url);
+        let agent = agent();
+        let mut request = ureq::http::Request::builder().method(method).uri(self.url(path));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -270,6 +282,21 @@ impl Server {
     }
 }
 
+/// Access rules as a configuration file holds them.
+pub fn rules(text: &str) -> Rules {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    Config::load(Some(file.path()), [], []).unwrap().rules
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .build()
+        .into()
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
@@ -302,6 +329,12 @@ impl Answer {
         self.json()["token"].as_str().unwrap().to_owned()
     }
 
+    /// Its challenges, in their order.
+    pub fn challenges(&self) -> Vec<&str> {
+        let values = self.headers.get_all("www-authenticate").iter();
+        values.map(|value| value.to_str().unwrap()).collect()
+    }
+
     /// The whole of a refusal by the guard.
     pub fn assert_refused(&self, challenge: &str) {
         assert_eq!(self.status, 401, "{}", self.body);
@@ -317,3 +350,4 @@ pub fn sha_256(text: &str) -> String {
 
 pub const NO_CREDENTIALS: &str = r#"Bearer realm="bearerd""#;
 pub const INVALID_TOKEN: &str = r#"Bearer realm="bearerd", error="invalid_token""#;
+pub const OFFERS_BASIC: &str = r#"Basic realm="bearerd", charset="UTF-8""#;

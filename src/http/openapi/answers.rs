@@ -13,7 +13,9 @@ use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Header, Ref, RefOr, Responses, ResponsesBuilder, Schema};
 
+use super::super::credentials::Places;
 use super::super::error::ApiError;
+use super::super::form::JSON;
 use super::super::guard::Needs;
 use super::fields::integer;
 use super::operation::{Content, Operation, Schemas};
@@ -40,7 +42,10 @@ pub(super) fn answers(
 fn success(operation: &Operation, schemas: &mut Schemas) -> RefOr<utoipa::openapi::Response> {
     let answer = ResponseBuilder::new().description(reason(operation.status));
     match operation.content {
-        Content::Nothing => answer,
+        Content::Nothing => operation
+            .headers
+            .iter()
+            .fold(answer, |answer, name| answer.header(shown(name), sometimes(name))),
         Content::Text => {
             let text = ObjectBuilder::new().schema_type(Type::String);
             answer.content("text/plain", ContentBuilder::new().schema(Some(text)).build())
@@ -65,19 +70,28 @@ fn refusals(operation: &Operation, needs: Needs, found: Option<&'static str>) ->
             Error::Internal(String::new()),
             Error::Busy,
         ];
-        errors.extend(auth.map(ApiError::from));
+        errors.extend(auth.map(|error| match needs {
+            Needs::Service(_) => Places::BASIC.challenge(error),
+            _ => error.into(),
+        }));
     }
-    let ability = needs.ability().map(|ability| Error::InsufficientScope(ability.to_owned()));
-    errors.extend(ability.map(ApiError::from));
+    if !needs.abilities().is_empty() {
+        errors.push(Error::InsufficientScope(needs.abilities().join(" ")).into());
+    }
     errors.extend(found.map(|what| Error::NotFound(what).into()));
-    if operation.body.is_some() {
+    if let Some((_, media_type)) = operation.body {
         errors.extend([
-            ApiError::Malformed("The request body is not valid JSON: line 1, column 2.".to_owned()),
             ApiError::BodyTimeout,
             ApiError::BodyTooLarge,
-            ApiError::UnsupportedType,
-            Error::Invalid(Faults::one("email", "The email field is required.")).into(),
+            ApiError::UnsupportedType("of another type", media_type),
         ]);
+        if media_type == JSON {
+            let text = "The request body is not valid JSON: line 1, column 2.";
+            errors.extend([
+                ApiError::Malformed(text.to_owned()),
+                Error::Invalid(Faults::one("email", "The email field is required.")).into(),
+            ]);
+        }
     }
     if !operation.query.is_empty() {
         let text = "The query may hold nothing else.";
@@ -131,10 +145,21 @@ fn shown(name: &str) -> String {
 
 /// A header, which its answers always have.
 fn header(name: &str) -> Header {
+    let mut always = Extensions::default();
+    always.insert("required".to_owned(), Value::Bool(true));
+    let mut header = sometimes(name);
+    header.extensions = Some(always);
+    header
+}
+
+/// A header that its answers may have.
+fn sometimes(name: &str) -> Header {
     let string = || ObjectBuilder::new().schema_type(Type::String);
     let (about, schema) = match name {
         "cache-control" => ("Not for a cache", string().enum_values(Some(["no-store"]))),
-        "www-authenticate" => ("What is missing (RFC 6750)", string().pattern(Some("^Bearer "))),
+        "www-authenticate" => {
+            ("What is missing (RFC 6750)", string().pattern(Some("^(Bearer|Basic) realm=")))
+        }
         "retry-after" => ("Seconds to wait", integer(1)),
         "x-ratelimit-limit" => ("Attempts a minute", integer(1)),
         "x-ratelimit-remaining" => ("Attempts left", integer(0)),
@@ -142,13 +167,15 @@ fn header(name: &str) -> Header {
         "x-request-id" => {
             ("By which the cause is found in the log", string().pattern(Some("^[0-9a-f]{16}$")))
         }
+        "remote-user" => ("The email of the token's owner", string()),
+        "x-auth-user-id" => ("The owner's number", integer(1)),
+        "x-auth-user-name" => ("The owner's name, percent-encoded if it is not ASCII", string()),
+        "x-auth-token-id" => ("The token's number", integer(1)),
+        "x-auth-abilities" => ("What the token can do, space-separated", string()),
         _ => ("", string()),
     };
-    let mut always = Extensions::default();
-    always.insert("required".to_owned(), Value::Bool(true));
     HeaderBuilder::new()
         .description(Some(about))
         .schema(Some(RefOr::T(Schema::Object(schema.build()))))
-        .extensions(Some(always))
         .build()
 }

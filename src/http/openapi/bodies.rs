@@ -4,7 +4,7 @@
 
 use utoipa::ToSchema;
 
-use super::fields::{Abilities, Email, Name, NewPassword, Password, Seconds};
+use super::fields::{Abilities, Address, Email, Name, NewPassword, Password, Seconds, TokenOrId};
 
 #[derive(ToSchema)]
 #[schema(title = "Log in")]
@@ -81,4 +81,37 @@ pub(super) struct UserChange {
     /// Revokes the user's tokens.
     #[schema(required = false)]
     password: NewPassword,
+}
+
+/// OAuth's form. Other fields don't matter.
+#[derive(ToSchema)]
+pub(super) struct HeldToken {
+    /// The token's string.
+    #[schema(min_length = 1)]
+    token: String,
+    /// Not needed to find it.
+    #[schema(required = false)]
+    token_type_hint: String,
+}
+
+/// A request to somebody else, and the token that it would be sent with.
+#[derive(ToSchema)]
+pub(super) struct Question {
+    #[schema(required = false)]
+    token: TokenOrId,
+    /// Abilities that are named in the query; all are needed.
+    #[schema(required = false)]
+    abilities: Abilities,
+    /// The original request's method: GET, unless given.
+    #[schema(required = false)]
+    method: String,
+    /// The host that the original request is for.
+    #[schema(required = false)]
+    host: String,
+    /// The original request's path and query: /, unless given beside one of those.
+    #[schema(required = false)]
+    uri: String,
+    /// The address of whoever asks for the request: a trusted proxy's, unless given.
+    #[schema(required = false)]
+    from: Address,
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
-use utoipa::openapi::{RefOr, Schema};
+use utoipa::openapi::{OneOfBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 /// Each field's name, which is its schema's too, what it is, and its rules.
@@ -45,12 +45,20 @@ fields! {
     /// What a token may do: `*` is everything, `posts:*` everything that begins with `posts:`, an
     /// empty list nothing.
     Abilities = ArrayBuilder::new()
-        .items(string(1, 100).pattern(Some(r"^[!#-\[\]-~]+$")))
+        .items(ability())
         .max_items(Some(100))
         .examples([json!(["posts:read", "posts:write"])]);
 
     /// After how many seconds a token expires: at most a hundred years.
     Seconds = integer(1).maximum(Some(super::super::tokens::LONGEST_LIFE)).examples([86_400]);
+
+    /// An IP address.
+    Address = OneOfBuilder::new().item(address(KnownFormat::Ipv4)).item(address(KnownFormat::Ipv6));
+
+    /// A token's string, or its number.
+    TokenOrId = OneOfBuilder::new()
+        .item(ObjectBuilder::new().schema_type(Type::String))
+        .item(integer(1));
 
     /// A row's number; never given twice.
     Id = integer(1).examples([1]);
@@ -86,4 +94,13 @@ pub(super) fn integer(least: i64) -> ObjectBuilder {
         .schema_type(Type::Integer)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
         .minimum(Some(least))
+}
+
+/// One ability: an RFC 6749 scope-token.
+pub(super) fn ability() -> ObjectBuilder {
+    string(1, 100).pattern(Some(r"^[!#-\[\]-~]+$"))
+}
+
+fn address(format: KnownFormat) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(format)))
 }

@@ -5,6 +5,7 @@
 pub(super) mod admin;
 mod answers;
 mod bodies;
+pub(super) mod delegation;
 pub(super) mod fields;
 mod operation;
 pub(super) mod service;
@@ -20,7 +21,7 @@ use actix_web::web::Bytes;
 use serde_json::json;
 use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ComponentsBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ContentBuilder, HttpMethod, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths,
@@ -38,6 +39,7 @@ const ABOUT: &str = "Bearer-token authentication. Log in with `POST /api/tokens`
     answers as `Authorization: Bearer …`. Errors have a `message` for people, a `code` for \
     programs, and with 422 `errors`, field by field.";
 const BEARER: &str = "bearer";
+const BASIC: &str = "basic";
 
 /// `GET /api/openapi.json`
 pub(super) async fn show() -> HttpResponse {
@@ -63,13 +65,24 @@ fn document(endpoints: &[Endpoint]) -> OpenApi {
     let mut paths = Paths::new();
     for endpoint in endpoints {
         let operation = operation(endpoint, &mut schemas);
-        paths.add_path_operation(endpoint.path, vec![method(&endpoint.method)], operation);
+        for (method, suffix) in methods(endpoint.method.as_ref()) {
+            let operation = operation.clone();
+            // Unique, as it must be.
+            let operation = OperationBuilder::from(operation)
+                .operation_id(Some(format!("{}{suffix}", endpoint.docs.id)));
+            paths.add_path_operation(endpoint.path, vec![method], operation);
+        }
     }
     schemas.sort_by(|(one, _), (other, _)| one.cmp(other));
     let bearer = Http::builder().scheme(HttpAuthScheme::Bearer).build();
+    let basic = Http::builder()
+        .scheme(HttpAuthScheme::Basic)
+        .description(Some("A token as the password; the user's name may be anything."))
+        .build();
     let components = ComponentsBuilder::new()
         .schemas_from_iter(schemas)
-        .security_scheme(BEARER, SecurityScheme::Http(bearer));
+        .security_scheme(BEARER, SecurityScheme::Http(bearer))
+        .security_scheme(BASIC, SecurityScheme::Http(basic));
     let info = InfoBuilder::new()
         .title("bearerd")
         .version(env!("CARGO_PKG_VERSION"))
@@ -80,10 +93,10 @@ fn document(endpoints: &[Endpoint]) -> OpenApi {
 
 fn operation(endpoint: &Endpoint, schemas: &mut Schemas) -> utoipa::openapi::path::Operation {
     let Endpoint { path, needs, docs, .. } = endpoint;
-    let body = docs.body.map(|schema| {
+    let body = docs.body.map(|(schema, media_type)| {
         let content = ContentBuilder::new().schema(Some(schema(schemas))).build();
         let body = RequestBodyBuilder::new().required(Some(Required::True));
-        body.content("application/json", content).build()
+        body.content(media_type, content).build()
     });
     let ids = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let parameters = ids.map(id).chain(docs.query.iter().map(query));
@@ -101,22 +114,28 @@ fn operation(endpoint: &Endpoint, schemas: &mut Schemas) -> utoipa::openapi::pat
 }
 
 fn needed(needs: Needs) -> String {
+    let abilities = needs.abilities().join("`, `");
     match needs {
         Needs::Nothing => String::new(),
-        Needs::LiveToken => "Needs a live token.".to_owned(),
-        Needs::Ability(ability) => format!("Needs the ability `{ability}`."),
+        Needs::LiveToken | Needs::Service(None) => "Needs a live token.".to_owned(),
+        Needs::Ability(_) | Needs::All(_) | Needs::Service(Some(_)) => {
+            format!("Needs the ability `{abilities}`.")
+        }
+        Needs::Any(_) => format!("Needs one of the abilities `{abilities}`."),
         Needs::Admin => "Needs an administrator, and the ability `admin`.".to_owned(),
+        Needs::Asked => "Needs a live token, and what is asked about.".to_owned(),
     }
 }
 
 fn securities(needs: Needs, docs: &Operation) -> Vec<SecurityRequirement> {
-    let bearer = |abilities: Option<&str>| SecurityRequirement::new(BEARER, abilities);
+    let scheme = |name: &str| SecurityRequirement::new(name, needs.abilities().iter().copied());
     match needs {
         Needs::Nothing if docs.bearer_optional => {
-            vec![SecurityRequirement::default(), bearer(None)]
+            vec![SecurityRequirement::default(), scheme(BEARER)]
         }
         Needs::Nothing => Vec::new(),
-        _ => vec![bearer(needs.ability())],
+        Needs::Service(_) => vec![scheme(BEARER), scheme(BASIC)],
+        _ => vec![scheme(BEARER)],
     }
 }
 
@@ -137,6 +156,10 @@ fn query(query: &Query) -> Parameter {
             let number = fields::integer(1).maximum(Some(most)).default(Some(json!(otherwise)));
             (name, about, number.into())
         }
+        Query::Abilities(name, about) => {
+            let abilities = ArrayBuilder::new().items(fields::ability()).max_items(Some(100));
+            (name, about, abilities.into())
+        }
         Query::Word(name, about, word) => {
             let text = ObjectBuilder::new().schema_type(Type::String);
             (name, about, text.enum_values(Some([word])).into())
@@ -146,12 +169,23 @@ fn query(query: &Query) -> Parameter {
     parameter.required(Required::False).description(Some(about)).schema(Some(schema)).build()
 }
 
-fn method(method: &Method) -> HttpMethod {
-    match *method {
-        Method::POST => HttpMethod::Post,
-        Method::PUT => HttpMethod::Put,
-        Method::PATCH => HttpMethod::Patch,
-        Method::DELETE => HttpMethod::Delete,
-        _ => HttpMethod::Get,
+/// The methods that a row stands for, and what tells the operations of one row apart.
+fn methods(method: Option<&Method>) -> Vec<(HttpMethod, &'static str)> {
+    match method {
+        None => vec![
+            (HttpMethod::Get, ""),
+            (HttpMethod::Head, "Head"),
+            (HttpMethod::Post, "Post"),
+            (HttpMethod::Put, "Put"),
+            (HttpMethod::Patch, "Patch"),
+            (HttpMethod::Delete, "Delete"),
+            (HttpMethod::Options, "Options"),
+            (HttpMethod::Trace, "Trace"),
+        ],
+        Some(&Method::POST) => vec![(HttpMethod::Post, "")],
+        Some(&Method::PUT) => vec![(HttpMethod::Put, "")],
+        Some(&Method::PATCH) => vec![(HttpMethod::Patch, "")],
+        Some(&Method::DELETE) => vec![(HttpMethod::Delete, "")],
+        Some(_) => vec![(HttpMethod::Get, "")],
     }
 }

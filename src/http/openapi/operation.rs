@@ -6,6 +6,7 @@ use utoipa::openapi::{OneOfBuilder, Ref, RefOr};
 
 use super::super::answer::Data;
 use super::super::error::ApiError;
+use super::super::form::JSON;
 use super::super::paging::Listing;
 
 /// The named schemas that a document holds.
@@ -23,12 +24,15 @@ pub(in crate::http) struct Operation {
     /// More, in Markdown; empty for no more.
     pub(super) details: &'static str,
     pub(super) query: &'static [Query],
-    pub(super) body: Option<SchemaOf>,
+    /// The body that is read, and its media type.
+    pub(super) body: Option<(SchemaOf, &'static str)>,
     /// Whether a bearer token may be sent, where the route needs nothing.
     pub(super) bearer_optional: bool,
     /// The status of success, and its body.
     pub(super) status: u16,
     pub(super) content: Content,
+    /// The headers that success may have.
+    pub(super) headers: &'static [&'static str],
     /// What else may be refused, and why.
     pub(super) refusals: &'static [fn() -> ApiError],
 }
@@ -46,6 +50,8 @@ pub(super) enum Content {
 pub(super) enum Query {
     /// A whole number from 1: its name, what it is, the most, and the one for want of it.
     Number(&'static str, &'static str, i64, i64),
+    /// Abilities, one each time that it is given: its name, and what it is.
+    Abilities(&'static str, &'static str),
     /// A word: its name, what it is, and the only one that there is.
     Word(&'static str, &'static str, &'static str),
 }
@@ -63,6 +69,7 @@ impl Operation {
             bearer_optional: false,
             status: 204,
             content: Content::Nothing,
+            headers: &[],
             refusals: &[],
         }
     }
@@ -76,12 +83,17 @@ impl Operation {
     }
 
     pub(super) const fn reads<T: ToSchema>(self) -> Self {
-        Self { body: Some(closed::<T>), ..self }
+        Self { body: Some((closed::<T>, JSON)), ..self }
+    }
+
+    /// Reads a form of this media type, which may have other fields besides.
+    pub(super) const fn reads_form<T: ToSchema>(self, media_type: &'static str) -> Self {
+        Self { body: Some((named::<T>, media_type)), ..self }
     }
 
     /// Reads the one without a bearer token, and with one either.
     pub(super) const fn reads_either<T: ToSchema, U: ToSchema>(self) -> Self {
-        Self { body: Some(either::<T, U>), bearer_optional: true, ..self }
+        Self { body: Some((either::<T, U>, JSON)), bearer_optional: true, ..self }
     }
 
     pub(super) const fn answers<T: ToSchema>(self, status: u16) -> Self {
@@ -94,6 +106,11 @@ impl Operation {
 
     pub(super) const fn answers_page<T: ToSchema>(self) -> Self {
         Self { status: 200, content: Content::Json(wrapped::<Listing<T>, T>), ..self }
+    }
+
+    /// Answers nothing but a status, and these headers if it has something to tell.
+    pub(super) const fn answers_with(self, headers: &'static [&'static str]) -> Self {
+        Self { status: 200, content: Content::Nothing, headers, ..self }
     }
 
     pub(super) const fn answers_text(self) -> Self {

@@ -1,0 +1,265 @@
+//! Why a request passes or doesn't: the checks that `/api/verify` makes, one by one. It notes no use
+//! and writes nothing.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Auth, Error, Question, Requirement};
+use crate::domain::{Abilities, Access, Presented, Timestamp, Token, User};
+
+/// Which token is asked about.
+#[derive(Debug)]
+pub enum Subject {
+    /// None is sent.
+    Nobody,
+    /// The row with this id.
+    Row(i64),
+    /// The string that was sent.
+    Sent(SecretString),
+}
+
+/// The verdict, and how it came about.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Explanation {
+    /// Whether the request passes.
+    pub allowed: bool,
+    /// The status that `/api/verify` answers.
+    pub status: u16,
+    /// The access rule that matched, counted from 1.
+    pub rule: Option<usize>,
+    /// The checks, in their order. After one that fails, those that follow say what else is amiss.
+    pub checks: Vec<Step>,
+}
+
+/// One check.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Step {
+    /// What is checked, in a word.
+    pub check: &'static str,
+    /// Whether it passed.
+    pub passed: bool,
+    /// What was found.
+    pub found: String,
+    /// What would make it pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub remedy: Option<String>,
+}
+
+/// The steps so far.
+#[derive(Default)]
+struct Steps {
+    checks: Vec<Step>,
+    /// The status of the first that failed.
+    status: Option<u16>,
+}
+
+impl Steps {
+    fn pass(&mut self, check: &'static str, found: impl Into<String>) {
+        self.checks.push(Step { check, passed: true, found: found.into(), remedy: None });
+    }
+
+    fn fail(&mut self, status: u16, check: &'static str, found: impl Into<String>, remedy: &str) {
+        self.status.get_or_insert(status);
+        self.note(check, &found.into(), remedy);
+    }
+
+    /// A failure that the checks after it may make up for.
+    fn note(&mut self, check: &'static str, found: &str, remedy: &str) {
+        let (found, remedy) = (found.to_owned(), Some(remedy.to_owned()));
+        self.checks.push(Step { check, passed: false, found, remedy });
+    }
+
+    fn judge(&mut self, check: &'static str, passed: bool, found: impl Into<String>, remedy: &str) {
+        match passed {
+            true => self.pass(check, found),
+            false => self.fail(401, check, found, remedy),
+        }
+    }
+
+    fn conclude(self, rule: Option<usize>) -> Explanation {
+        let Self { checks, status } = self;
+        Explanation { allowed: status.is_none(), status: status.unwrap_or(200), rule, checks }
+    }
+}
+
+impl Auth {
+    /// What `/api/verify` would answer to `question` about a request with the token `subject`, and
+    /// why. `trusted` says whether the question comes from a trusted proxy: what others say of the
+    /// original request does not count.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] and the like.
+    pub async fn explain(
+        &self,
+        subject: Subject,
+        mut question: Question,
+        trusted: bool,
+    ) -> Result<Explanation, Error> {
+        let mut steps = Steps::default();
+        if !trusted && self.has_rules() && question.original.take().is_some() {
+            steps.note(
+                "proxy",
+                "it is no trusted proxy that asks, so the request it names does not count",
+                "add the proxy's address to trusted_proxies",
+            );
+        }
+        let rule = self.explain_rule(&question, &mut steps);
+        let requirement = match self.requirement(question) {
+            Ok(requirement) => requirement,
+            // The rule's own step has said so; the token is looked at all the same.
+            Err(_) => Requirement::Token(Vec::new()),
+        };
+        if requirement == Requirement::Nothing {
+            return Ok(steps.conclude(rule));
+        }
+        if let Some((token, owner)) = self.explain_token(subject, &mut steps).await? {
+            self.explain_life(&token, &owner, &mut steps);
+            let Requirement::Token(accesses) = requirement else { return Ok(steps.conclude(rule)) };
+            for access in &accesses {
+                explain_abilities(access, &token, &owner, &mut steps);
+            }
+        }
+        Ok(steps.conclude(rule))
+    }
+
+    /// The number of the rule that decides.
+    fn explain_rule(&self, question: &Question, steps: &mut Steps) -> Option<usize> {
+        const CHECK: &str = "rule";
+        if self.0.rules.is_empty() {
+            steps.pass(CHECK, "there are no access rules: any live token passes");
+            return None;
+        }
+        let Some(original) = &question.original else {
+            match question.named.is_empty() {
+                false => steps.pass(CHECK, "abilities are named, and no request"),
+                true => steps.fail(
+                    400,
+                    CHECK,
+                    "there are access rules, and neither abilities nor a request are named",
+                    "name the request, from an address among trusted_proxies, or abilities",
+                ),
+            }
+            return None;
+        };
+        match self.0.rules.decide(&original.method, &original.host, &original.uri) {
+            Err(reason) => {
+                steps.fail(
+                    400,
+                    CHECK,
+                    reason.to_string(),
+                    "send a path that can be read in one way",
+                );
+                None
+            }
+            Ok(None) => {
+                let found = "no access rule matches, so the request is refused";
+                steps.fail(403, CHECK, found, "add a rule to bearerd.toml that matches it");
+                None
+            }
+            Ok(Some((number, rule))) => {
+                steps.pass(CHECK, format!("rule {number} matches: {rule}"));
+                Some(number)
+            }
+        }
+    }
+
+    async fn explain_token(
+        &self,
+        subject: Subject,
+        steps: &mut Steps,
+    ) -> Result<Option<(Token, User)>, Error> {
+        let found = match subject {
+            Subject::Nobody => {
+                steps.fail(401, "token", "no token is sent", "send one");
+                return Ok(None);
+            }
+            Subject::Row(id) => self.0.store.token_by_id(id).await?,
+            Subject::Sent(text) => {
+                let presented = Presented::parse(text.expose_secret().as_bytes(), &self.0.prefix);
+                let Ok(presented) = presented else {
+                    let found =
+                        "its prefix is known, and its length, alphabet or checksum is wrong";
+                    steps.fail(401, "form", found, "copy the whole token, and nothing else");
+                    return Ok(None);
+                };
+                steps.pass("form", "it can be a token");
+                let row = self.0.store.token_by_hash(presented.hash).await?;
+                row.filter(|(token, _)| presented.names(token))
+            }
+        };
+        match &found {
+            Some((token, owner)) => {
+                let found = format!("token {}, {}, of {}", token.id, token.name, owner.email);
+                steps.pass("token", found);
+            }
+            None => {
+                let found = "there is no such token: it was never issued here, or purged";
+                steps.fail(401, "token", found, "issue a new one");
+            }
+        }
+        Ok(found)
+    }
+
+    fn explain_life(&self, token: &Token, owner: &User, steps: &mut Steps) {
+        let now = self.now();
+        let said = |what: &str, at: Option<Timestamp>| match at {
+            Some(at) => format!("{what} {at}"),
+            None => format!("{what} never"),
+        };
+        steps.judge(
+            "revoked",
+            token.revoked_at.is_none(),
+            said("revoked", token.revoked_at),
+            "issue a new token",
+        );
+        steps.judge(
+            "expires_at",
+            token.expires_at.is_none_or(|end| now < end),
+            said("its own bound: ends", token.expires_at),
+            "issue a new token, for longer",
+        );
+        let by_age = self.0.ttl.end(token.created_at, None);
+        steps.judge(
+            "token_ttl",
+            by_age.is_none_or(|end| now < end),
+            said("by token_ttl: ends", by_age),
+            "issue a new token, or set token_ttl higher",
+        );
+        steps.judge(
+            "owner",
+            owner.disabled_at.is_none(),
+            said("its owner is disabled: since", owner.disabled_at),
+            "enable the user",
+        );
+    }
+}
+
+fn explain_abilities(access: &Access, token: &Token, owner: &User, steps: &mut Steps) {
+    let (needed, words) = match access {
+        Access::Public => return,
+        Access::All(needed) => (needed, "all of"),
+        Access::Any(needed) => (needed, "any of"),
+    };
+    let lacking = |held: &Abilities| {
+        let lacking: Vec<_> = needed.iter().filter(|ability| !held.grant(ability)).collect();
+        lacking.join(", ")
+    };
+    let held = token.abilities.shared_with(&owner.abilities);
+    if access.is_met_by(&held) {
+        return steps.pass("abilities", format!("{words} {needed}: it has them"));
+    }
+    let (by_token, by_owner) = (lacking(&token.abilities), lacking(&owner.abilities));
+    let found = match (by_token.as_str(), by_owner.as_str()) {
+        (_, "") => format!("{words} {needed}: the token lacks {by_token}"),
+        ("", _) => format!("{words} {needed}: its owner lacks {by_owner}"),
+        _ => format!("{words} {needed}: the token lacks {by_token}, its owner {by_owner}"),
+    };
+    steps.fail(
+        403,
+        "abilities",
+        found,
+        "issue a token that has them; give them to its owner first",
+    );
+}

@@ -1,0 +1,102 @@
+//! Whether a request to somebody else may pass: what a reverse proxy or another service asks, and
+//! what the access rules say to it.
+
+use super::{Auth, Error, Session};
+use crate::domain::{Abilities, Access};
+
+/// What is asked about a request.
+#[derive(Clone, Debug, Default)]
+pub struct Question {
+    /// Abilities that are needed, all of them or any of them.
+    pub named: Vec<Access>,
+    /// The request itself, for the access rules.
+    pub original: Option<Original>,
+}
+
+/// The request that somebody wants to let through.
+#[derive(Clone, Debug)]
+pub struct Original {
+    /// Its method.
+    pub method: String,
+    /// The host that it was sent to, with or without a port.
+    pub host: String,
+    /// Its path and query, as the client spelled them.
+    pub uri: Vec<u8>,
+}
+
+/// What it takes to pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// Nothing: a rule makes it public.
+    Nothing,
+    /// A live token, and each of these.
+    Token(Vec<Access>),
+}
+
+impl Auth {
+    /// Whether there are access rules.
+    pub fn has_rules(&self) -> bool {
+        !self.0.rules.is_empty()
+    }
+
+    /// What a request must have to pass. Abilities that are named and the rule that matches count
+    /// both; a rule that makes something public takes none of the named away.
+    ///
+    /// # Errors
+    /// [`Error::Unclear`] where there are rules, and the question names neither abilities nor a
+    /// request, or the request's path can be read in two ways; [`Error::NoRule`] if none matches.
+    pub fn requirement(&self, question: Question) -> Result<Requirement, Error> {
+        let rules = &self.0.rules;
+        let Question { mut named, original } = question;
+        if rules.is_empty() {
+            return Ok(Requirement::Token(named));
+        }
+        let Some(Original { method, host, uri }) = original else {
+            return match named.is_empty() {
+                false => Ok(Requirement::Token(named)),
+                true => Err(Error::Unclear(UNNAMED.to_owned())),
+            };
+        };
+        let decision = rules.decide(&method, &host, &uri);
+        let decided = decision.map_err(|reason| Error::Unclear(reason.to_string()))?;
+        let (_, rule) = decided.ok_or(Error::NoRule)?;
+        match &rule.access {
+            Access::Public if named.is_empty() => Ok(Requirement::Nothing),
+            Access::Public => Ok(Requirement::Token(named)),
+            access => {
+                named.push(access.clone());
+                Ok(Requirement::Token(named))
+            }
+        }
+    }
+}
+
+/// Why a question without content is not answered.
+const UNNAMED: &str = "There are access rules, so the request must name abilities in its query, or \
+    come from a trusted proxy that names the original request in X-Forwarded-Method, \
+    X-Forwarded-Host and X-Forwarded-Uri, or in X-Original-Method and X-Original-URI.";
+
+impl Requirement {
+    /// A live token.
+    pub const ANY_TOKEN: Self = Self::Token(Vec::new());
+
+    /// Whether a session has what it takes.
+    ///
+    /// # Errors
+    /// [`Error::InsufficientScope`] names the abilities of the first that it lacks.
+    pub fn check(&self, session: &Session) -> Result<(), Error> {
+        let Self::Token(accesses) = self else { return Ok(()) };
+        match accesses.iter().find_map(|access| lacking(access, &session.abilities)) {
+            None => Ok(()),
+            Some(needed) => Err(Error::InsufficientScope(needed.as_scope().to_owned())),
+        }
+    }
+}
+
+/// The abilities that an access needs, if those `held` do not do.
+fn lacking<'a>(access: &'a Access, held: &Abilities) -> Option<&'a Abilities> {
+    match access {
+        Access::All(needed) | Access::Any(needed) if !access.is_met_by(held) => Some(needed),
+        _ => None,
+    }
+}

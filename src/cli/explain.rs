@@ -1,0 +1,78 @@
+use std::net::IpAddr;
+
+use clap::Args;
+
+use super::{CliError, Format, input, output, with_services};
+use crate::auth::{Explanation, Original, Question, Subject};
+use crate::config::Config;
+use crate::domain::Access;
+
+#[derive(Args)]
+pub(super) struct Explain {
+    /// The token's id, as `token list` shows it [default: the token on standard input, or none]
+    id: Option<i64>,
+    /// The original request's method
+    #[arg(long, default_value = "GET")]
+    method: String,
+    /// The host that the original request is for
+    #[arg(long, default_value = "")]
+    host: String,
+    /// The original request's path and query, such as /posts/1
+    #[arg(long)]
+    uri: Option<String>,
+    /// An ability that is asked for; repeatable, and all are needed
+    #[arg(long = "ability", value_name = "ABILITY")]
+    abilities: Vec<String>,
+    /// The address of whoever asks for the request: a trusted proxy's, if not given
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<IpAddr>,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Explain {
+    pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
+        let subject = match self.id {
+            Some(id) => Subject::Row(id),
+            None => sent()?,
+        };
+        let abilities = input::abilities(&self.abilities)?;
+        let question = Question {
+            named: abilities.map(Access::All).into_iter().collect(),
+            original: self.uri.map(|uri| Original {
+                method: self.method,
+                host: self.host,
+                uri: uri.into_bytes(),
+            }),
+        };
+        let trusted = self.from.is_none_or(|from| config.trusts(from));
+        let explanation = with_services(config, async |auth| {
+            Ok(auth.explain(subject, question, trusted).await?)
+        })?;
+        match self.format.json {
+            true => output::print_json(&explanation),
+            false => output::print(&text(&explanation)),
+        }
+    }
+}
+
+/// The token that is typed, or on standard input; none, if that is empty.
+fn sent() -> Result<Subject, CliError> {
+    let text = input::token()?;
+    Ok(match text.is_empty() {
+        true => Subject::Nobody,
+        false => Subject::Sent(text.into()),
+    })
+}
+
+fn text(explanation: &Explanation) -> String {
+    let mut lines = Vec::new();
+    for step in &explanation.checks {
+        let verdict = if step.passed { "pass" } else { "fail" };
+        lines.push(format!("{verdict}  {}: {}", step.check, step.found));
+        lines.extend(step.remedy.iter().map(|remedy| format!("      to pass: {remedy}")));
+    }
+    let verdict = if explanation.allowed { "allowed" } else { "refused" };
+    lines.push(format!("{verdict}: /api/verify answers {}", explanation.status));
+    lines.join("\n")
+}

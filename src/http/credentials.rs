@@ -1,0 +1,190 @@
+//! Where a request holds its token: as `Authorization: Bearer …` (RFC 6750, section 2.1); in a header
+//! of the operator's choice, for what must leave `Authorization` to the application behind; as the
+//! password of HTTP Basic (RFC 7617), for programs that speak nothing else. Never in a URL.
+
+use std::ops::Deref;
+
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::zeroize::Zeroizing;
+
+use super::error::ApiError;
+use crate::auth;
+use crate::domain::TokenHeader;
+
+/// Where a route looks for the token.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// A header that holds the token and nothing else. Where it is sent, `Authorization` is not the
+    /// server's business.
+    header: Option<HeaderName>,
+    /// Whether the password of HTTP Basic is one of them. The user's name may be anything.
+    basic: bool,
+}
+
+/// The bytes of a token, as they were sent.
+pub(super) enum Sent<'a> {
+    Plain(&'a [u8]),
+    Decoded(Zeroizing<Vec<u8>>),
+}
+
+impl Deref for Sent<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Plain(token) => token,
+            // RFC 7617: what follows the first colon.
+            Self::Decoded(pair) => {
+                let colon = pair.iter().position(|&byte| byte == b':');
+                colon.map_or(&[], |colon| &pair[colon + 1..])
+            }
+        }
+    }
+}
+
+impl Places {
+    /// `Authorization`, as bearer token or with HTTP Basic.
+    pub(super) const BASIC: Self = Self { header: None, basic: true };
+
+    /// `Authorization: Bearer`; this header, if one is named; and, for a proxy's questions, the
+    /// password of HTTP Basic, if that is to be `basic`.
+    pub fn new(header: Option<&TokenHeader>, basic: bool) -> Self {
+        let header = header.and_then(|header| header.as_str().parse().ok());
+        Self { header, basic }
+    }
+
+    /// Whether a request sends a token, or something in the place of one.
+    pub(super) fn are_used_by(&self, headers: &HeaderMap) -> bool {
+        let sends = |name| headers.contains_key(name);
+        sends(&AUTHORIZATION) || self.header.as_ref().is_some_and(sends)
+    }
+
+    /// These places, with or without the password of HTTP Basic.
+    #[must_use]
+    pub(super) fn with_basic(&self, basic: bool) -> Self {
+        Self { header: self.header.clone(), basic }
+    }
+
+    /// A refusal as an answer. Where Basic is taken, a 401 offers it: programs that speak nothing else
+    /// send a password only when asked for one.
+    pub(super) fn challenge(&self, error: auth::Error) -> ApiError {
+        match error {
+            auth::Error::Unauthenticated | auth::Error::InvalidToken if self.basic => {
+                ApiError::BasicToo(Box::new(error.into()))
+            }
+            error => error.into(),
+        }
+    }
+
+    /// The token that a request sends: the scheme in any case, any run of spaces after it, trailing
+    /// blanks dropped. `None` for none of the headers, another scheme, no token, or more than one
+    /// header.
+    pub(super) fn token<'a>(&self, headers: &'a HeaderMap) -> Option<Sent<'a>> {
+        if let Some(name) = &self.header
+            && headers.contains_key(name)
+        {
+            return Some(Sent::Plain(only(headers, name)?.trim_ascii())).filter(is_some);
+        }
+        let value = only(headers, &AUTHORIZATION)?;
+        let end = value.iter().position(|&byte| byte == b' ')?;
+        let (scheme, rest) = value.split_at(end);
+        let rest = rest.trim_ascii();
+        let sent = if scheme.eq_ignore_ascii_case(b"bearer") {
+            Sent::Plain(rest)
+        } else if self.basic && scheme.eq_ignore_ascii_case(b"basic") {
+            Sent::Decoded(STANDARD.decode(rest).ok()?.into())
+        } else {
+            return None;
+        };
+        Some(sent).filter(is_some)
+    }
+}
+
+fn is_some(sent: &Sent) -> bool {
+    !sent.is_empty()
+}
+
+/// The value of a header that stands once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let mut values = headers.get_all(name);
+    let value = values.next()?;
+    values.next().is_none().then(|| value.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+
+    use super::*;
+
+    fn read(places: &Places, lines: &[(&str, &[u8])]) -> Option<Vec<u8>> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            headers.append(name, HeaderValue::from_bytes(value).unwrap());
+        }
+        places.token(&headers).map(|sent| sent.to_vec())
+    }
+
+    #[test]
+    fn a_token_is_read_from_one_bearer_header_alone() {
+        let read = |values: &[&[u8]]| {
+            let lines: Vec<_> = values.iter().map(|value| ("authorization", *value)).collect();
+            read(&Places::default(), &lines)
+        };
+        for (values, token) in [
+            (&[b"Bearer x".as_slice()] as &[&[u8]], Some(b"x".as_slice())),
+            (&[b"bearer   x"], Some(b"x")),
+            (&[b"BEARER x \t"], Some(b"x")),
+            (&[b"Bearer 1|x y"], Some(b"1|x y")),
+            (&[b"Bearer \xff"], Some(b"\xff")),
+            (&[], None),
+            (&[b""], None),
+            (&[b"Bearer"], None),
+            (&[b"Bearer "], None),
+            (&[b"Bearerx"], None),
+            (&[b"Bearer\tx"], None),
+            (&[b"Basic eDp5"], None),
+            (&[b"Bearer x", b"Bearer x"], None),
+        ] {
+            assert_eq!(read(values).as_deref(), token, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn basics_password_is_a_token_where_it_may_be() {
+        let places = Places { basic: true, ..Places::default() };
+        for (value, token) in [
+            ("Basic dXNlcjp0b2tlbg==", Some("token")),
+            ("basic  OnRva2Vu ", Some("token")),
+            ("Basic dXNlcjp0bzprZW4=", Some("to:ken")),
+            ("Bearer token", Some("token")),
+            ("Basic", None),
+            ("Basic ", None),
+            ("Basic dXNlcg==", None),
+            ("Basic dXNlcjo=", None),
+            ("Basic dXNlcjp0b2tlbg", None),
+            ("Basic ?", None),
+        ] {
+            let lines = [("authorization", value.as_bytes())];
+            assert_eq!(read(&places, &lines).as_deref(), token.map(str::as_bytes), "{value}");
+        }
+    }
+
+    #[test]
+    fn where_the_second_header_stands_authorization_does_not_count() {
+        let header = Some(HeaderName::from_static("x-api-token"));
+        let places = Places { header, ..Places::default() };
+        let bearer = ("authorization", b"Bearer theirs".as_slice());
+        for (lines, token) in [
+            (vec![("x-api-token", b" ours ".as_slice()), bearer], Some(b"ours".as_slice())),
+            (vec![bearer], Some(b"theirs")),
+            (vec![("x-api-token", b""), bearer], None),
+            (vec![("x-api-token", b"one"), ("x-api-token", b"two"), bearer], None),
+        ] {
+            assert_eq!(read(&places, &lines).as_deref(), token, "{lines:?}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+use std::net::IpAddr;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::address::TrustedProxies;
+use super::answer::{Data, json};
+use super::error::ApiError;
+use super::form::Form;
+use crate::auth::{Auth, Original, Question, Subject};
+use crate::domain::{Abilities, Access};
+
+/// `POST /api/explain`: what `/api/verify` would answer, and why.
+pub(super) async fn explain(
+    request: HttpRequest,
+    body: web::Payload,
+    auth: web::Data<Auth>,
+) -> Result<HttpResponse, ApiError> {
+    let mut form = Form::read(&request, body).await?;
+    let subject = match form.is_number("token") {
+        true => form.optional_integer("token", 1..=i64::MAX).map(Subject::Row),
+        false => form.optional("token", |text| Ok::<_, &str>(Subject::Sent(text.into()))),
+    };
+    let abilities = form.optional_list("abilities", Abilities::parse);
+    let method = form.optional("method", Ok::<_, &str>);
+    let host = form.optional("host", Ok::<_, &str>);
+    let uri = form.optional("uri", Ok::<_, &str>);
+    let from = form.optional("from", |text| {
+        text.parse::<IpAddr>().map_err(|_| "must be an IP address, such as 127.0.0.1")
+    });
+    form.finish()?;
+    let names_request = method.is_some() || host.is_some() || uri.is_some();
+    let question = Question {
+        named: abilities.map(Access::All).into_iter().collect(),
+        original: names_request.then(|| Original {
+            method: method.unwrap_or_else(|| "GET".to_owned()),
+            host: host.unwrap_or_default(),
+            uri: uri.unwrap_or_else(|| "/".to_owned()).into_bytes(),
+        }),
+    };
+    let proxies = request.app_data::<TrustedProxies>();
+    let trusted = from.is_none_or(|from| proxies.is_some_and(|proxies| proxies.contain(from)));
+    let explanation = auth.explain(subject.unwrap_or(Subject::Nobody), question, trusted).await?;
+    Ok(json(StatusCode::OK, &Data { data: explanation }))
+}

@@ -1,0 +1,160 @@
+//! What OAuth 2.0 has for a resource server: introspection (RFC 7662), revocation (RFC 7009), and the
+//! metadata that names both (RFC 8414).
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use secrecy::zeroize::Zeroizing;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::answer::json;
+use super::error::ApiError;
+use super::extract::Current;
+use super::form::{has_type, read_body};
+use super::openapi::fields;
+use crate::auth::{self, Auth, By, Session};
+use crate::domain::{Email, Timestamp};
+
+/// The media type of OAuth's requests.
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The server's URL as others reach it: RFC 8414's issuer.
+#[derive(Clone, Debug)]
+pub struct IssuerUrl(pub String);
+
+/// RFC 7662, section 2.2. Of a token that is not live, nothing but that is told.
+#[derive(Default, Serialize, ToSchema)]
+pub(super) struct Introspection<'a> {
+    active: bool,
+    /// What it can do, space-separated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    scope: Option<&'a str>,
+    /// What the token is called: the closest to a client that there is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    client_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = fields::Email, required = false)]
+    username: Option<&'a Email>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    token_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = i64, required = false)]
+    exp: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = i64, required = false)]
+    iat: Option<i64>,
+    /// The owner's number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    sub: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    iss: Option<&'a str>,
+}
+
+impl<'a> Introspection<'a> {
+    fn of(session: &'a Session, issuer: &'a IssuerUrl) -> Self {
+        Self {
+            active: true,
+            scope: Some(session.abilities.as_scope()),
+            client_id: Some(session.token.name.as_str()),
+            username: Some(&session.user.email),
+            token_type: Some("Bearer"),
+            exp: session.ends_at.map(Timestamp::as_unix),
+            iat: Some(session.token.created_at.as_unix()),
+            sub: Some(session.user.id.to_string()),
+            iss: Some(&issuer.0),
+        }
+    }
+}
+
+/// `POST /api/introspect`
+pub(super) async fn introspect(
+    request: HttpRequest,
+    body: web::Payload,
+    auth: web::Data<Auth>,
+    issuer: web::Data<IssuerUrl>,
+) -> Result<HttpResponse, ApiError> {
+    let token = posted_token(&request, body).await?;
+    let session = live(auth.authenticate(&token).await)?;
+    let told = session.as_deref().map(|session| Introspection::of(session, &issuer));
+    Ok(json(StatusCode::OK, &told.unwrap_or_default()))
+}
+
+/// `POST /api/revoke`: whoever holds a token's string may end it, whoever's it is.
+pub(super) async fn revoke(
+    current: Current,
+    request: HttpRequest,
+    body: web::Payload,
+    auth: web::Data<Auth>,
+) -> Result<HttpResponse, ApiError> {
+    let token = posted_token(&request, body).await?;
+    if let Some(session) = live(auth.authenticate(&token).await)? {
+        match auth.revoke(By::Bearer(&current), session.token.id, None).await {
+            Ok(()) | Err(auth::Error::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(HttpResponse::Ok().finish())
+}
+
+/// A token that is not live is an answer here, not an error.
+fn live<T>(session: Result<T, auth::Error>) -> Result<Option<T>, auth::Error> {
+    match session {
+        Ok(session) => Ok(Some(session)),
+        Err(auth::Error::InvalidToken) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The form field `token`. Fields that are not known here don't matter (RFC 6749, section 3.2).
+async fn posted_token(
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<Zeroizing<Vec<u8>>, ApiError> {
+    if !has_type(request, FORM) {
+        return Err(ApiError::UnsupportedType("a form", FORM));
+    }
+    let body = read_body(body).await?;
+    let mut tokens = form_urlencoded::parse(&body).filter(|(field, _)| field == "token");
+    match (tokens.next(), tokens.next()) {
+        (Some((_, token)), None) if !token.is_empty() => {
+            Ok(Zeroizing::new(token.into_owned().into_bytes()))
+        }
+        _ => Err(ApiError::InvalidRequest("The form must have one field token, with a token.")),
+    }
+}
+
+/// RFC 8414, section 2.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Metadata<'a> {
+    issuer: &'a str,
+    introspection_endpoint: String,
+    introspection_endpoint_auth_methods_supported: [&'static str; 2],
+    revocation_endpoint: String,
+    revocation_endpoint_auth_methods_supported: [&'static str; 2],
+    response_types_supported: [&'static str; 0],
+    grant_types_supported: [&'static str; 0],
+    service_documentation: String,
+}
+
+/// `GET /.well-known/oauth-authorization-server`
+pub(super) async fn metadata(issuer: web::Data<IssuerUrl>) -> HttpResponse {
+    const METHODS: [&str; 2] = ["client_secret_basic", "bearer"];
+    let IssuerUrl(issuer) = &**issuer;
+    let metadata = Metadata {
+        issuer,
+        introspection_endpoint: format!("{issuer}/api/introspect"),
+        introspection_endpoint_auth_methods_supported: METHODS,
+        revocation_endpoint: format!("{issuer}/api/revoke"),
+        revocation_endpoint_auth_methods_supported: METHODS,
+        // There is no authorization endpoint, and no token endpoint of OAuth's.
+        response_types_supported: [],
+        grant_types_supported: [],
+        service_documentation: format!("{issuer}/docs"),
+    };
+    json(StatusCode::OK, &metadata)
+}

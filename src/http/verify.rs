@@ -1,0 +1,173 @@
+//! `/api/verify`, forward authentication: a reverse proxy asks, before it passes a request on,
+//! whether its token may do what it is about. The answer's status says so, and its headers say who
+//! it is. `guard` checks the token; this is what it checks it for.
+
+use std::borrow::Cow;
+
+use actix_web::HttpResponse;
+use actix_web::dev::ServiceRequest;
+use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
+use actix_web::web::Query;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::address::TrustedProxies;
+use super::error::ApiError;
+use super::extract::Current;
+use crate::auth::{self, Auth, Original, Question, Requirement};
+use crate::domain::{Abilities, Access, Faults};
+
+/// The headers in which proxies name the original request: its URI, its method, and its host.
+struct Naming {
+    uri: HeaderName,
+    method: HeaderName,
+    host: HeaderName,
+}
+
+/// Caddy and Traefik send these.
+const FORWARDED: Naming = Naming {
+    uri: HeaderName::from_static("x-forwarded-uri"),
+    method: HeaderName::from_static("x-forwarded-method"),
+    host: HeaderName::from_static("x-forwarded-host"),
+};
+/// nginx is configured to send these. The host is its own choice, never the client's header.
+const ORIGINAL: Naming = Naming {
+    uri: HeaderName::from_static("x-original-uri"),
+    method: HeaderName::from_static("x-original-method"),
+    host: HeaderName::from_static("host"),
+};
+
+/// What a request to `/api/verify` takes to be let through.
+///
+/// # Errors
+/// 400 for headers or a path that can be read in two ways, and where neither abilities nor a
+/// request are named though there are rules; 403 where no rule matches; 422 for what is no ability.
+pub(super) fn requirement(request: &ServiceRequest, auth: &Auth) -> Result<Requirement, ApiError> {
+    let named = match request.query_string() {
+        "" => Vec::new(),
+        query => abilities(query)?,
+    };
+    let original = match auth.has_rules() {
+        true => original(request)?,
+        false => None,
+    };
+    Ok(auth.requirement(Question { named, original })?)
+}
+
+/// The abilities that a query names: `ability` as often as it likes, all of them; `any` likewise, any
+/// of them.
+fn abilities(query: &str) -> Result<Vec<Access>, ApiError> {
+    let pairs = Query::<Vec<(String, String)>>::from_query(query)
+        .map_err(|error| ApiError::Malformed(format!("The query can't be read: {error}.")))?;
+    let (mut all, mut any, mut faults) = (Vec::new(), Vec::new(), Faults::new());
+    for (key, value) in pairs.into_inner() {
+        match key.as_str() {
+            "ability" => all.push(value),
+            "any" => any.push(value),
+            _ => faults.add("query", "The query may hold ability and any alone."),
+        }
+    }
+    let mut named = Vec::new();
+    for (field, texts, access) in
+        [("ability", all, Access::All as fn(Abilities) -> Access), ("any", any, Access::Any)]
+    {
+        match Abilities::parse(&texts) {
+            Ok(_) if texts.is_empty() => {}
+            Ok(abilities) => named.push(access(abilities)),
+            Err(rule) => faults.add(field, format!("The {field} field {rule}.")),
+        }
+    }
+    match faults.is_empty() {
+        true => Ok(named),
+        false => Err(auth::Error::Invalid(faults).into()),
+    }
+}
+
+/// The request that a trusted proxy wants to let through; what others say of one does not count.
+fn original(request: &ServiceRequest) -> Result<Option<Original>, ApiError> {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let trusted = request.app_data::<TrustedProxies>();
+    if !trusted.zip(peer).is_some_and(|(trusted, peer)| trusted.contain(peer)) {
+        return Ok(None);
+    }
+    let headers = request.headers();
+    let naming = match [&FORWARDED, &ORIGINAL].map(|naming| headers.contains_key(&naming.uri)) {
+        [false, false] => return Ok(None),
+        [true, false] => FORWARDED,
+        [false, true] => ORIGINAL,
+        // The proxy wrote one of them, and passed the other on as the client sent it.
+        [true, true] => {
+            let text = "The request names its original in X-Forwarded-Uri and in X-Original-URI; the \
+                proxy must remove one of them.";
+            return Err(ApiError::Malformed(text.to_owned()));
+        }
+    };
+    let text = |name| {
+        let value = only(headers, name)?;
+        value.to_str().map(str::to_owned).map_err(|_| missing(name))
+    };
+    Ok(Some(Original {
+        method: text(&naming.method)?,
+        host: text(&naming.host)?,
+        uri: only(headers, &naming.uri)?.as_bytes().to_owned(),
+    }))
+}
+
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a HeaderValue, ApiError> {
+    let mut values = headers.get_all(name);
+    match (values.next(), values.next()) {
+        (Some(value), None) => Ok(value),
+        _ => Err(missing(name)),
+    }
+}
+
+fn missing(name: &HeaderName) -> ApiError {
+    ApiError::Malformed(format!("The proxy must send the header {name} once, in ASCII."))
+}
+
+/// `/api/verify`, once the guard has let it through: who it is. Nobody, where a rule makes the request
+/// public.
+pub(super) async fn answer(current: Option<Current>) -> Result<HttpResponse, ApiError> {
+    let mut response = HttpResponse::Ok();
+    response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
+    let Some(session) = current else { return Ok(response.finish()) };
+    let (user, token) = (&session.user, &session.token);
+    for (name, value) in [
+        // As it is, in UTF-8: two emails must never look alike to the application behind.
+        ("remote-user", HeaderValue::from_bytes(user.email.as_str().as_bytes())),
+        ("x-auth-user-id", Ok(user.id.into())),
+        ("x-auth-user-name", HeaderValue::from_str(&header_text(user.name.as_str()))),
+        ("x-auth-token-id", Ok(token.id.into())),
+        ("x-auth-abilities", HeaderValue::from_str(session.abilities.as_scope())),
+    ] {
+        // Without one of them the application would take the request for somebody else's.
+        let value = value.map_err(|_| auth::Error::Internal(format!("{name} can't be sent")))?;
+        response.insert_header((HeaderName::from_static(name), value));
+    }
+    Ok(response.finish())
+}
+
+/// A text as a header's value: percent-encoded if it is not ASCII, or if it would look encoded.
+fn header_text(text: &str) -> Cow<'_, str> {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    match text.is_ascii() && !text.contains('%') {
+        true => text.into(),
+        false => utf8_percent_encode(text, KEPT).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_encoded_where_it_would_not_read_as_itself() {
+        for (name, value) in [
+            ("Ada Lovelace", "Ada Lovelace"),
+            ("Jörg", "J%C3%B6rg"),
+            ("Jörg O'Neil", "J%C3%B6rg%20O%27Neil"),
+            ("J%C3%B6rg", "J%25C3%25B6rg"),
+        ] {
+            assert_eq!(header_text(name), value);
+        }
+    }
+}

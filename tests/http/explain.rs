@@ -1,0 +1,140 @@
+//! `/api/explain`: what `/api/verify` would answer, and why.
+
+use bearerd::config::Config;
+use serde_json::{Value, json};
+
+use crate::support::{EMAIL, Server, rules, start_with};
+
+const RULES: &str = r#"
+    [[rules]]
+    path = "/open/**"
+    public = true
+    [[rules]]
+    path = "/posts/**"
+    all = ["posts:write"]
+"#;
+
+fn server() -> Server {
+    start_with(|config: &mut Config| {
+        config.rules = rules(RULES);
+        config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    })
+}
+
+/// The names of the checks that failed.
+fn failed(explanation: &Value) -> Vec<&str> {
+    let checks = explanation["checks"].as_array().unwrap();
+    let failed = checks.iter().filter(|check| check["passed"] == false);
+    failed
+        .map(|check| {
+            assert!(check["remedy"].is_string(), "{check}");
+            check["check"].as_str().unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn what_is_explained_is_what_verify_answers() {
+    let server = server();
+    let admin = server.issue_admin();
+    let able = server.issue(&["posts:*"]);
+    let unable = server.issue(&["posts:read"]);
+    let revoked = server.issue(&["*"]);
+    assert_eq!(server.delete("/api/tokens/current", &revoked).status, 204);
+    let expired = server.issue_for(EMAIL, &["*"], Some(1));
+    server.create_user("bob@example.org", "a good password", &["posts:read"]);
+    let narrowed = server.issue_for("bob@example.org", &["posts:read"], None);
+    server.db_execute("UPDATE tokens SET abilities = '*' WHERE user_id = 3");
+    server.create_user("eve@example.org", "a good password", &["*"]);
+    let disabled = server.issue_for("eve@example.org", &["*"], None);
+    server.db_execute("UPDATE users SET disabled_at = 1 WHERE email = 'eve@example.org'");
+    server.set_clock(1);
+    for (token, uri, status, rule, causes) in [
+        (Some(&able), "/posts/1", 200, Some(2), vec![]),
+        (Some(&unable), "/posts/1", 403, Some(2), vec!["abilities"]),
+        (Some(&narrowed), "/posts/1", 403, Some(2), vec!["abilities"]),
+        (Some(&revoked), "/posts/1", 401, Some(2), vec!["revoked"]),
+        (Some(&expired), "/posts/1", 401, Some(2), vec!["expires_at"]),
+        (Some(&disabled), "/posts/1", 401, Some(2), vec!["owner"]),
+        (Some(&"bd_nonsense".to_owned()), "/posts/1", 401, Some(2), vec!["form"]),
+        (Some(&"nonsense".to_owned()), "/posts/1", 401, Some(2), vec!["token"]),
+        (None, "/posts/1", 401, Some(2), vec!["token"]),
+        (None, "/open/x", 200, Some(1), vec![]),
+        (Some(&revoked), "/open/x", 200, Some(1), vec![]),
+        (Some(&able), "/else", 403, None, vec!["rule"]),
+        (Some(&able), "/posts%2f1", 400, None, vec!["rule"]),
+    ] {
+        let mut body = json!({"method": "GET", "host": "x", "uri": uri});
+        let bearer = token.map(|token| format!("Bearer {token}"));
+        let mut headers = vec![
+            ("X-Forwarded-Method", "GET"),
+            ("X-Forwarded-Host", "x"),
+            ("X-Forwarded-Uri", uri),
+        ];
+        if let (Some(token), Some(bearer)) = (token, &bearer) {
+            body["token"] = json!(token);
+            headers.push(("Authorization", bearer));
+        }
+        let answer = server.send_json("POST", "/api/explain", &admin, &body);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let explanation = &answer.json()["data"];
+        assert_eq!(explanation["status"], status, "{explanation}");
+        assert_eq!(explanation["allowed"], status == 200);
+        assert_eq!(explanation["rule"], json!(rule));
+        assert_eq!(failed(explanation), causes, "{explanation}");
+        assert_eq!(server.send("GET", "/api/verify", &headers, None).status, status, "{uri}");
+    }
+}
+
+#[test]
+fn explaining_is_no_use_and_shows_no_secret() {
+    let server = server();
+    let admin = server.issue_admin();
+    let token = server.issue(&["posts:write"]);
+    for subject in [json!({"token": token}), json!({"token": 2})] {
+        let mut body = subject;
+        body["uri"] = json!("/posts/1");
+        let answer = server.send_json("POST", "/api/explain", &admin, &body);
+        assert_eq!((answer.status, &answer.json()["data"]["allowed"]), (200, &json!(true)));
+        assert!(!answer.body.contains(&token));
+    }
+    let listed = server.get("/api/users/1/tokens", &admin).json();
+    assert_eq!(listed["data"][0]["last_used_at"], Value::Null);
+}
+
+#[test]
+fn only_a_trusted_proxy_speaks_for_the_original_request() {
+    let server = server();
+    let admin = server.issue_admin();
+    let ask = |from: &str| {
+        let body = json!({"uri": "/open/x", "from": from});
+        server.send_json("POST", "/api/explain", &admin, &body).json()["data"].clone()
+    };
+    assert_eq!(ask("127.0.0.1")["status"], 200);
+    let refused = ask("192.0.2.1");
+    assert_eq!(
+        (&refused["status"], failed(&refused)),
+        (&json!(400), vec!["proxy", "rule", "token"])
+    );
+}
+
+#[test]
+fn a_question_that_makes_no_sense_is_refused() {
+    let server = server();
+    let admin = server.issue_admin();
+    for (body, field) in [
+        (json!({"token": 0}), "token"),
+        (json!({"token": true}), "token"),
+        (json!({"from": "here"}), "from"),
+        (json!({"abilities": ["a b"]}), "abilities"),
+        (json!({"tokens": "x"}), "tokens"),
+    ] {
+        let answer = server.send_json("POST", "/api/explain", &admin, &body);
+        assert_eq!(answer.status, 422, "{body}");
+        assert!(answer.json()["errors"][field].is_array(), "{}", answer.body);
+    }
+    assert_eq!(
+        server.send_json("POST", "/api/explain", &server.issue(&["admin"]), &json!({})).status,
+        403
+    );
+}

@@ -1,0 +1,107 @@
+//! Introspection (RFC 7662), revocation (RFC 7009) and metadata (RFC 8414).
+
+use base64::Engine as _;
+use bearerd::domain::Issuer;
+use serde_json::json;
+
+use crate::support::{
+    Answer, EMAIL, INVALID_TOKEN, OFFERS_BASIC, START, Server, start, start_with,
+};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn post(server: &Server, path: &str, credentials: &str, form: &str) -> Answer {
+    server.send_form(path, &[("Authorization", credentials)], form)
+}
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+fn basic(token: &str) -> String {
+    let pair = format!("client:{token}");
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+}
+
+#[test]
+fn a_live_token_is_described_and_another_is_not() {
+    let server = start_with(|config| config.issuer = Issuer::parse("https://auth.example.org"));
+    let caller = server.issue(&["introspect"]);
+    let token = server.issue_for(EMAIL, &["posts:read", "posts:write"], Some(60));
+    let form = format!("token={token}&token_type_hint=access_token");
+    for credentials in [bearer(&caller), basic(&caller)] {
+        let answer = post(&server, "/api/introspect", &credentials, &form);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        let described = json!({
+            "active": true, "scope": "posts:read posts:write", "client_id": "test",
+            "username": EMAIL, "token_type": "Bearer", "exp": START + 60, "iat": START,
+            "sub": "1", "iss": "https://auth.example.org",
+        });
+        assert_eq!(answer.json(), described);
+    }
+    server.set_clock(60);
+    for dead in [token.as_str(), "bd_nonsense", "1|x", "%00", "x%ff"] {
+        let answer = post(&server, "/api/introspect", &bearer(&caller), &format!("token={dead}"));
+        assert_eq!((answer.status, answer.json()), (200, json!({"active": false})), "{dead}");
+    }
+}
+
+#[test]
+fn only_whoever_may_introspect_does() {
+    let server = start();
+    let caller = server.issue(&["posts:read"]);
+    let form = format!("token={caller}");
+    let refused = post(&server, "/api/introspect", &bearer(&caller), &form);
+    assert_eq!(refused.status, 403);
+    let refused = post(&server, "/api/introspect", &basic("bd_nonsense"), &form);
+    assert_eq!((refused.status, refused.challenges()), (401, vec![OFFERS_BASIC, INVALID_TOKEN]));
+    assert_eq!(server.send_form("/api/introspect", &[], &form).status, 401);
+}
+
+#[test]
+fn whoever_holds_a_token_can_revoke_it() {
+    let server = start();
+    let caller = server.issue(&[]);
+    let token = server.issue(&["*"]);
+    let form = format!("token={token}&unknown=1");
+    assert_eq!(server.get("/api/user", &token).status, 200);
+    assert_eq!(server.send_form("/api/revoke", &[], &form).status, 401);
+    for _ in 0..2 {
+        let answer = post(&server, "/api/revoke", &basic(&caller), &form);
+        assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+        assert_eq!(server.get("/api/user", &token).status, 401);
+    }
+    assert_eq!(post(&server, "/api/revoke", &bearer(&caller), "token=nonsense").status, 200);
+    let own = format!("token={caller}");
+    assert_eq!(post(&server, "/api/revoke", &bearer(&caller), &own).status, 200);
+    assert_eq!(post(&server, "/api/revoke", &bearer(&caller), &own).status, 401);
+}
+
+#[test]
+fn a_form_without_one_token_is_an_invalid_request() {
+    let server = start();
+    let caller = bearer(&server.issue(&["*"]));
+    for path in ["/api/introspect", "/api/revoke"] {
+        for form in ["", "token=", "tokens=x", "token=a&token=b", "&&&"] {
+            let answer = post(&server, path, &caller, form);
+            assert_eq!(answer.status, 400, "{path} {form}");
+            assert_eq!(answer.json()["error"], "invalid_request");
+        }
+        let body = json!({"token": "x"});
+        let answer = server.send("POST", path, &[("Authorization", &caller)], Some(&body));
+        assert_eq!(answer.status, 415, "{}", answer.body);
+        assert!(answer.body.contains(FORM));
+    }
+}
+
+#[test]
+fn the_metadata_names_both_endpoints_under_the_issuer() {
+    let server = start_with(|config| config.issuer = Issuer::parse("https://auth.example.org/x"));
+    let answer = server.send("GET", "/.well-known/oauth-authorization-server", &[], None);
+    assert_eq!(answer.status, 200);
+    let metadata = answer.json();
+    assert_eq!(metadata["issuer"], "https://auth.example.org/x");
+    assert_eq!(metadata["introspection_endpoint"], "https://auth.example.org/x/api/introspect");
+    assert_eq!(metadata["revocation_endpoint"], "https://auth.example.org/x/api/revoke");
+}

@@ -1,0 +1,240 @@
+//! `/api/verify`, as a reverse proxy asks it.
+
+use bearerd::config::Config;
+use bearerd::domain::TokenHeader;
+
+use crate::support::{
+    Answer, EMAIL, INVALID_TOKEN, NO_CREDENTIALS, OFFERS_BASIC, Server, rules, start, start_with,
+};
+
+/// Asks as Caddy does, for what a client sent to it.
+fn ask(server: &Server, method: &str, host: &str, uri: &str, token: Option<&str>) -> Answer {
+    let bearer = token.map(|token| format!("Bearer {token}"));
+    let mut headers =
+        vec![("X-Forwarded-Method", method), ("X-Forwarded-Host", host), ("X-Forwarded-Uri", uri)];
+    headers.extend(bearer.as_deref().map(|bearer| ("Authorization", bearer)));
+    server.send("GET", "/api/verify", &headers, None)
+}
+
+fn behind_a_proxy(text: &str) -> Server {
+    start_with(|config: &mut Config| {
+        config.rules = rules(text);
+        config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    })
+}
+
+#[test]
+fn whoever_passes_is_named_in_headers() {
+    let server = start();
+    let token = server.issue(&["posts:read", "posts:write"]);
+    for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"] {
+        let answer = server.with_token(method, "/api/verify", &token);
+        assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{method}");
+        for (name, value) in [
+            ("remote-user", EMAIL),
+            ("x-auth-user-id", "1"),
+            ("x-auth-user-name", "Ada Lovelace"),
+            ("x-auth-token-id", "1"),
+            ("x-auth-abilities", "posts:read posts:write"),
+            ("cache-control", "no-store"),
+        ] {
+            assert_eq!(answer.header(name), Some(value), "{method}");
+        }
+    }
+}
+
+#[test]
+fn an_owner_beyond_ascii_arrives_whole() {
+    let server = start();
+    server.db_execute("UPDATE users SET name = 'Jörg 100%', email = 'jörg@example.org'");
+    let answer = server.get("/api/verify", &server.issue_for("jörg@example.org", &["*"], None));
+    assert_eq!(answer.header("x-auth-user-name"), Some("J%C3%B6rg%20100%25"));
+    assert_eq!(answer.headers["remote-user"].as_bytes(), "jörg@example.org".as_bytes());
+}
+
+#[test]
+fn the_abilities_are_those_that_token_and_owner_share() {
+    let server = start();
+    server.create_user("bob@example.org", "a good password", &["posts:*"]);
+    let token = server.issue_for("bob@example.org", &["posts:read"], None);
+    server.db_execute("UPDATE users SET abilities = 'posts:read mail:read' WHERE id = 2");
+    let answer = server.get("/api/verify", &token);
+    assert_eq!(answer.header("x-auth-abilities"), Some("posts:read"));
+}
+
+#[test]
+fn a_query_names_what_is_needed() {
+    let server = start();
+    let token = server.issue(&["posts:read", "mail:*"]);
+    for (query, status, scope) in [
+        ("?ability=posts:read", 200, ""),
+        ("?ability=posts:read&ability=mail:send", 200, ""),
+        ("?ability=posts:read&ability=posts:write", 403, "posts:read posts:write"),
+        ("?any=posts:write&any=posts:read", 200, ""),
+        ("?any=posts:write&any=posts:drop", 403, "posts:write posts:drop"),
+        ("?ability=posts:read&any=posts:write", 403, "posts:write"),
+        ("?ability=posts%3Aread", 200, ""),
+        ("?ability=", 422, ""),
+        ("?any=", 422, ""),
+        ("?ability=a+b", 422, ""),
+        ("?abilities=posts:read", 422, ""),
+        ("?posts:read", 422, ""),
+    ] {
+        let answer = server.get(&format!("/api/verify{query}"), &token);
+        assert_eq!(answer.status, status, "{query}: {}", answer.body);
+        if status == 403 {
+            let challenge =
+                format!(r#"Bearer realm="bearerd", error="insufficient_scope", scope="{scope}""#);
+            assert_eq!(answer.header("www-authenticate"), Some(challenge.as_str()));
+        }
+        if status != 200 {
+            assert_eq!(answer.header("remote-user"), None, "{query}");
+        }
+    }
+    server.send("GET", "/api/verify?ability=x", &[], None).assert_refused(NO_CREDENTIALS);
+    server.get("/api/verify?ability=x", "bd_nonsense").assert_refused(INVALID_TOKEN);
+}
+
+#[test]
+fn the_first_rule_that_matches_decides() {
+    let server = behind_a_proxy(
+        r#"
+        [[rules]]
+        host = "open.example.org"
+        path = "/docs/**"
+        methods = ["GET"]
+        public = true
+        [[rules]]
+        path = "/posts/**"
+        methods = ["GET"]
+        all = ["posts:read"]
+        [[rules]]
+        path = "/posts/**"
+        any = ["posts:write", "posts:admin"]
+        [[rules]]
+        path = "/me"
+        all = []
+        "#,
+    );
+    let (reader, writer) = (server.issue(&["posts:read"]), server.issue(&["posts:write"]));
+    let (reader, writer) = (Some(reader.as_str()), Some(writer.as_str()));
+    for (method, host, uri, token, status) in [
+        ("GET", "open.example.org", "/docs/a?b=/posts/1", None, 200),
+        ("HEAD", "OPEN.example.org:443", "/docs", None, 200),
+        ("POST", "open.example.org", "/docs/a", writer, 403),
+        ("GET", "app.example.org", "/docs/a", writer, 403),
+        ("GET", "app.example.org", "/posts/1", None, 401),
+        ("GET", "app.example.org", "/posts/1", reader, 200),
+        ("GET", "app.example.org", "/posts/1", writer, 403),
+        ("POST", "app.example.org", "/posts", reader, 403),
+        ("POST", "app.example.org", "/posts", writer, 200),
+        ("GET", "app.example.org", "/docs/../posts/1", writer, 403),
+        ("GET", "app.example.org", "/%70osts/1", writer, 403),
+        ("GET", "app.example.org", "/posts%2f1", reader, 400),
+        ("GET", "app.example.org", "/../posts/1", reader, 400),
+        ("GET", "app.example.org", "posts", reader, 400),
+        ("GET", "app.example.org", "/me", reader, 200),
+        ("GET", "app.example.org", "/else", reader, 403),
+    ] {
+        let answer = ask(&server, method, host, uri, token);
+        assert_eq!(answer.status, status, "{method} {host}{uri} {token:?}: {}", answer.body);
+    }
+    let nobody = ask(&server, "GET", "open.example.org", "/docs/a", reader);
+    assert_eq!(nobody.header("remote-user"), None, "what is public is nobody's");
+    let unmatched = ask(&server, "GET", "app.example.org", "/else", reader);
+    assert_eq!(unmatched.json()["code"], "no_access_rule");
+}
+
+#[test]
+fn nginx_names_the_request_in_headers_of_its_own() {
+    let server = behind_a_proxy("[[rules]]\nhost = \"app.example.org\"\nall = [\"a\"]\n");
+    let bearer = format!("Bearer {}", server.issue(&["a"]));
+    let ask = |headers: &[(&str, &str)]| {
+        let mut all = vec![("Authorization", bearer.as_str())];
+        all.extend(headers);
+        server.send("GET", "/api/verify", &all, None).status
+    };
+    let uri = ("X-Original-URI", "/posts/1");
+    let method = ("X-Original-Method", "GET");
+    let host = ("Host", "app.example.org");
+    assert_eq!(ask(&[uri, method, host]), 200);
+    assert_eq!(ask(&[uri, method]), 403, "the host is the proxy's");
+    assert_eq!(ask(&[uri, method, ("X-Forwarded-Host", "app.example.org")]), 403);
+    assert_eq!(ask(&[uri, host]), 400, "no method");
+    assert_eq!(ask(&[method, host]), 400, "no URI");
+    assert_eq!(ask(&[uri, uri, method, host]), 400, "two");
+    assert_eq!(ask(&[uri, method, host, ("X-Forwarded-Uri", "/posts/1")]), 400, "both kinds");
+}
+
+#[test]
+fn where_there_are_rules_a_question_must_say_what_it_is_about() {
+    let server = behind_a_proxy("[[rules]]\npath = \"/open\"\npublic = true\n");
+    let token = server.issue(&["a"]);
+    let answer = server.get("/api/verify", &token);
+    assert_eq!(answer.status, 400);
+    let message = answer.json()["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("X-Original-URI") && message.contains("abilities"), "{message}");
+    assert_eq!(server.get("/api/verify?ability=a", &token).status, 200);
+    assert_eq!(server.get("/api/verify?ability=b", &token).status, 403);
+    let headers =
+        [("X-Forwarded-Method", "GET"), ("X-Forwarded-Host", "x"), ("X-Forwarded-Uri", "/open")];
+    let named = server.send("GET", "/api/verify?ability=a", &headers, None);
+    named.assert_refused(NO_CREDENTIALS);
+}
+
+#[test]
+fn whom_nobody_trusts_can_not_name_the_request() {
+    let server = start_with(|config: &mut Config| {
+        config.rules = rules("[[rules]]\npath = \"/open\"\npublic = true\n");
+    });
+    let token = server.issue(&["*"]);
+    assert_eq!(ask(&server, "GET", "x", "/open", None).status, 400);
+    assert_eq!(ask(&server, "GET", "x", "/open", Some(&token)).status, 400);
+}
+
+#[test]
+fn without_rules_the_original_request_does_not_matter() {
+    let server = behind_a_proxy("");
+    let token = server.issue(&["*"]);
+    assert_eq!(ask(&server, "GET", "x", "/..%2f", Some(&token)).status, 200);
+    assert_eq!(ask(&server, "GET", "x", "/", None).status, 401);
+}
+
+#[test]
+fn basics_password_is_a_token_where_the_setting_says_so() {
+    use base64::Engine as _;
+    let basic = |token: &str| {
+        let pair = format!("git:{token}");
+        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+    };
+    let server = start();
+    let header = basic(&server.issue(&["*"]));
+    let ask = |server: &Server, path: &str, header: &str| {
+        server.send("GET", path, &[("Authorization", header)], None)
+    };
+    ask(&server, "/api/verify", &header).assert_refused(NO_CREDENTIALS);
+    let server = server.restart(|config| config.basic_auth = true);
+    let answer = ask(&server, "/api/verify", &header);
+    assert_eq!((answer.status, answer.header("remote-user")), (200, Some(EMAIL)));
+    ask(&server, "/api/user", &header).assert_refused(NO_CREDENTIALS);
+    let nobody = server.send("GET", "/api/verify", &[], None);
+    assert_eq!((nobody.status, nobody.challenges()), (401, vec![OFFERS_BASIC, NO_CREDENTIALS]));
+    let dead = ask(&server, "/api/verify", &basic("bd_nonsense"));
+    assert_eq!((dead.status, dead.challenges()), (401, vec![OFFERS_BASIC, INVALID_TOKEN]));
+}
+
+#[test]
+fn a_second_header_leaves_authorization_to_the_application_behind() {
+    let server = start_with(|config: &mut Config| {
+        config.token_header = TokenHeader::parse("X-Api-Token");
+    });
+    let token = server.issue(&["*"]);
+    let theirs = ("Authorization", "Negotiate abc");
+    for path in ["/api/verify", "/api/user"] {
+        let ask = |headers: &[(&str, &str)]| server.send("GET", path, headers, None).status;
+        assert_eq!(ask(&[("X-Api-Token", token.as_str()), theirs]), 200, "{path}");
+        assert_eq!(ask(&[("X-Api-Token", "bd_nonsense"), theirs]), 401, "{path}");
+        assert_eq!(ask(&[theirs]), 401, "{path}");
+        assert_eq!(server.get(path, &token).status, 200, "{path}");
+    }
+}
