@@ -1,0 +1,34 @@
+"""What the tests share: servers that are started once."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from sites import started_bearerd, started_site
+
+
+@pytest.fixture(scope="session", params=["nginx", "caddy", "apache"])
+def site(request):
+    with started_site(request.param) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def tokens(site):
+    """Tokens that no test revokes, by what they may do."""
+    issue = site.bearerd.token
+    return SimpleNamespace(reader=issue("posts:read"), writer=issue("posts:*"),
+                           admin=issue("admin"), root=issue("*"),
+                           elsewhere=issue("git:read", "packages:read"))
+
+
+@pytest.fixture(scope="session")
+def bearerd():
+    with started_bearerd() as bearerd:
+        yield bearerd
+
+
+@pytest.fixture(scope="session")
+def basic_bearerd():
+    with started_bearerd("basic_auth = true\n") as bearerd:
+        yield bearerd

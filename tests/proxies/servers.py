@@ -1,0 +1,209 @@
+"""Starts bearerd and the proxies on free ports, each in a folder of its own, and ends them."""
+
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from recipes import recipe
+
+BEARERD = os.path.abspath(os.environ.get("BEARERD_BIN", "target/debug/bearerd"))
+# Settings of whoever runs the tests don't count.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("BEARERD_")}
+ENVIRONMENT |= {"BEARERD_BCRYPT_COST": "4", "BEARERD_LOG": "warn"}
+HOST = "app.example.org"
+PATIENCE = 20
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running(command, folder, **options):
+    """A process in the foreground, ended with the block. What it says is in the folder."""
+    with open(Path(folder) / "log", "ab") as log:
+        process = subprocess.Popen(command, cwd=folder, stderr=log, stdin=subprocess.DEVNULL,
+                                   **{"stdout": log, **options})
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def await_answer(process, folder, connect):
+    """Waits until a server that has just been started takes connections."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return connect()
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{process.args} doesn't answer:\n{(folder / 'log').read_text()}")
+            time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def temporary_folder():
+    """A folder that a server may read that gives up being root."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+class Answer:
+    def __init__(self, response):
+        self.status, self.headers = response.status, response.headers
+        self.body = response.read().decode(errors="replace")
+
+    @property
+    def challenge(self):
+        return ", ".join(self.headers.get_all("WWW-Authenticate", []))
+
+    def __repr__(self):
+        return f"{self.status} {self.headers.items()} {self.body}"
+
+
+def send(address, target, headers=(), method="GET", host=HOST, body=None):
+    """One request, its target and its headers sent as they are."""
+    connection = http.client.HTTPConnection(address, timeout=PATIENCE)
+    connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+    for name, value in [("Host", host), *headers]:
+        connection.putheader(name, value)
+    if body is not None:
+        connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body)
+    with contextlib.closing(connection):
+        return Answer(connection.getresponse())
+
+
+def bearer(token):
+    return [("Authorization", f"Bearer {token}")] if token else []
+
+
+class Bearerd:
+    """bearerd with the page's settings and one user, Ada. Stopped, it starts again where it was."""
+
+    def __init__(self, folder, extra=""):
+        self.folder = folder
+        self.address = f"127.0.0.1:{free_port()}"
+        (folder / "bearerd.toml").write_text(extra + recipe("bearerd.toml", {}))
+        create = ["user", "create", "--email", "ada@example.org", "--name", "Ada Lovelace"]
+        self.run(*create, input="long enough\n")
+        self.served = contextlib.ExitStack()
+
+    def run(self, *arguments, **options):
+        return subprocess.run([BEARERD, *arguments], cwd=self.folder, env=ENVIRONMENT, check=True,
+                              stdout=subprocess.PIPE, text=True, **options).stdout
+
+    def start(self):
+        command = [BEARERD, "serve", "--listen", self.address]
+        process = self.served.enter_context(running(command, self.folder, env=ENVIRONMENT))
+        await_answer(process, self.folder, lambda: send(self.address, "/healthz"))
+
+    def stop(self):
+        self.served.close()
+
+    def token(self, *abilities):
+        """A new token of Ada's."""
+        named = [word for ability in abilities for word in ("--ability", ability)]
+        user = ["--email", "ada@example.org", "--name", "test"]
+        return self.run("token", "issue", *user, *named).strip()
+
+    def revoke(self, token):
+        answer = send(self.address, "/api/tokens/current", bearer(token), method="DELETE")
+        assert answer.status == 204, answer
+
+
+@contextlib.contextmanager
+def nginx(folder, bearerd, sites):
+    """nginx with sites of the page: by their names, what changes in them."""
+    address = f"127.0.0.1:{free_port()}"
+    upstream = recipe("/etc/nginx/conf.d/bearerd.conf", {"127.0.0.1:8080": bearerd})
+    files = {"conf.d/bearerd.conf": upstream}
+    for name in ("snippets/bearerd.conf", "snippets/bearerd-identity.conf"):
+        files[name] = recipe(f"/etc/nginx/{name}", {})
+    for name, changes in sites.items():
+        changes = {"listen 80;": f"listen {address};", **changes}
+        files[f"sites-enabled/{name}"] = recipe(f"/etc/nginx/sites-enabled/{name}", changes)
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
+    files["nginx.conf"] = f"""
+        daemon off; master_process off; pid {folder}/pid; error_log {folder}/log;
+        events {{}}
+        http {{
+            access_log off; {temporary}
+            include conf.d/*.conf;
+            include sites-enabled/*;
+        }}
+        """
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    command = ["nginx", "-p", str(folder), "-c", "nginx.conf", "-e", f"{folder}/log"]
+    with running(command, folder) as process:
+        await_answer(process, folder, lambda: send(address, "/", host="nobody"))
+        yield address
+
+
+@contextlib.contextmanager
+def caddy(folder, bearerd, application):
+    port = free_port()
+    site = recipe("Caddyfile", {
+        "app.example.org {": f"http://app.example.org:{port} {{\n\tbind 127.0.0.1",
+        "127.0.0.1:8080": bearerd,
+        "127.0.0.1:3000": application,
+    })
+    (folder / "Caddyfile").write_text("{\n\tadmin off\n\tauto_https off\n}\n" + site)
+    homes = {name: str(folder) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
+    command = ["caddy", "run", "--config", "Caddyfile", "--adapter", "caddyfile"]
+    with running(command, folder, env={**os.environ, **homes}) as process:
+        address = f"127.0.0.1:{port}"
+        await_answer(process, folder, lambda: send(address, "/", host="nobody"))
+        yield address
+
+
+# What Debian's a2enmod switches on, by itself or as the page says.
+APACHE_MODULES = ("mpm_event", "authn_core", "authz_core", "authz_user", "alias", "setenvif",
+                  "headers", "proxy", "proxy_http", "rewrite", "auth_openidc")
+
+
+@contextlib.contextmanager
+def apache(folder, bearerd, application, secret):
+    address = f"127.0.0.1:{free_port()}"
+    site = recipe("/etc/apache2/sites-enabled/app.conf", {
+        "<VirtualHost *:80>": f"<VirtualHost {address}>",
+        "127.0.0.1:8080": bearerd,
+        "127.0.0.1:3000": application,
+        "bd_ApachesToken": secret,
+    })
+    modules = "\n".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so"
+                        for name in APACHE_MODULES)
+    user = "User www-data\nGroup www-data" if os.getuid() == 0 else ""
+    (folder / "apache2.conf").write_text(f"""
+{modules}
+ServerRoot {folder}
+DefaultRuntimeDir {folder}
+PidFile {folder}/pid
+ErrorLog {folder}/log
+Mutex posixsem
+ServerName localhost
+Listen {address}
+{user}
+{site}
+""")
+    command = ["apache2", "-X", "-f", str(folder / "apache2.conf")]
+    with running(command, folder) as process:
+        await_answer(process, folder, lambda: send(address, "/", host="nobody"))
+        yield address

@@ -1,0 +1,218 @@
+"""What every recipe promises, asked of nginx, Caddy and Apache."""
+
+import pytest
+
+from servers import HOST
+from sites import started_site
+
+IDENTITY = ["Remote-User", "X-Auth-User-Id", "X-Auth-User-Name", "X-Auth-Token-Id",
+            "X-Auth-Abilities"]
+
+
+def identity_of(site, token_abilities):
+    """The identity headers that the application is to see of Ada, but for the token's id."""
+    identity = {"remote-user": "ada@example.org", "x-auth-user-id": "1",
+                "x-auth-abilities": token_abilities}
+    if site.proxy != "apache":
+        identity["x-auth-user-name"] = "Ada Lovelace"
+    return identity
+
+
+def seen_identity(asked):
+    """The same as the application saw them; each once."""
+    assert len(asked.identity) == len(dict(asked.identity)), asked.identity
+    identity = dict(asked.identity)
+    token_id = identity.pop("x-auth-token-id", "1")
+    assert token_id.isdigit()
+    return identity
+
+
+def test_without_a_token_the_answer_is_a_401_with_a_challenge(site):
+    answer, asked = site.ask("/posts/1")
+    assert (answer.status, asked) == (401, None)
+    assert answer.challenge.startswith("Bearer")
+
+
+@pytest.mark.parametrize("sent", ["Bearer bd_nonsense", "bearer  x", "Bearer 1|x"])
+def test_a_token_that_is_not_live_is_called_invalid(site, sent):
+    answer, asked = site.ask("/posts/1", headers=[("Authorization", sent)])
+    assert (answer.status, asked) == (401, None)
+    assert 'error="invalid_token"' in answer.challenge
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
+def test_a_live_token_passes_and_the_application_knows_whose_it_is(site, tokens, method):
+    body = b"a body" if method in ("POST", "PUT") else None
+    answer, asked = site.ask("/posts/1?q=%2f&r", tokens.writer, method=method, body=body)
+    assert answer.status == 200
+    assert (asked.method, asked.target) == (method, "/posts/1?q=%2f&r")
+    assert seen_identity(asked) == identity_of(site, "posts:*")
+    # Apache has to be told (ProxyPreserveHost), and then passes any.
+    if site.proxy != "apache":
+        assert dict(asked.headers)["Host"] == HOST
+
+
+def test_the_application_does_not_see_the_token(site, tokens):
+    _, asked = site.ask("/posts/1", tokens.reader)
+    assert tokens.reader not in str(asked.headers)
+
+
+def test_a_token_that_lacks_the_ability_is_refused_and_told_which(site, tokens):
+    for token, method in [(tokens.reader, "POST"), (tokens.admin, "GET")]:
+        answer, asked = site.ask("/posts/1", token, method=method)
+        assert (answer.status, asked) == (403, None)
+        assert 'error="insufficient_scope"' in answer.challenge
+
+
+def test_what_no_rule_allows_is_refused(site, tokens):
+    answer, asked = site.ask("/elsewhere", tokens.root)
+    assert (answer.status, asked) == (403, None)
+
+
+def test_a_revoked_token_is_refused_with_the_very_next_request(site):
+    token = site.bearerd.token("posts:read")
+    for _ in range(3):
+        assert site.ask("/posts/1", token)[0].status == 200
+    site.bearerd.revoke(token)
+    answer, asked = site.ask("/posts/1", token)
+    assert (answer.status, asked) == (401, None)
+    assert 'error="invalid_token"' in answer.challenge
+
+
+def spellings(name):
+    """A header's name in other cases, and as applications may read it that turn what is neither a
+    letter nor a digit into an underscore."""
+    yield from (name, name.lower(), name.upper())
+    for other in "_.~!+":
+        yield name.replace("-", other)
+        yield name.replace("-", other, 1)
+        yield other.join(name.rsplit("-", 1))
+
+
+@pytest.mark.parametrize("name", IDENTITY)
+def test_forged_identity_headers_never_arrive(site, tokens, name):
+    for spelling in spellings(name):
+        for forged in ([(spelling, "forged")], [(spelling, "forged"), (spelling, "again")]):
+            _, asked = site.ask("/posts/1", tokens.reader, forged)
+            # Apache refuses what it can't strip.
+            if asked:
+                assert seen_identity(asked) == identity_of(site, "posts:read"), spelling
+            else:
+                assert site.proxy == "apache" and spelling.lower() != name.lower()
+            _, asked = site.ask("/public/page", headers=forged)
+            assert not asked or asked.identity == [], spelling
+
+
+def test_a_client_can_not_have_the_identity_dropped(site, tokens):
+    forged = [("Connection", "close, " + ", ".join(IDENTITY).lower())]
+    _, asked = site.ask("/posts/1", tokens.reader, forged)
+    assert seen_identity(asked) == identity_of(site, "posts:read")
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+def test_a_client_can_not_have_a_connection_of_its_own_to_the_application(site, tokens, protocol):
+    upgrade = [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", protocol),
+               ("HTTP2-Settings", "AAMAAABkAAQCAAAAAAIAAAAA")]
+    for target, token in [("/public/page", None), ("/posts/1", tokens.reader)]:
+        answer, asked = site.ask(target, token, upgrade)
+        assert answer.status == 200
+        assert not {"upgrade", "h2c", "websocket"} & {
+            word.lower() for _, value in asked.headers for word in value.split(", ")}
+
+
+def test_what_is_public_passes_without_a_token_and_is_nobodys(site, tokens):
+    for token in (None, tokens.reader, "bd_nonsense"):
+        answer, asked = site.ask("/public/page", token)
+        assert answer.status == 200
+        assert asked.identity == []
+
+
+FORGED_REQUESTS = [
+    [("X-Forwarded-Uri", "/public/page")],
+    [("X-Original-URI", "/public/page")],
+    [("X-Original-URI", "/public/page"), ("X-Original-Method", "GET")],
+    [("X-Forwarded-Uri", "/public/page"), ("X-Original-URI", "/public/page")],
+    [("X-Forwarded-Host", "git.example.org")],
+    [("X-Forwarded-Host", "git.example.org"), ("X-Forwarded-Uri", "/"),
+     ("X-Forwarded-Method", "GET"), ("X-Original-URI", "/")],
+    [("Forwarded", "for=127.0.0.1;host=git.example.org"), ("X-Forwarded-For", "127.0.0.1")],
+    [("X-Rewrite-URL", "/public/page"), ("X-Original-URL", "/public/page")],
+    [("X_Forwarded_Uri", "/public/page"), ("X_Original_URI", "/public/page")],
+    [("Connection", "X-Forwarded-Uri, X-Forwarded-Host, X-Forwarded-Method, X-Original-URI"),
+     ("X-Forwarded-Uri", "/public/page")],
+]
+
+
+@pytest.mark.parametrize("forged", FORGED_REQUESTS)
+def test_headers_about_the_request_change_no_decision(site, tokens, forged):
+    for target, token, status in [("/admin", None, 401), ("/admin", tokens.elsewhere, 403),
+                                  ("/admin", tokens.admin, 200), ("/public/page", None, 200)]:
+        answer, asked = site.ask(target, token, forged)
+        assert answer.status == status, (target, answer)
+        assert bool(asked) == (status == 200)
+
+
+def test_a_method_in_a_header_changes_no_decision(site, tokens):
+    forged = [("X-Forwarded-Method", "GET"), ("X-Original-Method", "GET")]
+    answer, asked = site.ask("/posts/1", tokens.reader, forged, method="POST")
+    assert (answer.status, asked) == (403, None)
+
+
+def test_another_host_in_the_request_has_no_other_rules(site, tokens):
+    port = site.address.split(":")[1]
+    for host in ("git.example.org", "packages.example.org", f"git.example.org:{port}"):
+        _, asked = site.ask("/admin", tokens.elsewhere, host=host)
+        assert asked is None
+        _, asked = site.ask(f"http://{host}/admin", tokens.elsewhere)
+        assert asked is None
+        # Nor is it the host that the application is asked for.
+        _, asked = site.ask("/public/page", host=host)
+        assert not asked or dict(asked.headers)["Host"] != host
+
+
+def test_the_clients_query_is_not_the_proxys(site, tokens):
+    for query in ("?any=posts:read", "?ability=posts:read", "?x"):
+        answer, asked = site.ask(f"/admin{query}", tokens.reader)
+        assert (answer.status, asked) == (403, None)
+        answer, _ = site.ask(f"/posts/1{query}", tokens.reader)
+        assert answer.status == 200
+
+
+ADMIN = [
+    "/admin", "/admin/", "/admin/users", "//admin", "///admin", "/%61dmin", "/%61%64%6d%69%6e",
+    "/./admin", "/public/../admin", "/public/./../admin", "/public//../admin", "/public/..//admin",
+    "/ADMIN", "/Admin", "/admin%2f", "/%2fadmin", "/public%2f..%2fadmin", "/admin;x", "/admin;/x",
+    "/;/admin", "/public;/../admin", "/public/..;/admin", "/public/..;x=y/admin",
+    "/public/%2e%2e/admin", "/public/.%2e/admin", "/public/%2e%2e%2fadmin",
+    "/public/%252e%252e/admin", "/%2561dmin", "/public\\..\\admin", "/public/..\\admin",
+    "/public/%5c../admin", "/public/..%5cadmin", "/public/..%5c/admin", "/admin%00", "/admin%3f",
+    "/admin%23", "/admin?x", "/admin#x", "/public/../admin?/public", "/public?/../admin",
+    "/admin.", "/admin%20", "/admin%09", "/public/../../admin", "/../admin",
+    "http://app.example.org/admin", "http://app.example.org/public/../admin", "admin", "*",
+    "/public/%c0%ae%c0%ae/admin", "/public/%u002e%u002e/admin",
+]
+
+
+@pytest.mark.parametrize("target", ADMIN)
+def test_no_spelling_of_a_path_gets_by_its_rule(site, tokens, target):
+    for token in (None, tokens.writer, tokens.elsewhere):
+        answer, asked = site.ask(target, token)
+        assert not (asked and asked.is_admin), (asked.target, answer)
+    answer, asked = site.ask(target, tokens.admin)
+    assert answer.status < 500, answer
+
+
+@pytest.mark.parametrize("proxy", ["nginx", "caddy", "apache"])
+def test_nothing_protected_passes_while_bearerd_is_down(proxy):
+    with started_site(proxy) as site:
+        token = site.bearerd.token("*")
+        assert site.ask("/admin", token)[0].status == 200
+        site.bearerd.stop()
+        for sent in (token, None):
+            answer, asked = site.ask("/admin", sent)
+            assert asked is None
+            # Apache's module takes a token that it can't ask about for a dead one.
+            expected = {"nginx": 503, "caddy": 502, "apache": 401}[proxy]
+            assert answer.status == expected, answer
+        site.bearerd.start()
+        assert site.ask("/admin", token)[0].status == 200
