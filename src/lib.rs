@@ -4,43 +4,78 @@
 //! `Authorization: Bearer …` with each request; `DELETE /api/tokens/current` logs it out. Tokens
 //! carry abilities, expire, are revoked, and an actor sweeps the dead ones away.
 //!
+//! # In an application
+//!
+//! An actix-web application opens bearerd, mounts its routes where it likes, puts guards before its
+//! own, and asks in a handler what the token can do. `examples/posts.rs` is a whole one.
+//!
+//! ```no_run
+//! use actix_web::{App, HttpServer, web};
+//! use bearerd::{Bearerd, Config, Current, Needs};
+//!
+//! async fn greet(current: Current) -> String {
+//!     let may = if current.token_can("posts:write") { "may" } else { "may not" };
+//!     format!("{} {may} write", current.user.name)
+//! }
+//!
+//! #[actix_web::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let bearerd = Bearerd::open(&Config::default())?;
+//!     let inside = bearerd.clone();
+//!     HttpServer::new(move || {
+//!         App::new()
+//!             .service(web::scope("/auth").configure(inside.routes()))
+//!             .service(
+//!                 web::scope("/posts")
+//!                     .wrap(inside.guard(Needs::Ability("posts:read")))
+//!                     .route("", web::get().to(greet)),
+//!             )
+//!     })
+//!     .bind("127.0.0.1:8000")?
+//!     .run()
+//!     .await?;
+//!     bearerd.close().await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! | --- | --- |
+//! | `cli` (default) | the command line, and `server` |
+//! | `server` | a server of bearerd's own: [`app::App`], HTTPS, the demo page and the viewer of the API |
+//!
+//! An application that has a server needs neither: `default-features = false`.
+//!
 //! # Where things are
 //!
 //! Data flows one way: `http` → `auth` → `store`; the actors stand beside `auth`.
 //!
 //! | module | lives there |
 //! | --- | --- |
-//! | [`domain`] | the rules: tokens, abilities, expiry, emails, passwords. Pure |
+//! | [`domain`] | the rules: tokens, abilities, access, expiry, emails, passwords. Pure |
 //! | [`config`] | the settings, read once |
-//! | [`store`] | the SQLite file: readers, the writer with its group commit, a file of queries a table |
-//! | [`actors`] | the token sweeper, the usage recorder, the password hasher |
+//! | `store` | the SQLite file: readers, the writer with its group commit, a file of queries a table |
+//! | `actors` | the token sweeper, the usage recorder, the password hasher |
 //! | [`auth`] | the application service, the verdict cache, the login limits |
-//! | [`http`] | the route table, the guard, the handlers, errors as answers |
-//! | [`metrics`] | what is counted; each module counts its own |
+//! | `http` | the route table, the guard, the handlers, errors as answers |
+//! | `metrics` | what is counted; each module counts its own |
 //! | [`app`] | what puts these together, and takes them apart again |
-//! | [`cli`] | the command line |
-//!
-//! # A server in a program of one's own
-//!
-//! ```no_run
-//! use bearerd::{app::App, config::Config};
-//!
-//! bearerd::app::block_on(async {
-//!     let config = Config { listen: ([127, 0, 0, 1], 0).into(), ..Config::default() };
-//!     let app = App::start(&config, bearerd::app::system_clock(), None).await?;
-//!     println!("listening on {}", app.address());
-//!     app.run_until(bearerd::app::shutdown_signal()).await;
-//!     Ok::<_, bearerd::app::StartError>(())
-//! })
-//! # .ok();
-//! ```
+//! | `cli` | the command line |
 
-pub mod actors;
+mod actors;
 pub mod app;
 pub mod auth;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
 pub mod domain;
-pub mod http;
-pub mod metrics;
-pub mod store;
+mod http;
+mod metrics;
+mod store;
+
+pub use app::Bearerd;
+pub use config::Config;
+pub use domain::Needs;
+pub use http::{ApiError, Current, Guard};

@@ -49,7 +49,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("src/auth", &["actix", "diesel", "crate::http", "crate::app", "crate::cli", "crate::config"]),
     ("src/http", &["diesel", "crate::store", "crate::actors", "crate::app", "crate::cli"]),
     ("src/metrics.rs", &["diesel", "actix", "crate::"]),
-    ("src/app.rs", &["diesel", "crate::cli"]),
+    ("src/app", &["diesel", "crate::cli"]),
 ];
 
 fn rust_files(place: &Path) -> Vec<PathBuf> {

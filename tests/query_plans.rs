@@ -72,7 +72,7 @@ fn no_request_and_no_sweep_scans_a_table() {
 
 /// Everything that a request or the sweeper has the store do.
 async fn exercise(app: &App) {
-    let auth = app.auth();
+    let auth = app.bearerd().auth();
     let email = Email::parse("ada@example.org").unwrap();
     let password = Password::chosen("long enough".to_owned()).unwrap();
     let name = Name::parse("Ada").unwrap();
@@ -97,7 +97,7 @@ async fn exercise(app: &App) {
         panic!("nobody has checked it yet");
     };
     let session = auth.look_up(&presented).await.unwrap();
-    app.usage().flush().await;
+    app.bearerd().note_uses().await;
     assert_eq!(auth.tokens_of(owner.id, 1, 15).await.unwrap().total, 2);
     let bearer = Bearer::admit(session, Needs::LiveToken).unwrap();
     let by = By::Bearer(&bearer);
@@ -110,6 +110,6 @@ async fn exercise(app: &App) {
     auth.log_out(&bearer).await.unwrap();
     auth.revoke_all(By::Operator, owner.id, None).await.unwrap();
     auth.ready().await.unwrap();
-    app.sweeper().sweep().await.unwrap();
+    app.bearerd().sweep().await.unwrap();
     auth.delete_user(By::Operator, owner.id).await.unwrap();
 }

@@ -128,7 +128,7 @@ impl Auth {
     fn explain_rule(&self, question: &Question, steps: &mut Steps) -> Option<usize> {
         const CHECK: &str = "rule";
         if self.0.rules.is_empty() {
-            steps.pass(CHECK, "there are no access rules: any live token passes");
+            steps.pass(CHECK, "there are no access rules");
             return None;
         }
         let Some(original) = &question.original else {

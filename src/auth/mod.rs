@@ -35,9 +35,10 @@ pub use login::Credentials;
 pub use question::{Original, Question, Requirement};
 pub use upkeep::BackupError;
 pub use users::{NewUser, UserUpdate};
-pub use verdicts::{Session, Verdicts};
+pub use verdicts::Session;
+pub(crate) use verdicts::Verdicts;
 
-pub use crate::store::Page;
+pub use crate::store::{Page, Purged};
 
 /// The service. Clones share it.
 #[derive(Clone)]
@@ -104,7 +105,7 @@ impl Auth {
     }
 
     /// Where everything is counted.
-    pub fn metrics(&self) -> &Metrics {
+    pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
 

@@ -78,7 +78,7 @@ impl Session {
 }
 
 /// The cache.
-pub struct Verdicts(Box<[Mutex<Shard>]>);
+pub(crate) struct Verdicts(Box<[Mutex<Shard>]>);
 
 struct Shard {
     sessions:

@@ -51,3 +51,54 @@ impl Needs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Abilities, Email, Name, Timestamp};
+    use super::*;
+
+    #[test]
+    fn what_is_needed_is_held_by_token_and_owner_both() {
+        let token = |abilities: &[&str]| Token {
+            id: 1,
+            name: Name::from_stored("x".to_owned()),
+            abilities: Abilities::parse(abilities).unwrap(),
+            created_at: Timestamp::from_unix(0),
+            last_used_at: None,
+            expires_at: None,
+            revoked_at: None,
+        };
+        let owner = |admin, abilities: &[&str]| User {
+            id: 1,
+            name: Name::from_stored("x".to_owned()),
+            email: Email::from_stored("x".to_owned()),
+            abilities: Abilities::parse(abilities).unwrap(),
+            admin,
+            disabled_at: None,
+            created_at: Timestamp::from_unix(0),
+            updated_at: Timestamp::from_unix(0),
+        };
+        let nobody: &[&str] = &[];
+        for (needs, held, owned, admin, lacks) in [
+            (Needs::LiveToken, nobody, nobody, false, None),
+            (Needs::Ability("a"), &["a"], &["*"], false, None),
+            (Needs::Ability("a"), &["a"], &["b"], false, Some("a")),
+            (Needs::Ability("a"), &["b"], &["*"], false, Some("a")),
+            (Needs::All(&[]), nobody, nobody, false, None),
+            (Needs::All(&["a", "b"]), &["a", "b"], &["*"], false, None),
+            (Needs::All(&["a", "b"]), &["a"], &["*"], false, Some("a b")),
+            (Needs::Any(&["a", "b"]), &["b"], &["*"], false, None),
+            (Needs::Any(&["a", "b"]), &["c"], &["*"], false, Some("a b")),
+            (Needs::Any(&[]), &["*"], &["*"], true, Some("")),
+            (Needs::Admin, &["*"], &["*"], false, Some("admin")),
+            (Needs::Admin, &["a"], &["*"], true, Some("admin")),
+            (Needs::Admin, &["admin"], &["*"], true, None),
+            (Needs::Service(Some("introspect")), &["*"], &["*"], false, None),
+            (Needs::Service(Some("introspect")), nobody, &["*"], false, Some("introspect")),
+            (Needs::Service(None), nobody, nobody, false, None),
+        ] {
+            let checked = needs.check(&token(held), &owner(admin, owned));
+            assert_eq!(checked.err().as_deref(), lacks, "{needs:?} {held:?} {owned:?}");
+        }
+    }
+}

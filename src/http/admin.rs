@@ -37,12 +37,13 @@ fn answer(status: StatusCode, user: &User) -> HttpResponse {
 
 /// `GET /api/users`
 pub(super) async fn list(
+    request: HttpRequest,
     query: Query<Vec<(String, String)>>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let paging = Paging::read(&query)?;
     let page = auth.users_page(paging.page, paging.per_page).await?;
-    Ok(json(StatusCode::OK, &paging.listing("/api/users", &page, ManagedUser::from)))
+    Ok(json(StatusCode::OK, &paging.listing(request.path(), &page, ManagedUser::from)))
 }
 
 /// `POST /api/users`
@@ -114,6 +115,7 @@ pub(super) async fn delete(
 pub(super) async fn list_tokens(
     current: Current,
     id: Path<String>,
+    request: HttpRequest,
     query: Query<Vec<(String, String)>>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
@@ -121,8 +123,7 @@ pub(super) async fn list_tokens(
     let paging = Paging::read(&query)?;
     let page = auth.tokens_of(owner, paging.page, paging.per_page).await?;
     let row = |token| TokenBody::new(token, auth.end_of(token), token.id == current.token.id);
-    let path = format!("/api/users/{owner}/tokens");
-    Ok(json(StatusCode::OK, &paging.listing(&path, &page, row)))
+    Ok(json(StatusCode::OK, &paging.listing(request.path(), &page, row)))
 }
 
 /// `DELETE /api/users/{id}/tokens`

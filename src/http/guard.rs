@@ -45,7 +45,7 @@ pub struct Guard {
 impl Guard {
     /// Lets through what has what the route `needs`, with the token in one of these `places`, and
     /// counts its requests under the route's method and pattern.
-    pub(crate) fn on_route(
+    pub(super) fn new(
         auth: Auth,
         needs: Needs,
         places: Places,

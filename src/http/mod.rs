@@ -8,31 +8,40 @@ mod credentials;
 mod error;
 mod explain;
 mod extract;
+#[cfg(feature = "server")]
 mod extras;
 mod form;
 mod guard;
 mod health;
 mod oauth;
 mod openapi;
+#[cfg(feature = "server")]
 mod pages;
 mod paging;
 mod routes;
 mod timing;
+#[cfg(feature = "server")]
 mod tls;
 mod tokens;
 mod users;
 mod verify;
+#[cfg(feature = "server")]
 mod viewer;
 
 pub use address::TrustedProxies;
 pub use credentials::Places;
+pub use error::ApiError;
 pub use extract::Current;
-pub use extras::Extras;
-pub use guard::{Guard, Needs};
+pub use guard::Guard;
 pub use oauth::IssuerUrl;
-pub use pages::Demo;
-pub use routes::{Site, configure};
-pub use tls::{Tls, TlsError};
+pub use routes::Site;
+
+#[cfg(feature = "server")]
+pub use {
+    extras::Extras,
+    pages::{Demo, serve_pages},
+    tls::{Tls, TlsError},
+};
 
 use std::time::Duration;
 

@@ -13,9 +13,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use rust_embed::Embed;
 use sha2::{Digest, Sha256};
 
-use super::routes::{accepts, not_allowed};
+use super::routes::{accepts, not_allowed, not_found};
 use super::timing::counted;
 use super::viewer;
+use crate::auth::Auth;
 use crate::metrics::Metrics;
 
 #[derive(Embed)]
@@ -40,7 +41,8 @@ const DEMO: &str = "<!--demo-->";
 
 /// Adds a route for each file: `index.html` at `/`, `docs.html` at `/docs`, the others under their
 /// own names.
-pub(super) fn configure(config: &mut ServiceConfig, demo: Option<&Demo>, metrics: &Metrics) {
+pub fn serve_pages(config: &mut ServiceConfig, demo: Option<&Demo>, auth: &Auth) {
+    let metrics = auth.metrics();
     for name in Files::iter() {
         let Some(file) = Files::get(&name) else {
             continue;
@@ -57,6 +59,7 @@ pub(super) fn configure(config: &mut ServiceConfig, demo: Option<&Demo>, metrics
     for name in viewer::FILES {
         serve(config, metrics, &format!("/docs/{name}"), move || viewer::page(name));
     }
+    config.default_service(not_found(metrics));
 }
 
 /// Adds a route that answers GET with a page.

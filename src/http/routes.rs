@@ -4,7 +4,7 @@
 use actix_web::http::Method;
 use actix_web::http::header::HeaderValue;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, Route, guard};
+use actix_web::{HttpRequest, Resource, Route, guard};
 
 use super::address::TrustedProxies;
 use super::credentials::Places;
@@ -14,8 +14,10 @@ use super::guard::Needs::{self, Ability, Admin, Asked, LiveToken, Nothing, Servi
 use super::oauth::IssuerUrl;
 use super::openapi::{self as docs, Operation};
 use super::timing::counted;
-use super::{admin, explain, health, oauth, pages, tokens, users, verify};
+use super::{admin, explain, health, oauth, tokens, users, verify};
 use crate::auth::Auth;
+#[cfg(feature = "server")]
+use crate::metrics::Metrics;
 
 pub(super) struct Endpoint {
     /// `None` for whatever method a proxy passes on.
@@ -99,25 +101,30 @@ pub struct Site {
     pub places: Places,
     /// The server's URL as others reach it.
     pub issuer: IssuerUrl,
-    /// Whose demonstration it is.
-    pub demo: Option<pages::Demo>,
 }
 
-/// Adds every route, its guard before it, and the answers to what is no route.
-pub fn configure(config: &mut ServiceConfig, site: &Site) {
-    config.app_data(web::Data::new(site.auth.clone()));
-    config.app_data(web::Data::new(site.issuer.clone()));
-    config.app_data(site.proxies.clone());
-    config.app_data(web::Data::new(site.places.with_basic(false)));
-    config.app_data(web::QueryConfig::default().error_handler(|error, _| {
-        ApiError::Malformed(format!("The query can't be read: {error}.")).into()
-    }));
-    let mut rest = ENDPOINTS;
-    while let Some(first) = rest.first() {
-        let methods = rest.iter().take_while(|endpoint| endpoint.path == first.path).count();
-        let (endpoints, others) = rest.split_at(methods);
-        rest = others;
-        let mut resource = web::resource(first.path);
+impl Site {
+    /// Adds every route, and its guard before it.
+    pub fn configure(&self, config: &mut ServiceConfig) {
+        config.app_data(web::Data::new(self.auth.clone()));
+        config.app_data(web::Data::new(self.issuer.clone()));
+        config.app_data(self.proxies.clone());
+        config.app_data(web::Data::new(self.places.with_basic(false)));
+        let mut rest = ENDPOINTS;
+        while let Some(first) = rest.first() {
+            let methods = rest.iter().take_while(|endpoint| endpoint.path == first.path).count();
+            let (endpoints, others) = rest.split_at(methods);
+            config.service(self.resource(first.path, endpoints));
+            rest = others;
+        }
+    }
+
+    /// The routes of one path.
+    fn resource(&self, path: &'static str, endpoints: &'static [Endpoint]) -> Resource {
+        let mut resource =
+            web::resource(path).app_data(web::QueryConfig::default().error_handler(|error, _| {
+                ApiError::Malformed(format!("The query can't be read: {error}.")).into()
+            }));
         for endpoint in endpoints {
             let route = (endpoint.route)();
             let route = match &endpoint.method {
@@ -125,31 +132,29 @@ pub fn configure(config: &mut ServiceConfig, site: &Site) {
                 // Its content is what it is about (RFC 9110 has no such method), and a question has none.
                 None => route.guard(guard::fn_guard(|context| context.head().method != *"QUERY")),
             };
-            resource = resource.route(route.wrap(site.guard(endpoint)));
+            let label = (endpoint.label(), endpoint.path);
+            resource = resource.route(route.wrap(self.guard_counted(endpoint.needs, label)));
         }
         let methods = endpoints.iter().flat_map(|endpoint| match &endpoint.method {
             Some(method) => std::slice::from_ref(method),
             None => &COMMON,
         });
-        let other = counted(not_allowed(methods), site.auth.metrics(), first.path);
-        config.service(resource.default_service(other));
+        resource.default_service(counted(not_allowed(methods), self.auth.metrics(), path))
     }
-    pages::configure(config, site.demo.as_ref(), site.auth.metrics());
-    let no_route = web::to(|request: HttpRequest| async move {
-        Err::<&str, _>(ApiError::NoRoute(request.path().to_owned()))
-    });
-    config.default_service(counted(no_route, site.auth.metrics(), "unmatched"));
-}
 
-impl Site {
-    fn guard(&self, endpoint: &'static Endpoint) -> Guard {
-        let places = match endpoint.needs {
+    /// A guard before a route of an application's own.
+    pub fn guard(&self, needs: Needs) -> Guard {
+        self.guard_counted(needs, ("any", "application"))
+    }
+
+    /// A guard whose requests are counted under this method and path.
+    fn guard_counted(&self, needs: Needs, label: (&'static str, &'static str)) -> Guard {
+        let places = match needs {
             Service(_) => self.places.with_basic(true),
             Asked => self.places.clone(),
             _ => self.places.with_basic(false),
         };
-        let route = (endpoint.label(), endpoint.path);
-        Guard::on_route(self.auth.clone(), endpoint.needs, places, route)
+        Guard::new(self.auth.clone(), needs, places, label)
     }
 }
 
@@ -160,6 +165,15 @@ pub(super) fn accepts(method: &Method) -> impl guard::Guard + use<> {
         let asked = &context.head().method;
         *asked == method || (method == Method::GET && *asked == Method::HEAD)
     })
+}
+
+/// The answer where there is no route.
+#[cfg(feature = "server")]
+pub(super) fn not_found(metrics: &Metrics) -> Route {
+    let answer = web::to(|request: HttpRequest| async move {
+        Err::<&str, _>(ApiError::NoRoute(request.path().to_owned()))
+    });
+    counted(answer, metrics, "unmatched")
 }
 
 /// The answer to another method than these.
@@ -227,9 +241,8 @@ mod tests {
                 proxies: TrustedProxies::default(),
                 places: Places::default(),
                 issuer: IssuerUrl(config.issuer()),
-                demo: None,
             };
-            let app = actix_web::App::new().configure(|config| configure(config, &site));
+            let app = actix_web::App::new().configure(|config| site.configure(config));
             let server = init_service(app).await;
             for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.needs != Nothing) {
                 let path = endpoint.path.replace("{id}", "1").replace("{token}", "1");

@@ -185,11 +185,12 @@ pub(super) async fn revoke_all(
 /// `GET /api/tokens`
 pub(super) async fn list(
     current: Current,
+    request: HttpRequest,
     query: Query<Vec<(String, String)>>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let paging = Paging::read(&query)?;
     let page = auth.tokens_of(current.user.id, paging.page, paging.per_page).await?;
     let row = |token| TokenBody::new(token, auth.end_of(token), token.id == current.token.id);
-    Ok(json(StatusCode::OK, &paging.listing("/api/tokens", &page, row)))
+    Ok(json(StatusCode::OK, &paging.listing(request.path(), &page, row)))
 }

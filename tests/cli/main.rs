@@ -1,6 +1,7 @@
 //! The program, as a person starts it.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod explain;
 mod maintenance;
 mod serve;
 mod settings;

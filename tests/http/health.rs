@@ -88,7 +88,7 @@ fn live_tokens_are_told_once_they_were_counted_and_a_disabled_users_are_none() {
         server.issue_for(email, &["*"], None);
     }
     let count = || {
-        app::block_on(server.sweeper.sweep()).unwrap();
+        app::block_on(server.bearerd.sweep()).unwrap();
         told(&server, "bearerd_tokens_live")
     };
     assert_eq!(told(&server, "bearerd_tokens_live"), None);

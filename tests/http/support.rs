@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bearerd::actors::{Sweeper, UsageRecorder};
+use bearerd::Bearerd;
 use bearerd::app::{self, App};
 use bearerd::auth::{Auth, By, NewUser, TokenRequest};
 use bearerd::config::Config;
@@ -30,9 +30,8 @@ pub const START: i64 = 1_767_225_600;
 
 pub struct Server {
     pub address: SocketAddr,
+    pub bearerd: Bearerd,
     pub auth: Auth,
-    pub sweeper: Sweeper,
-    pub usage: UsageRecorder,
     pub config: Config,
     now: Arc<AtomicI64>,
     running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
@@ -69,18 +68,15 @@ fn launch(folder: TempDir, config: Config, now: Arc<AtomicI64>) -> Server {
     let thread = std::thread::spawn(move || {
         app::block_on(async {
             let app = App::start(&settings, clock, None).await.unwrap();
-            let handles =
-                (app.address(), app.auth().clone(), app.sweeper().clone(), app.usage().clone());
-            started.send(handles).unwrap();
+            started.send((app.address(), app.bearerd().clone())).unwrap();
             app.run_until(async { stopped.await.unwrap_or(()) }).await;
         });
     });
-    let (address, auth, sweeper, usage) = parts.recv().unwrap();
+    let (address, bearerd) = parts.recv().unwrap();
     Server {
         address,
-        auth,
-        sweeper,
-        usage,
+        auth: bearerd.auth().clone(),
+        bearerd,
         config,
         now,
         running: Some((stop, thread)),

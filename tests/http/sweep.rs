@@ -1,15 +1,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bearerd::app;
+use bearerd::auth::Purged;
 use bearerd::domain::Lifetime;
-use bearerd::store::Purged;
 
 use crate::support::{EMAIL, START, Server, start_with};
 
 const MINUTE: i64 = 60;
 
 fn sweep(server: &Server) -> Purged {
-    app::block_on(server.sweeper.sweep()).unwrap()
+    app::block_on(server.bearerd.sweep()).unwrap()
 }
 
 fn ids(server: &Server) -> Vec<i64> {

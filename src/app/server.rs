@@ -1,24 +1,21 @@
-//! The composition root: store → actors → auth → server, and the same in reverse at the end. The
-//! only constructor; the command line, embedding applications and every test use it.
+//! The server of one's own: a listener, the pages, HTTPS, and the shutdown.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
-use actix_web::rt::{System, spawn, task::JoinHandle};
+use actix_web::rt::{spawn, task::JoinHandle};
 use actix_web::{App as Routes, HttpServer};
 use futures_util::stream::{self, Stream, StreamExt as _};
 
-use crate::actors::{Hasher, Schedule, Sweeper, UsageRecorder};
-use crate::auth::{Auth, By, LoginLimiter, NewUser, Parts, Verdicts};
+use super::{Bearerd, OpenError};
+use crate::auth::{Auth, By, NewUser};
 use crate::config::{Config, ConfigError};
-use crate::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
-use crate::http::{self, Extras, IssuerUrl, Places, Site, Tls, TlsError, TrustedProxies};
-use crate::metrics::Metrics;
-use crate::store::{OpenError, Store};
+use crate::domain::{Abilities, Clock, Email, Name, Password};
+use crate::http::{Extras, Tls, TlsError, serve_pages};
 
 pub use crate::http::Demo;
 
@@ -59,54 +56,9 @@ pub enum StartError {
     Demo(String),
 }
 
-/// The service on an open database, without a server: what a command needs.
-pub struct Services {
-    /// The application service.
-    pub auth: Auth,
-    store: Store,
-    usage: UsageRecorder,
-}
-
-impl Services {
-    /// Opens the database and starts the actors beside it. Needs a running [`block_on`].
-    ///
-    /// # Errors
-    /// [`OpenError`]
-    pub fn open(config: &Config, clock: Clock) -> Result<Self, OpenError> {
-        let metrics = Metrics::new().map_err(|error| OpenError::Open {
-            path: "metrics".into(),
-            cause: error.to_string(),
-        })?;
-        let verdicts = Arc::new(Verdicts::default());
-        let store = Store::open(&config.database, verdicts.clone(), metrics.clone())?;
-        let usage = UsageRecorder::start(store.clone());
-        let auth = Auth::new(Parts {
-            store: store.clone(),
-            verdicts,
-            hasher: Hasher::start(config.bcrypt_cost, metrics.clone()),
-            limiter: LoginLimiter::new(config.login_attempts),
-            rules: config.rules.clone(),
-            usage: usage.clone(),
-            clock,
-            ttl: config.token_ttl,
-            prefix: config.token_prefix.clone(),
-            retain: config.retain,
-            metrics,
-        });
-        Ok(Self { auth, store, usage })
-    }
-
-    /// Writes down what is still in memory, and closes the database.
-    pub async fn close(self) {
-        self.usage.flush().await;
-        self.store.close().await;
-    }
-}
-
 /// A running server.
 pub struct App {
-    services: Services,
-    sweeper: Sweeper,
+    bearerd: Bearerd,
     server: ServerHandle,
     ended: JoinHandle<io::Result<()>>,
     address: SocketAddr,
@@ -114,7 +66,7 @@ pub struct App {
 }
 
 impl App {
-    /// Starts a server; it listens, and answers, when this returns. Needs a running [`block_on`].
+    /// Starts a server; it listens, and answers, when this returns. Needs a running [`super::block_on`].
     ///
     /// With a `demo`, creates that user, and the page shows their password to anybody.
     ///
@@ -137,28 +89,18 @@ impl App {
         let listener = TcpListener::bind(config.listen).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
 
-        let services = Services::open(config, clock.clone())?;
+        let bearerd = Bearerd::open_at(&Config { listen: address, ..config.clone() }, clock)?;
         if let Some(demo) = &demo {
-            create_demo_user(&services.auth, demo).await?;
+            create_demo_user(bearerd.auth(), demo).await?;
         }
-        let schedule = Schedule {
-            interval: config.sweep_interval,
-            retain: config.retain,
-            ttl: config.token_ttl,
-        };
-        let sweeper = Sweeper::start(services.store.clone(), schedule, clock);
-
-        let site = Site {
-            auth: services.auth.clone(),
-            proxies: TrustedProxies::new(config.trusted_proxies.clone()),
-            places: Places::new(config.token_header.as_ref(), config.basic_auth),
-            issuer: IssuerUrl(config.issuer()),
-            demo,
-        };
         let extras = Extras { https: tls.is_some(), origins: config.cors_origins.clone() };
+        let inside = bearerd.clone();
         let server = HttpServer::new(move || {
             Routes::new().configure(|routes| {
-                extras.clone().around(routes, |routes| http::configure(routes, &site));
+                extras.clone().around(routes, |routes| {
+                    routes.configure(inside.routes());
+                    serve_pages(routes, demo.as_ref(), inside.auth());
+                });
             })
         })
         .keep_alive(KEEP_ALIVE)
@@ -170,7 +112,7 @@ impl App {
         };
         let server = server.map_err(cannot)?.run();
         let handle = server.handle();
-        Ok(Self { services, sweeper, server: handle, ended: spawn(server), address, tls })
+        Ok(Self { bearerd, server: handle, ended: spawn(server), address, tls })
     }
 
     /// Where it listens.
@@ -198,19 +140,9 @@ impl App {
         }));
     }
 
-    /// The application service.
-    pub fn auth(&self) -> &Auth {
-        &self.services.auth
-    }
-
-    /// The token sweeper.
-    pub fn sweeper(&self) -> &Sweeper {
-        &self.sweeper
-    }
-
-    /// The usage recorder.
-    pub fn usage(&self) -> &UsageRecorder {
-        &self.services.usage
+    /// What it serves.
+    pub fn bearerd(&self) -> &Bearerd {
+        &self.bearerd
     }
 
     /// Serves until `stop` is ready; then finishes the requests under way, stops the sweeper,
@@ -222,11 +154,7 @@ impl App {
         if let Ok(Err(error)) = self.ended.await {
             log::error!("the server ended badly: {error}");
         }
-        let closing = async {
-            self.sweeper.stop().await;
-            self.services.close().await;
-        };
-        if tokio::time::timeout(CLOSING, closing).await.is_err() {
+        if tokio::time::timeout(CLOSING, self.bearerd.close()).await.is_err() {
             log::error!("the database is held up; the last uses of some tokens are not noted");
         }
     }
@@ -244,19 +172,9 @@ async fn create_demo_user(auth: &Auth, demo: &Demo) -> Result<(), StartError> {
     auth.create_user(By::Operator, account).await.map(drop).map_err(|error| broken(&error))
 }
 
-/// Runs a future on this thread, with the actors that it starts.
-pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    System::new().block_on(future)
-}
-
-/// The operating system's clock.
-pub fn system_clock() -> Clock {
-    Arc::new(|| Timestamp::from(SystemTime::now()))
-}
-
 /// Ready when somebody asks the process to end: Ctrl-C, or `SIGTERM`. Both are caught from this call
 /// on, not from the first poll, so that one that comes early is not lost. Needs a running
-/// [`block_on`].
+/// [`super::block_on`].
 pub fn shutdown_signal() -> impl Future<Output = ()> {
     #[cfg(unix)]
     let signals = {
@@ -276,7 +194,7 @@ pub fn shutdown_signal() -> impl Future<Output = ()> {
 }
 
 /// An item at each `SIGHUP`, which from this call on does not end the process. Needs a running
-/// [`block_on`].
+/// [`super::block_on`].
 pub fn hangup_signals() -> impl Stream<Item = ()> {
     #[cfg(unix)]
     let mut hangups = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok();

@@ -1,0 +1,103 @@
+//! An application with bearerd inside: posts that are read with `posts:read` and written with
+//! `posts:write`, and bearerd's own routes under `/auth`.
+//!
+//! ```console
+//! $ cargo run --no-default-features --example posts
+//! posts listening on http://127.0.0.1:8000
+//! $ curl -s http://127.0.0.1:8000/posts -H "Authorization: Bearer $TOKEN"
+//! ["first post"]
+//! ```
+//!
+//! The arguments, if there are any, are the database and the address to listen on. The first start
+//! creates the user `writer@example.org`, and reads the password from standard input.
+#![allow(clippy::print_stdout, reason = "whoever starts it reads the address")]
+
+use std::io::BufRead;
+use std::sync::Mutex;
+
+use actix_web::{App, HttpResponse, HttpServer, web};
+use bearerd::auth::{By, Error, NewUser};
+use bearerd::domain::{Abilities, Email, Name, Password};
+use bearerd::{Bearerd, Config, Current, Needs};
+use serde_json::json;
+
+type Posts = web::Data<Mutex<Vec<String>>>;
+
+/// `GET /posts`: the guard has seen to it that the token has `posts:read`.
+async fn list(posts: Posts) -> HttpResponse {
+    match posts.lock() {
+        Ok(posts) => HttpResponse::Ok().json(&*posts),
+        Err(_) => HttpResponse::InternalServerError().finish(),
+    }
+}
+
+/// `POST /posts`: with `posts:write`.
+async fn create(posts: Posts, text: web::Json<String>) -> HttpResponse {
+    match posts.lock() {
+        Ok(mut posts) => posts.push(text.into_inner()),
+        Err(_) => return HttpResponse::InternalServerError().finish(),
+    }
+    HttpResponse::Created().finish()
+}
+
+/// `DELETE /posts`: any live token gets in, and the handler asks for itself.
+async fn clear(current: Current, posts: Posts) -> HttpResponse {
+    if !current.token_can("posts:write") {
+        let refusal = json!({"message": "Token does not have write access."});
+        return HttpResponse::Forbidden().json(refusal);
+    }
+    match posts.lock() {
+        Ok(mut posts) => posts.clear(),
+        Err(_) => return HttpResponse::InternalServerError().finish(),
+    }
+    HttpResponse::NoContent().finish()
+}
+
+#[actix_web::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let database = std::env::args().nth(1).unwrap_or_else(|| "posts.sqlite".to_owned());
+    let bearerd = Bearerd::open(&Config { database: database.into(), ..Config::default() })?;
+    create_writer(&bearerd).await?;
+
+    let posts: Posts = web::Data::new(Mutex::new(vec!["first post".to_owned()]));
+    let inside = bearerd.clone();
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(posts.clone())
+            .service(web::scope("/auth").configure(inside.routes()))
+            .service(
+                web::resource("/posts")
+                    .route(web::get().to(list).wrap(inside.guard(Needs::Ability("posts:read"))))
+                    .route(web::post().to(create).wrap(inside.guard(Needs::Ability("posts:write"))))
+                    .route(web::delete().to(clear).wrap(inside.guard(Needs::LiveToken))),
+            )
+    })
+    .bind(std::env::args().nth(2).unwrap_or_else(|| "127.0.0.1:8000".to_owned()))?;
+    for address in server.addrs() {
+        println!("posts listening on http://{address}");
+    }
+    server.run().await?;
+    bearerd.close().await;
+    Ok(())
+}
+
+/// Somebody to log in as, the first time.
+async fn create_writer(bearerd: &Bearerd) -> Result<(), Box<dyn std::error::Error>> {
+    let email = Email::parse("writer@example.org")?;
+    match bearerd.auth().user_by_email(&email).await {
+        Ok(_) => return Ok(()),
+        Err(Error::NotFound(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut password = String::new();
+    std::io::stdin().lock().read_line(&mut password)?;
+    let writer = NewUser {
+        name: Name::parse("Writer")?,
+        email,
+        password: Password::chosen(password.trim_end().to_owned())?,
+        abilities: Abilities::parse(["posts:*", "tokens:read"])?,
+        admin: false,
+    };
+    bearerd.auth().create_user(By::Operator, writer).await?;
+    Ok(())
+}

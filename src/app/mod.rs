@@ -1,0 +1,162 @@
+//! The composition root: store → actors → auth → routes, and the same in reverse at the end. The
+//! only constructor; the command line, embedding applications and every test use it.
+
+#[cfg(feature = "server")]
+mod server;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use actix_web::rt::System;
+use actix_web::web::ServiceConfig;
+
+use crate::actors::{Hasher, Schedule, Sweeper, UsageRecorder};
+use crate::auth::{Auth, Error, LoginLimiter, Parts, Purged, Verdicts};
+use crate::config::Config;
+use crate::domain::{Clock, Needs, Timestamp};
+use crate::http::{Guard, IssuerUrl, Places, Site, TrustedProxies};
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+#[cfg(feature = "server")]
+pub use server::{App, Demo, StartError, hangup_signals, shutdown_signal};
+
+pub use crate::store::OpenError;
+
+/// bearerd within an application: the service on an open database, the actors beside it, and routes
+/// and guards for the application's own server. Clones share it.
+#[derive(Clone)]
+pub struct Bearerd(Arc<Inner>);
+
+struct Inner {
+    services: Services,
+    sweeper: Sweeper,
+    site: Site,
+}
+
+impl Bearerd {
+    /// Opens the database, and starts the actors. Needs a running actix system, such as that of
+    /// `#[actix_web::main]`.
+    ///
+    /// Of the settings, those of a server of bearerd's own don't matter: `listen` (but for an
+    /// `issuer` that isn't set), the certificate, CORS and the log are the application's affair.
+    ///
+    /// # Errors
+    /// [`OpenError`], in one line that a person can act on.
+    pub fn open(config: &Config) -> Result<Self, OpenError> {
+        Self::open_at(config, system_clock())
+    }
+
+    /// The same, with another clock than the operating system's.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub fn open_at(config: &Config, clock: Clock) -> Result<Self, OpenError> {
+        let services = Services::open(config, clock.clone())?;
+        let schedule = Schedule {
+            interval: config.sweep_interval,
+            retain: config.retain,
+            ttl: config.token_ttl,
+        };
+        let sweeper = Sweeper::start(services.store.clone(), schedule, clock);
+        let site = Site {
+            auth: services.auth.clone(),
+            proxies: TrustedProxies::new(config.trusted_proxies.clone()),
+            places: Places::new(config.token_header.as_ref(), config.basic_auth),
+            issuer: IssuerUrl(config.issuer()),
+        };
+        Ok(Self(Arc::new(Inner { services, sweeper, site })))
+    }
+
+    /// bearerd's routes, for [`actix_web::App::configure`] or a scope's: `/api/tokens` and all the
+    /// rest, without the pages.
+    pub fn routes(&self) -> impl Fn(&mut ServiceConfig) + Clone + 'static {
+        let bearerd = self.clone();
+        move |config| bearerd.0.site.configure(config)
+    }
+
+    /// A guard before a route or a scope of the application's: it lets through what has what is
+    /// needed, and answers everything else as bearerd does.
+    pub fn guard(&self, needs: Needs) -> Guard {
+        self.0.site.guard(needs)
+    }
+
+    /// The application service: users, tokens, checks.
+    pub fn auth(&self) -> &Auth {
+        &self.0.services.auth
+    }
+
+    /// Has the token sweeper pass now, and tells what it removed.
+    ///
+    /// # Errors
+    /// Those of the chunk that failed; those before it stay removed.
+    pub async fn sweep(&self) -> Result<Purged, Error> {
+        Ok(self.0.sweeper.sweep().await?)
+    }
+
+    /// Writes down which tokens were used until now.
+    pub async fn note_uses(&self) {
+        self.0.services.usage.flush().await;
+    }
+
+    /// Stops the sweeper, writes down what is still in memory and closes the database. What is asked
+    /// afterwards is refused.
+    pub async fn close(&self) {
+        self.0.sweeper.stop().await;
+        self.0.services.close().await;
+    }
+}
+
+/// The service on an open database, without a server: what a command needs.
+pub struct Services {
+    /// The application service.
+    pub auth: Auth,
+    store: Store,
+    usage: UsageRecorder,
+}
+
+impl Services {
+    /// Opens the database and starts the actors beside it. Needs a running [`block_on`].
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub fn open(config: &Config, clock: Clock) -> Result<Self, OpenError> {
+        let metrics = Metrics::new().map_err(|error| OpenError::Open {
+            path: "metrics".into(),
+            cause: error.to_string(),
+        })?;
+        let verdicts = Arc::new(Verdicts::default());
+        let store = Store::open(&config.database, verdicts.clone(), metrics.clone())?;
+        let usage = UsageRecorder::start(store.clone());
+        let auth = Auth::new(Parts {
+            store: store.clone(),
+            verdicts,
+            hasher: Hasher::start(config.bcrypt_cost, metrics.clone()),
+            limiter: LoginLimiter::new(config.login_attempts),
+            rules: config.rules.clone(),
+            usage: usage.clone(),
+            clock,
+            ttl: config.token_ttl,
+            prefix: config.token_prefix.clone(),
+            retain: config.retain,
+            metrics,
+        });
+        Ok(Self { auth, store, usage })
+    }
+
+    /// Writes down what is still in memory, and closes the database.
+    pub async fn close(&self) {
+        self.usage.flush().await;
+        self.store.close().await;
+    }
+}
+
+/// Runs a future on this thread, with the actors that it starts.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    System::new().block_on(future)
+}
+
+/// The operating system's clock.
+pub fn system_clock() -> Clock {
+    Arc::new(|| Timestamp::from(SystemTime::now()))
+}

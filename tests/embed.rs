@@ -1,0 +1,103 @@
+//! bearerd inside an application: `examples/posts.rs`, started as a program of its own.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+struct Posts {
+    child: Child,
+    origin: String,
+}
+
+impl Posts {
+    fn start(database: &Path) -> Self {
+        // `cargo test` builds the examples too, beside the tests; with `--test` it builds the test alone.
+        let folder =
+            std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
+        let mut child = Command::new(folder.join("examples/posts"))
+            .args([database.as_os_str(), "127.0.0.1:0".as_ref()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(b"correct horse\n").unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let origin = line.trim_end().strip_prefix("posts listening on ").unwrap().to_owned();
+        Self { child, origin }
+    }
+
+    fn send(&self, method: &str, path: &str, token: &str, body: Value) -> (u16, Value) {
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.origin))
+            .header("Authorization", format!("Bearer {token}"))
+            .header("Content-Type", "application/json");
+        let request = match body {
+            Value::Null => agent.run(request.body(()).unwrap()),
+            body => agent.run(request.body(body.to_string()).unwrap()),
+        };
+        let mut answer = request.unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    fn log_in(&self, abilities: &[&str]) -> String {
+        let body = json!({
+            "email": "writer@example.org", "password": "correct horse", "device_name": "x",
+            "abilities": abilities,
+        });
+        let (status, answer) = self.send("POST", "/auth/api/tokens", "", body);
+        assert_eq!(status, 201, "{answer}");
+        answer["token"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Posts {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn an_application_mounts_the_routes_guards_its_own_and_asks_for_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let posts = Posts::start(&folder.path().join("posts.sqlite"));
+    let (reader, writer) = (posts.log_in(&["posts:read"]), posts.log_in(&["posts:*"]));
+    let get = |path: &str, token: &str| posts.send("GET", path, token, Value::Null);
+
+    assert_eq!(get("/posts", &reader), (200, json!(["first post"])));
+    assert_eq!(get("/posts", "bd_nonsense").0, 401);
+    let refused = posts.send("POST", "/posts", &reader, json!("second"));
+    assert_eq!((refused.0, &refused.1["code"]), (403, &json!("insufficient_scope")));
+    assert_eq!(posts.send("POST", "/posts", &writer, json!("second")).0, 201);
+    assert_eq!(get("/posts", &reader), (200, json!(["first post", "second"])));
+
+    let refused = posts.send("DELETE", "/posts", &reader, Value::Null);
+    assert_eq!(refused, (403, json!({"message": "Token does not have write access."})));
+    assert_eq!(posts.send("DELETE", "/posts", &writer, Value::Null).0, 204);
+
+    let (status, page) = get("/auth/api/user", &writer);
+    assert_eq!((status, &page["data"]["email"]), (200, &json!("writer@example.org")));
+    assert_eq!(posts.send("DELETE", "/auth/api/tokens/current", &reader, Value::Null).0, 204);
+    assert_eq!(get("/posts", &reader).0, 401, "a revoked token is shut out of the application");
+    assert_eq!(get("/api/user", &writer).0, 404, "the application's own paths are its own");
+}
+
+#[test]
+fn links_lead_to_where_the_routes_are_mounted() {
+    let folder = tempfile::tempdir().unwrap();
+    let posts = Posts::start(&folder.path().join("posts.sqlite"));
+    let writer = posts.log_in(&["tokens:read"]);
+    let (status, page) = posts.send("GET", "/auth/api/tokens", &writer, Value::Null);
+    let first = "/auth/api/tokens?page=1&per_page=15";
+    assert_eq!((status, &page["links"]["first"]), (200, &json!(first)));
+    let (status, answer) = posts.send("GET", "/auth/api/nowhere", &writer, Value::Null);
+    assert_eq!((status, answer), (404, Value::Null), "what is no route is the application's");
+}
