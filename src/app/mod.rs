@@ -69,7 +69,7 @@ impl Bearerd {
     }
 
     /// bearerd's routes, for [`actix_web::App::configure`] or a scope's: `/api/tokens` and all the
-    /// rest, without the pages.
+    /// rest, without the pages. `/metrics`, `/healthz` and `/readyz` are among them, and need no token.
     pub fn routes(&self) -> impl Fn(&mut ServiceConfig) + Clone + 'static {
         let bearerd = self.clone();
         move |config| bearerd.0.site.configure(config)

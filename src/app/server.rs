@@ -93,7 +93,11 @@ impl App {
         if let Some(demo) = &demo {
             create_demo_user(bearerd.auth(), demo).await?;
         }
-        let extras = Extras { https: tls.is_some(), origins: config.cors_origins.clone() };
+        let extras = Extras {
+            https: tls.is_some(),
+            origins: config.cors_origins.clone(),
+            token_header: config.token_header.clone(),
+        };
         let inside = bearerd.clone();
         let server = HttpServer::new(move || {
             Routes::new().configure(|routes| {

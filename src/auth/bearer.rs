@@ -36,6 +36,7 @@ impl Deref for Bearer {
 
 /// On whose word something is changed. A bearer who has been shut out by then gets
 /// [`Error::InvalidToken`], and one who may no longer have it done [`Error::InsufficientScope`].
+/// What they may is what the guard nearest to the handler asked for.
 #[derive(Clone, Copy, Debug)]
 pub enum By<'a> {
     /// That of whoever runs the server, from its command line.
@@ -45,6 +46,18 @@ pub enum By<'a> {
 }
 
 impl Auth {
+    /// Checks once more that a bearer has what they were let in for: since then, a body has arrived.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`]; [`Error::InsufficientScope`]; [`Error::Busy`] and the like.
+    pub async fn confirm(&self, bearer: &Bearer) -> Result<(), Error> {
+        let row = self.0.store.token_by_id(bearer.token.id).await?;
+        let session = row.and_then(|(token, user)| {
+            Session::open(token, user, self.0.ttl, self.now()).map(Arc::new)
+        });
+        Bearer::admit(session.ok_or(Error::InvalidToken)?, bearer.needs).map(drop)
+    }
+
     /// What the store is to check before it writes.
     pub(super) fn acting(&self, bearer: &Bearer) -> Acting {
         let (token_id, needs) = (bearer.token.id, bearer.needs);

@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Auth, Error, Question, Requirement};
-use crate::domain::{Abilities, Access, Presented, Timestamp, Token, User};
+use crate::domain::{Abilities, Access, Ambiguous, Presented, Token, User};
 
 /// Which token is asked about.
 #[derive(Debug)]
@@ -62,13 +62,8 @@ impl Steps {
 
     fn fail(&mut self, status: u16, check: &'static str, found: impl Into<String>, remedy: &str) {
         self.status.get_or_insert(status);
-        self.note(check, &found.into(), remedy);
-    }
-
-    /// A failure that the checks after it may make up for.
-    fn note(&mut self, check: &'static str, found: &str, remedy: &str) {
-        let (found, remedy) = (found.to_owned(), Some(remedy.to_owned()));
-        self.checks.push(Step { check, passed: false, found, remedy });
+        let remedy = Some(remedy.to_owned());
+        self.checks.push(Step { check, passed: false, found: found.into(), remedy });
     }
 
     fn judge(&mut self, check: &'static str, passed: bool, found: impl Into<String>, remedy: &str) {
@@ -86,22 +81,23 @@ impl Steps {
 
 impl Auth {
     /// What `/api/verify` would answer to `question` about a request with the token `subject`, and
-    /// why. `trusted` says whether the question comes from a trusted proxy: what others say of the
-    /// original request does not count.
+    /// why. `trusted` says whether the question comes from a trusted proxy: nobody else may name a
+    /// request, where there are rules.
     ///
     /// # Errors
     /// [`Error::Busy`] and the like.
     pub async fn explain(
         &self,
         subject: Subject,
-        mut question: Question,
+        question: Question,
         trusted: bool,
     ) -> Result<Explanation, Error> {
         let mut steps = Steps::default();
-        if !trusted && self.has_rules() && question.original.take().is_some() {
-            steps.note(
+        if !trusted && self.has_rules() && question.original.is_some() {
+            steps.fail(
+                400,
                 "proxy",
-                "it is no trusted proxy that asks, so the request it names does not count",
+                "it is no trusted proxy that names the request",
                 "add the proxy's address to trusted_proxies",
             );
         }
@@ -145,12 +141,14 @@ impl Auth {
         };
         match self.0.rules.decide(&original.method, &original.host, &original.uri) {
             Err(reason) => {
-                steps.fail(
-                    400,
-                    CHECK,
-                    reason.to_string(),
-                    "send a path that can be read in one way",
-                );
+                let remedy = match reason {
+                    Ambiguous::Host => "name one host",
+                    Ambiguous::Method => "name one method",
+                    Ambiguous::Path(_) | Ambiguous::Spelling => {
+                        "spell it so that every server reads it in one way"
+                    }
+                };
+                steps.fail(400, CHECK, reason.to_string(), remedy);
                 None
             }
             Ok(None) => {
@@ -177,7 +175,8 @@ impl Auth {
             }
             Subject::Row(id) => self.0.store.token_by_id(id).await?,
             Subject::Sent(text) => {
-                let presented = Presented::parse(text.expose_secret().as_bytes(), &self.0.prefix);
+                let presented =
+                    Presented::parse(text.expose_secret().trim().as_bytes(), &self.0.prefix);
                 let Ok(presented) = presented else {
                     let found =
                         "its prefix is known, and its length, alphabet or checksum is wrong";
@@ -204,33 +203,32 @@ impl Auth {
 
     fn explain_life(&self, token: &Token, owner: &User, steps: &mut Steps) {
         let now = self.now();
-        let said = |what: &str, at: Option<Timestamp>| match at {
-            Some(at) => format!("{what} {at}"),
-            None => format!("{what} never"),
-        };
+        let revoked = token.revoked_at;
         steps.judge(
             "revoked",
-            token.revoked_at.is_none(),
-            said("revoked", token.revoked_at),
+            revoked.is_none(),
+            revoked.map_or("it is not revoked".to_owned(), |at| format!("revoked at {at}")),
             "issue a new token",
         );
+        let expiry = token.expires_at;
         steps.judge(
             "expires_at",
-            token.expires_at.is_none_or(|end| now < end),
-            said("its own bound: ends", token.expires_at),
+            expiry.is_none_or(|end| now < end),
+            expiry.map_or("it has no end of its own".to_owned(), |at| format!("it ends at {at}")),
             "issue a new token, for longer",
         );
         let by_age = self.0.ttl.end(token.created_at, None);
         steps.judge(
             "token_ttl",
             by_age.is_none_or(|end| now < end),
-            said("by token_ttl: ends", by_age),
+            by_age.map_or("never".to_owned(), |at| format!("it ends the token at {at}")),
             "issue a new token, or set token_ttl higher",
         );
+        let disabled = owner.disabled_at;
         steps.judge(
             "owner",
-            owner.disabled_at.is_none(),
-            said("its owner is disabled: since", owner.disabled_at),
+            disabled.is_none(),
+            disabled.map_or("enabled".to_owned(), |at| format!("disabled since {at}")),
             "enable the user",
         );
     }

@@ -33,6 +33,19 @@ pub enum Requirement {
     Token(Vec<Access>),
 }
 
+impl Original {
+    /// The request that these parts name, if there is any of them: `GET`, no host and `/`, where one
+    /// is missing.
+    pub fn of(method: Option<String>, host: Option<String>, uri: Option<String>) -> Option<Self> {
+        let is_named = method.is_some() || host.is_some() || uri.is_some();
+        is_named.then(|| Self {
+            method: method.unwrap_or_else(|| "GET".to_owned()),
+            host: host.unwrap_or_default(),
+            uri: uri.unwrap_or_else(|| "/".to_owned()).into_bytes(),
+        })
+    }
+}
+
 impl Auth {
     /// Whether there are access rules.
     pub fn has_rules(&self) -> bool {

@@ -11,19 +11,19 @@ use crate::domain::Access;
 pub(super) struct Explain {
     /// The token's id, as `token list` shows it [default: the token on standard input, or none]
     id: Option<i64>,
-    /// The original request's method
-    #[arg(long, default_value = "GET")]
-    method: String,
+    /// The original request's method [default: GET, if it is named]
+    #[arg(long)]
+    method: Option<String>,
     /// The host that the original request is for
-    #[arg(long, default_value = "")]
-    host: String,
-    /// The original request's path and query, such as /posts/1
+    #[arg(long)]
+    host: Option<String>,
+    /// The original request's path and query, such as /posts/1 [default: /, if it is named]
     #[arg(long)]
     uri: Option<String>,
     /// An ability that is asked for; repeatable, and all are needed
     #[arg(long = "ability", value_name = "ABILITY")]
     abilities: Vec<String>,
-    /// The address of whoever asks for the request: a trusted proxy's, if not given
+    /// The address of whoever asks for the request [default: a trusted proxy's]
     #[arg(long, value_name = "ADDRESS")]
     from: Option<IpAddr>,
     #[command(flatten)]
@@ -39,13 +39,9 @@ impl Explain {
         let abilities = input::abilities(&self.abilities)?;
         let question = Question {
             named: abilities.map(Access::All).into_iter().collect(),
-            original: self.uri.map(|uri| Original {
-                method: self.method,
-                host: self.host,
-                uri: uri.into_bytes(),
-            }),
+            original: Original::of(self.method, self.host, self.uri),
         };
-        let trusted = self.from.is_none_or(|from| config.trusts(from));
+        let trusted = config.trusts(self.from);
         let explanation = with_services(config, async |auth| {
             Ok(auth.explain(subject, question, trusted).await?)
         })?;

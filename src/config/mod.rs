@@ -59,7 +59,7 @@ pub struct Config {
     pub tls_key: Option<PathBuf>,
     /// What to log: env_logger's filter.
     pub log: String,
-    /// What a reverse proxy may let pass; nothing without a rule.
+    /// What a reverse proxy may let pass. Without a rule, whatever has a live token.
     pub rules: Rules,
     /// What [`Config::load`] found set, by its key; the rest are defaults. Of `rules` it has how
     /// many there are.
@@ -108,7 +108,9 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         let default_file = Path::new("bearerd.toml");
-        if let Some(path) = file.or_else(|| default_file.exists().then_some(default_file)) {
+        // One that can't be told to be there is read too: it may hold what keeps others out.
+        let is_there = || default_file.try_exists().unwrap_or(true);
+        if let Some(path) = file.or_else(|| is_there().then_some(default_file)) {
             let origin = Source::File(path.to_owned());
             let file = file::read(path)?;
             for (key, value) in file.settings {
@@ -143,9 +145,11 @@ impl Config {
         }
     }
 
-    /// Whether a reverse proxy at this address is trusted.
-    pub fn trusts(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
+    /// Whether a reverse proxy at this address is trusted; with none given, whether any is.
+    pub fn trusts(&self, address: Option<IpAddr>) -> bool {
+        let Some(address) = address.map(|address| address.to_canonical()) else {
+            return !self.trusted_proxies.is_empty();
+        };
         self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 
@@ -202,6 +206,12 @@ impl Config {
                  unless a proxy in front speaks it",
                 self.listen
             ));
+        }
+        if !self.rules.is_empty() && self.trusted_proxies.is_empty() {
+            warnings.push(
+                "there are access rules, and no trusted_proxies: nobody may name a request for them"
+                    .to_owned(),
+            );
         }
         warnings
     }

@@ -45,12 +45,13 @@ pub enum RuleError {
 pub(super) fn read(value: Value, file: &Source) -> Result<Rules, ConfigError> {
     let tables: Option<Vec<&Table>> =
         value.as_array().and_then(|values| values.iter().map(Value::as_table).collect());
-    let Some(tables) = tables else {
+    // None at all would let any live token pass everything: whoever means that leaves the key out.
+    let Some(tables) = tables.filter(|tables| !tables.is_empty()) else {
         return Err(ConfigError::Value {
             name: RULES.to_owned(),
             value: spell(value),
             origin: file.clone(),
-            allowed: "a table for each rule, under [[rules]]",
+            allowed: "a table for each rule, under [[rules]]; no such key, if there are none",
         });
     };
     let rule = |(index, table)| {
@@ -178,7 +179,8 @@ mod tests {
                 "any host /: public",
             ]
         );
-        assert!(load("rules = []").unwrap().is_empty());
+        let none = load("rules = []").unwrap_err();
+        assert!(none.starts_with("rules in b.toml can't be "), "{none}");
     }
 
     #[test]

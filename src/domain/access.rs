@@ -80,7 +80,7 @@ impl Rules {
         Self { rules, name_hosts }
     }
 
-    /// Whether there is none, so that nothing may pass.
+    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }

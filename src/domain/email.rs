@@ -58,7 +58,7 @@ fn is_local_part(local: &str) -> bool {
             !atom.is_empty()
                 && atom.chars().all(|c| match c.is_ascii() {
                     true => c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c),
-                    false => c.is_alphanumeric(),
+                    false => is_distinct(c),
                 })
         })
 }
@@ -69,8 +69,19 @@ fn is_domain(domain: &str) -> bool {
             && label.len() <= 63
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+            && label.chars().all(|c| {
+                if c.is_ascii() { c.is_ascii_alphanumeric() || c == '-' } else { is_distinct(c) }
+            })
     })
+}
+
+/// Whether a character beyond ASCII is a letter or digit that nobody takes for one of ASCII's: the
+/// Kelvin sign in lower case is a k, and whoever compares so would take one email for another.
+fn is_distinct(c: char) -> bool {
+    let mut upper = c.to_uppercase();
+    let is_ascii_in_capitals =
+        matches!((upper.next(), upper.next()), (Some(c), None) if c.is_ascii());
+    c.is_alphanumeric() && !is_ascii_in_capitals && !c.to_lowercase().any(|c| c.is_ascii())
 }
 
 impl PartialEq for Email {
@@ -121,6 +132,9 @@ mod tests {
             "\"a b\"@example.org",
             "ada@[127.0.0.1]",
             "<ada@example.org>",
+            "\u{212a}im@example.org",
+            "\u{17f}am@example.org",
+            "adı@example.org",
         ] {
             assert_eq!(Email::parse(bad).unwrap_err(), EmailError::Malformed, "{bad}");
         }

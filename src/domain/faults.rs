@@ -17,10 +17,12 @@ impl Faults {
         faults
     }
 
-    /// Notes that `field` has the fault that `text`, a sentence, describes.
+    /// Notes that `field` has the fault that `text`, a sentence, describes; once, however often it is
+    /// found.
     pub fn add(&mut self, field: &str, text: impl Into<String>) {
         let text = text.into();
         match self.0.iter_mut().find(|(name, _)| name == field) {
+            Some((_, texts)) if texts.contains(&text) => {}
             Some((_, texts)) => texts.push(text),
             None => self.0.push((field.to_owned(), vec![text])),
         }

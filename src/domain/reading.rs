@@ -1,5 +1,10 @@
 //! How strictly a request is read. Servers differ: nginx heeds the case of a path and Caddy does
-//! not, Windows drops dots and blanks at the end of a file's name, some take `get` for `GET`.
+//! not, Windows drops dots and blanks at the end of a file's name and takes what follows a colon for
+//! something within the file, macOS ignores how a letter is composed, some take `get` for `GET`.
+
+use std::borrow::Cow;
+
+use unicode_normalization::UnicodeNormalization;
 
 /// How strictly a request is compared with a rule. What matches strictly matches loosely too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,11 +15,27 @@ pub(super) enum Reading {
     Loose,
 }
 
-/// Appends what all segments have in common that some server takes for `segment`: without case, and
-/// without dots and blanks at the end. It is coarser than any one server, which does no harm: what
+/// A segment without what can't be seen, and with plain characters in the place of their
+/// compatibility forms (Unicode's NFKD).
+fn plain(segment: &str) -> Cow<'_, str> {
+    match segment.is_ascii() {
+        true => segment.into(),
+        false => segment.nfkd().filter(|c| !is_invisible(*c) && *c != '/').collect(),
+    }
+}
+
+/// Whether some file systems ignore it.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Appends what all segments have in common that some server takes for `segment`: without case,
+/// without dots and blanks at the end, without a colon and what follows it. It is coarser than any one server, which does no harm: what
 /// matches under any reading between the strict one and this one, matches under this one.
 pub(super) fn fold_into(folded: &mut String, segment: &str) {
-    for c in segment.trim_end_matches(DROPPED).chars() {
+    let segment = plain(segment);
+    let name = segment.split(':').next().unwrap_or_default();
+    for c in name.trim_end_matches(DROPPED).chars() {
         if c.is_ascii() {
             folded.push(c.to_ascii_lowercase());
             continue;
@@ -33,7 +54,7 @@ pub(super) fn fold_into(folded: &mut String, segment: &str) {
 
 /// Whether nothing but dots and blanks stands in a segment, and something does.
 pub(super) fn is_dots_and_blanks(segment: &str) -> bool {
-    !segment.is_empty() && segment.trim_end_matches(DROPPED).is_empty()
+    !segment.is_empty() && plain(segment).trim_end_matches(DROPPED).is_empty()
 }
 
 const DROPPED: [char; 2] = ['.', ' '];
@@ -64,6 +85,10 @@ mod tests {
             ("admin", "admin."),
             ("admin", "admin. ."),
             ("i\u{307}", "İ"),
+            ("caf\u{e9}", "cafe\u{301}"),
+            ("admin", "\u{ff41}dmin"),
+            ("admin", "ad\u{200b}min"),
+            ("admin", "admin::$INDEX_ALLOCATION"),
         ] {
             assert_eq!(fold(one), fold(other), "{one} {other}");
         }
@@ -77,7 +102,8 @@ mod tests {
         fn folding_ignores_the_case_whatever_the_letters(segment in "\\PC{0,8}[a-z]") {
             let folded = fold(&segment);
             prop_assert_eq!(fold(&segment.to_lowercase()), folded.clone());
-            prop_assert!(!folded.is_empty() && !folded.contains('/') || segment.contains('/'));
+            prop_assert!(!folded.is_empty() || segment.contains(':'));
+            prop_assert!(!folded.contains('/') || segment.contains('/'));
         }
     }
 }

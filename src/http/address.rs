@@ -27,6 +27,11 @@ impl TrustedProxies {
         Self(networks.into())
     }
 
+    /// Whether whoever asks from this address is one of them; with none given, whether there are any.
+    pub(super) fn include(&self, address: Option<IpAddr>) -> bool {
+        address.map_or(!self.0.is_empty(), |address| self.contain(address))
+    }
+
     /// Whether this is the address of one of them.
     pub(super) fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

@@ -122,7 +122,7 @@ pub(super) async fn list_tokens(
     let owner = auth.user(row_id(&id, "user")?).await?.id;
     let paging = Paging::read(&query)?;
     let page = auth.tokens_of(owner, paging.page, paging.per_page).await?;
-    let row = |token| TokenBody::new(token, auth.end_of(token), token.id == current.token.id);
+    let row = |token| TokenBody::row(token, &auth, &current);
     Ok(json(StatusCode::OK, &paging.listing(request.path(), &page, row)))
 }
 

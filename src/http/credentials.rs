@@ -7,6 +7,7 @@ use std::ops::Deref;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode;
 use secrecy::zeroize::Zeroizing;
 
 use super::error::ApiError;
@@ -35,11 +36,7 @@ impl Deref for Sent<'_> {
     fn deref(&self) -> &[u8] {
         match self {
             Self::Plain(token) => token,
-            // RFC 7617: what follows the first colon.
-            Self::Decoded(pair) => {
-                let colon = pair.iter().position(|&byte| byte == b':');
-                colon.map_or(&[], |colon| &pair[colon + 1..])
-            }
+            Self::Decoded(token) => token,
         }
     }
 }
@@ -94,12 +91,19 @@ impl Places {
         let sent = if scheme.eq_ignore_ascii_case(b"bearer") {
             Sent::Plain(rest)
         } else if self.basic && scheme.eq_ignore_ascii_case(b"basic") {
-            Sent::Decoded(STANDARD.decode(rest).ok()?.into())
+            Sent::Decoded(password(&Zeroizing::new(STANDARD.decode(rest).ok()?))?)
         } else {
             return None;
         };
         Some(sent).filter(is_some)
     }
+}
+
+/// What follows the first colon (RFC 7617). OAuth's clients encode it as a form does (RFC 6749,
+/// section 2.3.1), and no token has a percent sign of its own.
+fn password(pair: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let colon = pair.iter().position(|&byte| byte == b':')?;
+    Some(Zeroizing::new(percent_decode(&pair[colon + 1..]).collect()))
 }
 
 fn is_some(sent: &Sent) -> bool {
@@ -161,6 +165,7 @@ mod tests {
             ("basic  OnRva2Vu ", Some("token")),
             ("Basic dXNlcjp0bzprZW4=", Some("to:ken")),
             ("Bearer token", Some("token")),
+            ("Basic MTp4JTdDeQ==", Some("x|y")),
             ("Basic", None),
             ("Basic ", None),
             ("Basic dXNlcg==", None),

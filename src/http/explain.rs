@@ -6,12 +6,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::address::TrustedProxies;
 use super::answer::{Data, json};
 use super::error::ApiError;
+use super::extract::Current;
 use super::form::Form;
 use crate::auth::{Auth, Original, Question, Subject};
 use crate::domain::{Abilities, Access};
 
 /// `POST /api/explain`: what `/api/verify` would answer, and why.
 pub(super) async fn explain(
+    current: Current,
     request: HttpRequest,
     body: web::Payload,
     auth: web::Data<Auth>,
@@ -29,17 +31,17 @@ pub(super) async fn explain(
         text.parse::<IpAddr>().map_err(|_| "must be an IP address, such as 127.0.0.1")
     });
     form.finish()?;
-    let names_request = method.is_some() || host.is_some() || uri.is_some();
+    auth.confirm(&current).await?;
     let question = Question {
-        named: abilities.map(Access::All).into_iter().collect(),
-        original: names_request.then(|| Original {
-            method: method.unwrap_or_else(|| "GET".to_owned()),
-            host: host.unwrap_or_default(),
-            uri: uri.unwrap_or_else(|| "/".to_owned()).into_bytes(),
-        }),
+        named: abilities
+            .filter(|all| all.iter().next().is_some())
+            .map(Access::All)
+            .into_iter()
+            .collect(),
+        original: Original::of(method, host, uri),
     };
     let proxies = request.app_data::<TrustedProxies>();
-    let trusted = from.is_none_or(|from| proxies.is_some_and(|proxies| proxies.contain(from)));
+    let trusted = proxies.is_some_and(|proxies| proxies.include(from));
     let explanation = auth.explain(subject.unwrap_or(Subject::Nobody), question, trusted).await?;
     Ok(json(StatusCode::OK, &Data { data: explanation }))
 }

@@ -17,7 +17,7 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{Error, HttpResponse, ResponseError};
 
-use crate::domain::Origins;
+use crate::domain::{Origins, TokenHeader};
 
 /// A year, in which a browser asks by HTTPS alone (RFC 6797).
 const STAY: HeaderValue = HeaderValue::from_static("max-age=31536000");
@@ -26,9 +26,8 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
     "WWW-Authenticate, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset",
 );
 /// What they may send. There are no cookies, so credentials of the browser's are never allowed.
-const MAY_SEND: [(HeaderName, HeaderValue); 3] = [
+const MAY_SEND: [(HeaderName, HeaderValue); 2] = [
     (ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE")),
-    (ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Authorization, Content-Type")),
     // Ten minutes, for which a browser doesn't ask again.
     (ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600")),
 ];
@@ -42,6 +41,8 @@ pub struct Extras {
     pub https: bool,
     /// Whose scripts may read the answers under `/api`.
     pub origins: Origins,
+    /// The header that may hold a token, beside `Authorization`.
+    pub token_header: Option<TokenHeader>,
 }
 
 impl Extras {
@@ -63,7 +64,9 @@ impl Extras {
         if self.https {
             headers.push((STRICT_TRANSPORT_SECURITY, STAY));
         }
-        if self.origins == Origins::None || !request.path().starts_with("/api/") {
+        // A proxy takes any 2xx for leave to pass, so /api/verify answers no preflight.
+        let is_shared = request.path().starts_with("/api/") && request.path() != "/api/verify";
+        if self.origins == Origins::None || !is_shared {
             return (headers, false);
         }
         if self.origins != Origins::Any {
@@ -76,10 +79,22 @@ impl Extras {
         let asks = request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         let is_preflight = asks && request.method() == Method::OPTIONS;
         match is_preflight {
-            true => headers.extend(MAY_SEND),
+            true => {
+                headers.extend(MAY_SEND);
+                headers.push((ACCESS_CONTROL_ALLOW_HEADERS, self.sendable()));
+            }
             false => headers.push((ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED)),
         }
         (headers, is_preflight)
+    }
+
+    /// The headers that scripts may send.
+    fn sendable(&self) -> HeaderValue {
+        const ALWAYS: HeaderValue = HeaderValue::from_static("Authorization, Content-Type");
+        let more = self.token_header.as_ref().map(|header| {
+            HeaderValue::try_from(format!("Authorization, Content-Type, {}", header.as_str()))
+        });
+        more.and_then(Result::ok).unwrap_or(ALWAYS)
     }
 
     /// The origin to allow, if that of the request is.

@@ -73,12 +73,14 @@ impl<'a> Introspection<'a> {
 
 /// `POST /api/introspect`
 pub(super) async fn introspect(
+    current: Current,
     request: HttpRequest,
     body: web::Payload,
     auth: web::Data<Auth>,
     issuer: web::Data<IssuerUrl>,
 ) -> Result<HttpResponse, ApiError> {
     let token = posted_token(&request, body).await?;
+    auth.confirm(&current).await?;
     let session = live(auth.authenticate(&token).await)?;
     let told = session.as_deref().map(|session| Introspection::of(session, &issuer));
     Ok(json(StatusCode::OK, &told.unwrap_or_default()))

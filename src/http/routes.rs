@@ -106,10 +106,6 @@ pub struct Site {
 impl Site {
     /// Adds every route, and its guard before it.
     pub fn configure(&self, config: &mut ServiceConfig) {
-        config.app_data(web::Data::new(self.auth.clone()));
-        config.app_data(web::Data::new(self.issuer.clone()));
-        config.app_data(self.proxies.clone());
-        config.app_data(web::Data::new(self.places.with_basic(false)));
         let mut rest = ENDPOINTS;
         while let Some(first) = rest.first() {
             let methods = rest.iter().take_while(|endpoint| endpoint.path == first.path).count();
@@ -121,8 +117,13 @@ impl Site {
 
     /// The routes of one path.
     fn resource(&self, path: &'static str, endpoints: &'static [Endpoint]) -> Resource {
-        let mut resource =
-            web::resource(path).app_data(web::QueryConfig::default().error_handler(|error, _| {
+        // On the resource, so that two of them in one application each keep to their own.
+        let mut resource = web::resource(path)
+            .app_data(web::Data::new(self.auth.clone()))
+            .app_data(web::Data::new(self.issuer.clone()))
+            .app_data(web::Data::new(self.places.with_basic(false)))
+            .app_data(self.proxies.clone())
+            .app_data(web::QueryConfig::default().error_handler(|error, _| {
                 ApiError::Malformed(format!("The query can't be read: {error}.")).into()
             }));
         for endpoint in endpoints {

@@ -50,6 +50,17 @@ impl<'a> TokenBody<'a> {
             current,
         }
     }
+
+    /// A row of the list that the bearer of `current` sees.
+    pub(super) fn row(token: &'a Token, auth: &Auth, current: &Current) -> Self {
+        let is_current = token.id == current.token.id;
+        let mut row = Self::new(token, auth.end_of(token), is_current);
+        if is_current {
+            // It is in use, whatever is written down yet.
+            row.last_used_at = current.last_used_at();
+        }
+        row
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -191,6 +202,6 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, ApiError> {
     let paging = Paging::read(&query)?;
     let page = auth.tokens_of(current.user.id, paging.page, paging.per_page).await?;
-    let row = |token| TokenBody::new(token, auth.end_of(token), token.id == current.token.id);
+    let row = |token| TokenBody::row(token, &auth, &current);
     Ok(json(StatusCode::OK, &paging.listing(request.path(), &page, row)))
 }

@@ -82,13 +82,8 @@ fn abilities(query: &str) -> Result<Vec<Access>, ApiError> {
     }
 }
 
-/// The request that a trusted proxy wants to let through; what others say of one does not count.
+/// The request that a trusted proxy wants to let through.
 fn original(request: &ServiceRequest) -> Result<Option<Original>, ApiError> {
-    let peer = request.peer_addr().map(|peer| peer.ip());
-    let trusted = request.app_data::<TrustedProxies>();
-    if !trusted.zip(peer).is_some_and(|(trusted, peer)| trusted.contain(peer)) {
-        return Ok(None);
-    }
     let headers = request.headers();
     let naming = match [&FORWARDED, &ORIGINAL].map(|naming| headers.contains_key(&naming.uri)) {
         [false, false] => return Ok(None),
@@ -101,6 +96,14 @@ fn original(request: &ServiceRequest) -> Result<Option<Original>, ApiError> {
             return Err(ApiError::Malformed(text.to_owned()));
         }
     };
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let trusted = request.app_data::<TrustedProxies>();
+    if !trusted.zip(peer).is_some_and(|(trusted, peer)| trusted.contain(peer)) {
+        // Not ignored: what the query names alone would decide over it.
+        let peer = peer.map_or("the peer".to_owned(), |peer| peer.to_canonical().to_string());
+        let text = format!("{peer} names a request, and is not among trusted_proxies.");
+        return Err(ApiError::Malformed(text));
+    }
     let text = |name| {
         let value = only(headers, name)?;
         value.to_str().map(str::to_owned).map_err(|_| missing(name))

@@ -115,17 +115,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as from every question.
     pub async fn token_by_id(&self, id: i64) -> Result<Option<(Token, User)>, StoreError> {
-        let row = self
-            .read(move |c| {
-                tokens::table
-                    .inner_join(users::table)
-                    .filter(tokens::id.eq(id))
-                    .select((TokenRow::as_select(), UserRow::as_select()))
-                    .get_result::<Rows>(c)
-                    .optional()
-            })
-            .await?;
-        Ok(row.map(into_domain))
+        self.read(move |c| row_by_id(c, id).optional()).await
     }
 
     /// Stores a token for whoever has this id, if the password's hash is still `verified`: a

@@ -173,6 +173,8 @@ impl Worker {
                 false => self.commit(batch),
             }
         }
+        // From now on nobody heeds other processes.
+        self.observer.anything_changed();
         // The last connection to a file merges the log as it closes; another process may have one.
         if let Err(error) = self.connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE);") {
             log::warn!("the write-ahead log stays as it is until the next start: {error}");

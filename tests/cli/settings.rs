@@ -182,7 +182,7 @@ fn a_wrong_rule_is_named_and_nothing_starts() {
         (
             "rules = true\n",
             "rules in bearerd.toml can't be \"true\"; allowed is a table for each rule, under \
-             [[rules]]",
+             [[rules]]; no such key, if there are none",
         ),
     ] {
         fs::write(place.path().join("bearerd.toml"), text).unwrap();

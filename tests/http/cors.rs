@@ -1,4 +1,4 @@
-use bearerd::domain::Origins;
+use bearerd::domain::{Origins, TokenHeader};
 
 use crate::support::{Answer, Server, start_with};
 
@@ -74,6 +74,17 @@ fn a_preflight_is_answered_with_what_may_be_sent() {
     }
     let plain = server.send("OPTIONS", "/api/user", &[("Origin", APP)], None);
     assert_eq!(plain.status, 405, "that was no preflight");
+}
+
+#[test]
+fn a_page_may_send_the_header_that_may_hold_a_token() {
+    let server = start_with(|config| {
+        config.cors_origins = Origins::Any;
+        config.token_header = TokenHeader::parse("X-Api-Token");
+    });
+    let answer = preflight(&server, APP, "/api/user");
+    let headers = answer.header("access-control-allow-headers").unwrap();
+    assert_eq!(headers, "Authorization, Content-Type, x-api-token");
 }
 
 #[test]

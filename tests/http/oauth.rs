@@ -1,6 +1,11 @@
 //! Introspection (RFC 7662), revocation (RFC 7009) and metadata (RFC 8414).
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use base64::Engine as _;
+use bearerd::app;
 use bearerd::domain::Issuer;
 use serde_json::json;
 
@@ -57,6 +62,30 @@ fn only_whoever_may_introspect_does() {
     let refused = post(&server, "/api/introspect", &basic("bd_nonsense"), &form);
     assert_eq!((refused.status, refused.challenges()), (401, vec![OFFERS_BASIC, INVALID_TOKEN]));
     assert_eq!(server.send_form("/api/introspect", &[], &form).status, 401);
+}
+
+#[test]
+fn whoever_is_shut_out_before_the_form_has_arrived_learns_nothing() {
+    let server = start();
+    let caller = server.issue(&["introspect"]);
+    let form = format!("token={}", server.issue(&["*"]));
+    let head = format!(
+        "POST /api/introspect HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Authorization: Bearer {caller}\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\n\r\n",
+        form.len()
+    );
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    // The guard has let the caller in once this is noted.
+    while server.db_text("CAST(count(last_used_at) AS TEXT)", "tokens") == "0" {
+        app::block_on(server.bearerd.note_uses());
+    }
+    assert_eq!(server.delete("/api/tokens/current", &caller).status, 204);
+    stream.write_all(form.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
 }
 
 #[test]

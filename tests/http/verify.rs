@@ -1,7 +1,7 @@
 //! `/api/verify`, as a reverse proxy asks it.
 
 use bearerd::config::Config;
-use bearerd::domain::TokenHeader;
+use bearerd::domain::{Origins, TokenHeader};
 
 use crate::support::{
     Answer, EMAIL, INVALID_TOKEN, NO_CREDENTIALS, OFFERS_BASIC, Server, rules, start, start_with,
@@ -189,7 +189,29 @@ fn whom_nobody_trusts_can_not_name_the_request() {
     });
     let token = server.issue(&["*"]);
     assert_eq!(ask(&server, "GET", "x", "/open", None).status, 400);
-    assert_eq!(ask(&server, "GET", "x", "/open", Some(&token)).status, 400);
+    let refused = ask(&server, "GET", "x", "/open", Some(&token));
+    assert_eq!(refused.status, 400);
+    assert!(refused.body.contains("trusted_proxies"), "{}", refused.body);
+    // Nor does what the query names decide over it.
+    let headers = [("Authorization", &*format!("Bearer {token}")), ("X-Forwarded-Uri", "/admin")];
+    assert_eq!(server.send("GET", "/api/verify?ability=a", &headers, None).status, 400);
+}
+
+#[test]
+fn what_a_query_does_wrong_often_is_told_once() {
+    let server = start();
+    let query = "a&".repeat(1000);
+    let answer = server.send("GET", &format!("/api/verify?{query}"), &[], None);
+    assert_eq!(answer.status, 422);
+    assert!(answer.body.len() < 500, "{}", answer.body.len());
+}
+
+#[test]
+fn no_preflight_passes_for_leave() {
+    let server = start_with(|config: &mut Config| config.cors_origins = Origins::Any);
+    let headers = [("Origin", "https://x.example"), ("Access-Control-Request-Method", "GET")];
+    assert_eq!(server.send("OPTIONS", "/api/verify", &headers, None).status, 401);
+    assert_eq!(server.send("OPTIONS", "/api/user", &headers, None).status, 204);
 }
 
 #[test]
