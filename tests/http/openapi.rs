@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use bearerd::domain::Issuer;
 use serde_json::{Map, Value, json};
 
-use crate::support::{Server, start};
+use crate::support::{Server, start, start_with};
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
@@ -48,6 +49,13 @@ fn every_method_that_is_described_is_a_route_and_no_other_is() {
             assert!(!answer.body.contains("route_not_found"), "{method} {path}");
         }
     }
+}
+
+#[test]
+fn clients_made_from_it_call_the_server_by_the_url_that_is_set() {
+    assert_eq!(document(&start()).get("servers"), None);
+    let server = start_with(|config| config.issuer = Issuer::parse("https://app.example.org/auth"));
+    assert_eq!(document(&server)["servers"], json!([{"url": "https://app.example.org/auth"}]));
 }
 
 #[test]
