@@ -98,6 +98,7 @@ impl Bearerd {
     }
 
     /// Writes down which tokens were used until now.
+    #[doc(hidden)]
     pub async fn note_uses(&self) {
         self.0.services.usage.flush().await;
     }
@@ -111,6 +112,7 @@ impl Bearerd {
 }
 
 /// The service on an open database, without a server: what a command needs.
+#[doc(hidden)]
 pub struct Services {
     /// The application service.
     pub auth: Auth,
@@ -155,6 +157,7 @@ impl Services {
 }
 
 /// Runs a future on this thread, with the actors that it starts.
+#[doc(hidden)]
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     System::new().block_on(future)
 }
