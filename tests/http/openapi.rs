@@ -100,6 +100,18 @@ fn every_operation_has_a_name_of_its_own_and_names_what_may_go_wrong() {
 }
 
 #[test]
+fn every_operation_stands_under_a_heading_that_is_described() {
+    let document = document(&start());
+    let tags = document["tags"].as_array().unwrap();
+    let names: Vec<_> = tags.iter().map(|tag| tag["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["tokens", "account", "users", "proxies and services", "service"]);
+    assert!(tags.iter().all(|tag| tag["description"].is_string()));
+    for (method, path, operation) in operations(&document) {
+        assert!(names.contains(&operation["tags"][0].as_str().unwrap()), "{method} {path}");
+    }
+}
+
+#[test]
 fn every_reference_leads_to_a_schema() {
     fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
         match value {

@@ -23,6 +23,7 @@ use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, Param
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ArrayBuilder, ComponentsBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     ContentBuilder, HttpMethod, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths,
     Required, ServerBuilder,
@@ -39,6 +40,14 @@ use operation::{Query, Schemas};
 const ABOUT: &str = "Bearer-token authentication. Log in with `POST /api/tokens`, and send what it \
     answers as `Authorization: Bearer …`. Errors have a `message` for people, a `code` for \
     programs, and with 422 `errors`, field by field.";
+/// The headings, in the order in which they are read, and what stands under each.
+const TAGS: [(&str, &str); 5] = [
+    (tokens::TAG, "Log in, log out, and look after your own tokens"),
+    (users::TAG, "Your own name, email and password"),
+    (admin::TAG, "Other people's accounts and tokens, for administrators"),
+    (delegation::TAG, "For those who leave the checking of tokens to this server"),
+    (service::TAG, "How the server is, and what it offers"),
+];
 const BEARER: &str = "bearer";
 const BASIC: &str = "basic";
 
@@ -111,7 +120,14 @@ fn document(endpoints: &[Endpoint]) -> OpenApi {
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(ABOUT))
         .license(Some(LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build()));
-    OpenApiBuilder::new().info(info).paths(paths).components(Some(components.build())).build()
+    let tags =
+        TAGS.map(|(name, about)| TagBuilder::new().name(name).description(Some(about)).build());
+    OpenApiBuilder::new()
+        .info(info)
+        .tags(Some(tags))
+        .paths(paths)
+        .components(Some(components.build()))
+        .build()
 }
 
 fn operation(endpoint: &Endpoint, schemas: &mut Schemas) -> utoipa::openapi::path::Operation {
