@@ -3,21 +3,33 @@
 //!
 //! ```console
 //! $ cargo run --no-default-features --example posts
+//! A password for writer@example.org: correct horse
 //! posts listening on http://127.0.0.1:8000
+//! ```
+//!
+//! and in another terminal:
+//!
+//! ```console
+//! $ curl -s http://127.0.0.1:8000/auth/api/tokens -H 'Content-Type: application/json' \
+//!     -d '{"email":"writer@example.org","password":"correct horse","device_name":"laptop"}'
+//! {"token":"bd_…","token_type":"Bearer",…}
+//! $ TOKEN=bd_…
 //! $ curl -s http://127.0.0.1:8000/posts -H "Authorization: Bearer $TOKEN"
 //! ["first post"]
 //! ```
 //!
 //! The arguments, if there are any, are the database and the address to listen on. The first start
-//! creates the user `writer@example.org`, and reads the password from standard input.
+//! creates the user, and reads the password from standard input.
 #![allow(clippy::print_stdout, reason = "whoever starts it reads the address")]
+#![allow(clippy::print_stderr, reason = "the first time they are asked for a password")]
 
 use std::io::BufRead;
+use std::net::TcpListener;
 use std::sync::Mutex;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use bearerd::auth::{By, Error, NewUser};
-use bearerd::domain::{Abilities, Email, Name, Password};
+use bearerd::domain::{Abilities, Email, Issuer, Name, Password};
 use bearerd::{Bearerd, Config, Current, Needs};
 use serde_json::json;
 
@@ -56,7 +68,15 @@ async fn clear(current: Current, posts: Posts) -> HttpResponse {
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let database = std::env::args().nth(1).unwrap_or_else(|| "posts.sqlite".to_owned());
-    let bearerd = Bearerd::open(&Config { database: database.into(), ..Config::default() })?;
+    let address = std::env::args().nth(2).unwrap_or_else(|| "127.0.0.1:8000".to_owned());
+    let listener = TcpListener::bind(address)?;
+    let origin = format!("http://{}", listener.local_addr()?);
+    let bearerd = Bearerd::open(&Config {
+        database: database.into(),
+        // Where the routes are mounted, as others reach them.
+        issuer: Issuer::parse(&format!("{origin}/auth")),
+        ..Config::default()
+    })?;
     create_writer(&bearerd).await?;
 
     let posts: Posts = web::Data::new(Mutex::new(vec!["first post".to_owned()]));
@@ -72,10 +92,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                     .route(web::delete().to(clear).wrap(inside.guard(Needs::LiveToken))),
             )
     })
-    .bind(std::env::args().nth(2).unwrap_or_else(|| "127.0.0.1:8000".to_owned()))?;
-    for address in server.addrs() {
-        println!("posts listening on http://{address}");
-    }
+    .listen(listener)?;
+    println!("posts listening on {origin}");
     server.run().await?;
     bearerd.close().await;
     Ok(())
@@ -89,6 +107,7 @@ async fn create_writer(bearerd: &Bearerd) -> Result<(), Box<dyn std::error::Erro
         Err(Error::NotFound(_)) => {}
         Err(error) => return Err(error.into()),
     }
+    eprint!("A password for {email}: ");
     let mut password = String::new();
     std::io::stdin().lock().read_line(&mut password)?;
     let writer = NewUser {

@@ -68,6 +68,7 @@ mod actors;
 pub mod app;
 pub mod auth;
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 pub mod config;
 pub mod domain;

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -14,10 +14,7 @@ struct Posts {
 
 impl Posts {
     fn start(database: &Path) -> Self {
-        // `cargo test` builds the examples too, beside the tests; with `--test` it builds the test alone.
-        let folder =
-            std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
-        let mut child = Command::new(folder.join("examples/posts"))
+        let mut child = Command::new(example())
             .args([database.as_os_str(), "127.0.0.1:0".as_ref()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -56,6 +53,30 @@ impl Posts {
         assert_eq!(status, 201, "{answer}");
         answer["token"].as_str().unwrap().to_owned()
     }
+}
+
+/// The program, built now: with `--test`, cargo builds the test alone, and what lies there may be old.
+/// Whoever builds a second time at the same moment waits, and finds it done.
+fn example() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().unwrap().parent().unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--example", "posts", "--target-dir"]);
+    build.arg(profile.parent().unwrap());
+    // What cargo tells the tests would have it build some crates again.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            build.env_remove(name);
+        }
+    }
+    // The folder's name is the profile's, but for this one.
+    match profile.file_name().unwrap().to_str().unwrap() {
+        "debug" => {}
+        name => drop(build.args(["--profile", name])),
+    }
+    assert!(build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
+    profile.join("examples/posts")
 }
 
 impl Drop for Posts {
@@ -98,6 +119,12 @@ fn links_lead_to_where_the_routes_are_mounted() {
     let (status, page) = posts.send("GET", "/auth/api/tokens", &writer, Value::Null);
     let first = "/auth/api/tokens?page=1&per_page=15";
     assert_eq!((status, &page["links"]["first"]), (200, &json!(first)));
+    for path in ["/auth/.well-known/oauth-authorization-server", "/auth/api/openapi.json"] {
+        let (status, named) = posts.send("GET", path, "", Value::Null);
+        assert_eq!(status, 200);
+        assert!(named.to_string().contains(&format!("\"{}/auth", posts.origin)), "{named}");
+        assert!(!named.to_string().contains("/auth/docs"), "there are no pages");
+    }
     let (status, answer) = posts.send("GET", "/auth/api/nowhere", &writer, Value::Null);
     assert_eq!((status, answer), (404, Value::Null), "what is no route is the application's");
 }

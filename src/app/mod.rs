@@ -14,7 +14,7 @@ use crate::actors::{Hasher, Schedule, Sweeper, UsageRecorder};
 use crate::auth::{Auth, Error, LoginLimiter, Parts, Purged, Verdicts};
 use crate::config::Config;
 use crate::domain::{Clock, Needs, Timestamp};
-use crate::http::{Guard, IssuerUrl, Places, Site, TrustedProxies};
+use crate::http::{Description, Guard, IssuerUrl, Places, Site, TrustedProxies};
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -38,8 +38,10 @@ impl Bearerd {
     /// Opens the database, and starts the actors. Needs a running actix system, such as that of
     /// `#[actix_web::main]`.
     ///
-    /// Of the settings, those of a server of bearerd's own don't matter: `listen` (but for an
-    /// `issuer` that isn't set), the certificate, CORS and the log are the application's affair.
+    /// Set `issuer` to the URL under which the routes are mounted, such as
+    /// `https://app.example.org/auth`: introspection's `iss`, OAuth's metadata and the API's
+    /// description name it. Those of a server of bearerd's own don't matter: `listen`, the
+    /// certificate, CORS and the log are the application's affair.
     ///
     /// # Errors
     /// [`OpenError`], in one line that a person can act on.
@@ -64,6 +66,7 @@ impl Bearerd {
             proxies: TrustedProxies::new(config.trusted_proxies.clone()),
             places: Places::new(config.token_header.as_ref(), config.basic_auth),
             issuer: IssuerUrl(config.issuer()),
+            description: Arc::new(Description::new(config.issuer.clone())),
         };
         Ok(Self(Arc::new(Inner { services, sweeper, site })))
     }
@@ -95,6 +98,7 @@ impl Bearerd {
     }
 
     /// Writes down which tokens were used until now.
+    #[doc(hidden)]
     pub async fn note_uses(&self) {
         self.0.services.usage.flush().await;
     }
@@ -108,6 +112,7 @@ impl Bearerd {
 }
 
 /// The service on an open database, without a server: what a command needs.
+#[doc(hidden)]
 pub struct Services {
     /// The application service.
     pub auth: Auth,
@@ -152,6 +157,7 @@ impl Services {
 }
 
 /// Runs a future on this thread, with the actors that it starts.
+#[doc(hidden)]
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     System::new().block_on(future)
 }

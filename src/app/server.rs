@@ -66,7 +66,7 @@ pub struct App {
 }
 
 impl App {
-    /// Starts a server; it listens, and answers, when this returns. Needs a running [`super::block_on`].
+    /// Starts a server; it listens, and answers, when this returns. Needs a running actix system.
     ///
     /// With a `demo`, creates that user, and the page shows their password to anybody.
     ///
@@ -178,7 +178,7 @@ async fn create_demo_user(auth: &Auth, demo: &Demo) -> Result<(), StartError> {
 
 /// Ready when somebody asks the process to end: Ctrl-C, or `SIGTERM`. Both are caught from this call
 /// on, not from the first poll, so that one that comes early is not lost. Needs a running
-/// [`super::block_on`].
+/// actix system.
 pub fn shutdown_signal() -> impl Future<Output = ()> {
     #[cfg(unix)]
     let signals = {
@@ -198,7 +198,7 @@ pub fn shutdown_signal() -> impl Future<Output = ()> {
 }
 
 /// An item at each `SIGHUP`, which from this call on does not end the process. Needs a running
-/// [`super::block_on`].
+/// actix system.
 pub fn hangup_signals() -> impl Stream<Item = ()> {
     #[cfg(unix)]
     let mut hangups = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok();

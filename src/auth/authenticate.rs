@@ -1,3 +1,5 @@
+//! Whether a token is live: from memory, and else from the store.
+
 use std::sync::Arc;
 
 use super::{Auth, Error, Session};

@@ -1,3 +1,5 @@
+//! Whoever was let in by a token, and on whose word something is changed.
+
 use std::ops::Deref;
 use std::sync::Arc;
 

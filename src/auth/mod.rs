@@ -1,5 +1,5 @@
-//! The application service: log in, authenticate, issue, revoke, prune. The HTTP handlers and the
-//! command line both call it, and neither goes round it.
+//! The application service: users, logins, tokens, checks, access rules, explanations, upkeep. The HTTP
+//! handlers and the command line both call it, and neither goes round it.
 
 mod authenticate;
 mod bearer;

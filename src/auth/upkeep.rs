@@ -1,3 +1,5 @@
+//! The database as a file: copied, and checked for damage.
+
 use std::path::Path;
 
 use super::{Auth, Error};

@@ -34,7 +34,7 @@ enum Task {
     Token(token::TokenTask),
     /// Remove tokens that have been dead for a while
     Prune(prune::Prune),
-    /// Bring the database's schema up to date, as every other command does first too
+    /// Bring the database's schema up to date, as other commands do first (check and backup create none)
     Migrate,
     /// Copy the database into a new file; a running server goes on
     Backup(backup::Backup),

@@ -20,10 +20,11 @@ use rules::RULES;
 
 pub use error::ConfigError;
 pub use rules::RuleError;
+#[doc(hidden)]
 pub use settings::{SETTINGS, Setting, duration};
 pub use source::{Given, Source};
 
-/// Every setting; [`Config::load`] checks them.
+/// Every setting. [`Config::load`] checks them; what is set by hand is not checked.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The SQLite file.
@@ -37,7 +38,7 @@ pub struct Config {
     pub token_ttl: Lifetime,
     /// What new tokens begin with.
     pub token_prefix: TokenPrefix,
-    /// bcrypt's cost for new hashes: 2^cost rounds.
+    /// bcrypt's cost for new hashes, 4 to 15: 2^cost rounds.
     pub bcrypt_cost: u32,
     /// How often a minute one email may be tried from one address.
     pub login_attempts: u32,
@@ -49,7 +50,7 @@ pub struct Config {
     pub basic_auth: bool,
     /// For how long a dead token's row is kept.
     pub retain: Duration,
-    /// How long the sweeper rests between two passes.
+    /// How long the sweeper rests between two passes: a second at least.
     pub sweep_interval: Duration,
     /// Whose pages may call the API from a browser, beside the server's own.
     pub cors_origins: Origins,

@@ -101,7 +101,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "trusted_proxies",
-        about: "the reverse proxies that say truly whose request they pass on",
+        about: "the reverse proxies that say truly whose request they pass on, and which one",
         allowed: "a list of IP addresses and networks, such as 127.0.0.1,10.1.2.0/24, or nothing; \
                   not all there are, such as 0.0.0.0/0",
         default: "",

@@ -1,3 +1,5 @@
+//! Where a setting's value came from.
+
 use std::fmt;
 use std::path::PathBuf;
 

@@ -1,3 +1,5 @@
+//! Access rules: which requests a reverse proxy may let pass, and with what.
+
 use std::fmt;
 
 use super::ability::Abilities;

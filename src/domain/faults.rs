@@ -1,3 +1,5 @@
+//! What is wrong with an input, field by field.
+
 use serde::{Serialize, Serializer};
 
 /// What is wrong with an input, field by field, in the order in which it was found.

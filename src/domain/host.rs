@@ -1,3 +1,5 @@
+//! The host that a request was sent to, and the hosts that an access rule is for.
+
 use std::fmt;
 
 use super::reading::Reading;

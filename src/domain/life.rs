@@ -1,3 +1,5 @@
+//! For how long a token lives, and why it is dead.
+
 use super::{Timestamp, Token, User};
 
 /// For how long a token may live by its age alone, whatever its own `expires_at` says: the setting

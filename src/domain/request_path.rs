@@ -1,3 +1,5 @@
+//! The path of a request that access rules decide on, read in the one way that all servers share.
+
 use super::reading::{Reading, fold_into, is_dots_and_blanks};
 
 /// The path of a request that a proxy asks about: decoded once, without empty segments, `.` and

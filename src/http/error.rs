@@ -13,7 +13,8 @@ use super::{BODY_LIMIT, BODY_TIMEOUT};
 use crate::auth;
 use crate::domain::Faults;
 
-/// Why a request was not carried out.
+/// Why a request was not carried out. A handler may return it, as the error of its `Result`; by `?`,
+/// what [`Auth`](auth::Auth) refuses is then answered as bearerd's own routes answer it.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// The service said so.

@@ -1,3 +1,5 @@
+//! What handlers take as an argument: the bearer whom the guard let through.
+
 use std::future::{Ready, ready};
 use std::ops::Deref;
 
@@ -7,7 +9,9 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use super::error::ApiError;
 use crate::auth::{self, Bearer, By};
 
-/// The bearer whom the guard let through.
+/// The bearer whom the guard let through: a handler takes it as an argument. It reads as a
+/// [`Session`](auth::Session): `current.user`, `current.token`, `current.abilities`, and
+/// `current.token_can("posts:write")`.
 ///
 /// On a route without a guard, or one that needs nothing, there is none: the answer is a 401.
 pub struct Current(Bearer);

@@ -1,3 +1,5 @@
+//! What monitoring asks: whether the server answers, and what it has counted.
+
 use actix_web::web::Data;
 use actix_web::{HttpResponse, http::header::ContentType};
 

@@ -34,6 +34,7 @@ pub use error::ApiError;
 pub use extract::Current;
 pub use guard::Guard;
 pub use oauth::IssuerUrl;
+pub use openapi::Description;
 pub use routes::Site;
 
 #[cfg(feature = "server")]

@@ -18,6 +18,9 @@ use crate::domain::{Email, Timestamp};
 /// The media type of OAuth's requests.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
+/// What the page that shows the API is called among the routes.
+const VIEWER: &str = "bearerd:/docs";
+
 /// The server's URL as others reach it: RFC 8414's issuer.
 #[derive(Clone, Debug)]
 pub struct IssuerUrl(pub String);
@@ -140,13 +143,17 @@ pub(super) struct Metadata<'a> {
     revocation_endpoint_auth_methods_supported: [&'static str; 2],
     response_types_supported: [&'static str; 0],
     grant_types_supported: [&'static str; 0],
-    service_documentation: String,
+    /// Where the pages are served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    service_documentation: Option<String>,
 }
 
 /// `GET /.well-known/oauth-authorization-server`
-pub(super) async fn metadata(issuer: web::Data<IssuerUrl>) -> HttpResponse {
+pub(super) async fn metadata(request: HttpRequest, issuer: web::Data<IssuerUrl>) -> HttpResponse {
     const METHODS: [&str; 2] = ["client_secret_basic", "bearer"];
     let IssuerUrl(issuer) = &**issuer;
+    let has_pages = request.url_for_static(VIEWER).is_ok();
     let metadata = Metadata {
         issuer,
         introspection_endpoint: format!("{issuer}/api/introspect"),
@@ -156,7 +163,7 @@ pub(super) async fn metadata(issuer: web::Data<IssuerUrl>) -> HttpResponse {
         // There is no authorization endpoint, and no token endpoint of OAuth's.
         response_types_supported: [],
         grant_types_supported: [],
-        service_documentation: format!("{issuer}/docs"),
+        service_documentation: has_pages.then(|| format!("{issuer}/docs")),
     };
     json(StatusCode::OK, &metadata)
 }

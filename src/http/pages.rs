@@ -78,7 +78,8 @@ fn serve<P: Deref<Target = Page>>(
     });
     let route = counted(route, metrics, "pages");
     let other = counted(not_allowed([Method::GET].iter()), metrics, "pages");
-    config.service(web::resource(path).route(route).default_service(other));
+    let name = format!("bearerd:{path}");
+    config.service(web::resource(path).name(&name).route(route).default_service(other));
 }
 
 /// The page, with the demo's user in its place.

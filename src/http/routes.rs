@@ -1,5 +1,8 @@
 //! The route table: every route of the service, and what a request to it needs. A row without needs,
-//! or without a description, does not compile. The demo page's files are the only routes besides; `pages` adds them.
+//! or without a description, does not compile. Besides these there are only the pages, the demo's and
+//! the viewer's, which `pages` adds.
+
+use std::sync::Arc;
 
 use actix_web::http::Method;
 use actix_web::http::header::HeaderValue;
@@ -12,7 +15,7 @@ use super::error::ApiError;
 use super::guard::Guard;
 use super::guard::Needs::{self, Ability, Admin, Asked, LiveToken, Nothing, Service};
 use super::oauth::IssuerUrl;
-use super::openapi::{self as docs, Operation};
+use super::openapi::{self as docs, Description, Operation};
 use super::timing::counted;
 use super::{admin, explain, health, oauth, tokens, users, verify};
 use crate::auth::Auth;
@@ -101,6 +104,8 @@ pub struct Site {
     pub places: Places,
     /// The server's URL as others reach it.
     pub issuer: IssuerUrl,
+    /// What they say of themselves.
+    pub description: Arc<Description>,
 }
 
 impl Site {
@@ -121,6 +126,7 @@ impl Site {
         let mut resource = web::resource(path)
             .app_data(web::Data::new(self.auth.clone()))
             .app_data(web::Data::new(self.issuer.clone()))
+            .app_data(web::Data::from(self.description.clone()))
             .app_data(web::Data::new(self.places.with_basic(false)))
             .app_data(self.proxies.clone())
             .app_data(web::QueryConfig::default().error_handler(|error, _| {
@@ -214,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_login_needs_nothing() {
+    fn what_needs_nothing_is_the_login_and_what_tells_no_secret() {
         let open = ENDPOINTS.iter().filter(|endpoint| endpoint.needs == Nothing);
         let open: Vec<_> = open.map(|endpoint| (endpoint.label(), endpoint.path)).collect();
         assert_eq!(
@@ -242,6 +248,7 @@ mod tests {
                 proxies: TrustedProxies::default(),
                 places: Places::default(),
                 issuer: IssuerUrl(config.issuer()),
+                description: Arc::new(Description::new(None)),
             };
             let app = actix_web::App::new().configure(|config| site.configure(config));
             let server = init_service(app).await;

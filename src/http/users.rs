@@ -18,7 +18,7 @@ use crate::domain::{Abilities, Email, Name, Password, Timestamp, User};
 pub(super) struct UserBody<'a> {
     #[schema(value_type = fields::Id)]
     id: i64,
-    #[schema(value_type = fields::Name)]
+    #[schema(value_type = fields::UserName)]
     name: &'a Name,
     #[schema(value_type = fields::Email)]
     email: &'a Email,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use bearerd::app;
-use bearerd::domain::Issuer;
+use bearerd::domain::{Issuer, Origins};
 use serde_json::json;
 
 use crate::support::{
@@ -125,12 +125,16 @@ fn a_form_without_one_token_is_an_invalid_request() {
 }
 
 #[test]
-fn the_metadata_names_both_endpoints_under_the_issuer() {
-    let server = start_with(|config| config.issuer = Issuer::parse("https://auth.example.org/x"));
+fn the_metadata_names_both_endpoints_and_the_pages_under_the_issuer() {
+    let server = start_with(|config| {
+        config.issuer = Issuer::parse("https://auth.example.org/x");
+        config.cors_origins = Origins::Any;
+    });
     let answer = server.send("GET", "/.well-known/oauth-authorization-server", &[], None);
     assert_eq!(answer.status, 200);
     let metadata = answer.json();
     assert_eq!(metadata["issuer"], "https://auth.example.org/x");
     assert_eq!(metadata["introspection_endpoint"], "https://auth.example.org/x/api/introspect");
     assert_eq!(metadata["revocation_endpoint"], "https://auth.example.org/x/api/revoke");
+    assert_eq!(metadata["service_documentation"], "https://auth.example.org/x/docs");
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use bearerd::domain::Issuer;
 use serde_json::{Map, Value, json};
 
-use crate::support::{Server, start};
+use crate::support::{Server, start, start_with};
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
@@ -51,6 +52,13 @@ fn every_method_that_is_described_is_a_route_and_no_other_is() {
 }
 
 #[test]
+fn clients_made_from_it_call_the_server_by_the_url_that_is_set() {
+    assert_eq!(document(&start()).get("servers"), None);
+    let server = start_with(|config| config.issuer = Issuer::parse("https://app.example.org/auth"));
+    assert_eq!(document(&server)["servers"], json!([{"url": "https://app.example.org/auth"}]));
+}
+
+#[test]
 fn every_operation_has_a_name_of_its_own_and_names_what_may_go_wrong() {
     let server = start();
     let document = document(&server);
@@ -88,6 +96,18 @@ fn every_operation_has_a_name_of_its_own_and_names_what_may_go_wrong() {
     let limited = &document["paths"]["/api/tokens"]["post"]["responses"]["429"]["headers"];
     for name in ["Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"] {
         assert!(limited[name].is_object(), "{name}");
+    }
+}
+
+#[test]
+fn every_operation_stands_under_a_heading_that_is_described() {
+    let document = document(&start());
+    let tags = document["tags"].as_array().unwrap();
+    let names: Vec<_> = tags.iter().map(|tag| tag["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["tokens", "account", "users", "proxies and services", "service"]);
+    assert!(tags.iter().all(|tag| tag["description"].is_string()));
+    for (method, path, operation) in operations(&document) {
+        assert!(names.contains(&operation["tags"][0].as_str().unwrap()), "{method} {path}");
     }
 }
 

@@ -6,9 +6,12 @@ from pathlib import Path
 PAGE = Path(__file__).parents[2] / "docs/proxies.md"
 
 # A line with nothing but a file's name, and the block below it.
-FILE = re.compile(r"^`([^`\n]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# “At the end of” it, what stands above goes on.
+FILE = re.compile(r"^(?:At the end of )?`([^`\n]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-RECIPES = dict(FILE.findall(PAGE.read_text()))
+RECIPES = {}
+for name, block in FILE.findall(PAGE.read_text()):
+    RECIPES[name] = f"{RECIPES[name]}\n{block}" if name in RECIPES else block
 
 
 def recipe(name, changes):

@@ -8,7 +8,7 @@ use super::tokens::PAGING;
 use crate::auth::Error;
 use crate::domain::Faults;
 
-const TAG: &str = "users";
+pub(super) const TAG: &str = "users";
 
 pub(in crate::http) const LIST: Operation =
     Operation::new(TAG, "listUsers", "List the users, oldest first")

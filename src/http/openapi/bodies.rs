@@ -4,10 +4,16 @@
 
 use utoipa::ToSchema;
 
-use super::fields::{Abilities, Address, Email, Name, NewPassword, Password, Seconds, TokenOrId};
+use super::fields::{
+    Abilities, Address, Email, Name, NewPassword, Password, Seconds, TokenOrId, UserName,
+};
 
 #[derive(ToSchema)]
-#[schema(title = "Log in")]
+#[schema(
+    title = "Log in",
+    // Not more: a token that can do less is asked for knowingly.
+    examples(json!({"email": "ada@example.org", "password": "correct horse", "device_name": "laptop"}))
+)]
 pub(super) struct Login {
     email: Email,
     password: Password,
@@ -39,7 +45,7 @@ pub(super) struct TokenName {
 
 #[derive(ToSchema)]
 pub(super) struct Account {
-    name: Name,
+    name: UserName,
     email: Email,
     /// Needed for a new email.
     #[schema(required = false)]
@@ -53,8 +59,9 @@ pub(super) struct PasswordChange {
 }
 
 #[derive(ToSchema)]
+#[schema(examples(json!({"name": "Grace", "email": "grace@example.org", "password": "correct horse"})))]
 pub(super) struct NewUser {
-    name: Name,
+    name: UserName,
     email: Email,
     password: NewPassword,
     /// Every ability, unless given.
@@ -66,9 +73,10 @@ pub(super) struct NewUser {
 
 /// What is not given stays as it is.
 #[derive(ToSchema)]
+#[schema(examples(json!({"name": "Grace"})))]
 pub(super) struct UserChange {
     #[schema(required = false)]
-    name: Name,
+    name: UserName,
     #[schema(required = false)]
     email: Email,
     #[schema(required = false)]
@@ -96,6 +104,7 @@ pub(super) struct HeldToken {
 
 /// A request to somebody else, and the token that it would be sent with.
 #[derive(ToSchema)]
+#[schema(examples(json!({"token": 1, "method": "GET", "host": "app.example.org", "uri": "/posts/1"})))]
 pub(super) struct Question {
     #[schema(required = false)]
     token: TokenOrId,

@@ -7,7 +7,7 @@ use super::bodies::{HeldToken, Question};
 use super::operation::{Operation, Query};
 use crate::auth::{Error, Explanation};
 
-const TAG: &str = "delegation";
+pub(super) const TAG: &str = "proxies and services";
 
 pub(in crate::http) const VERIFY: Operation =
     Operation::new(TAG, "verify", "Say whether a request may pass, and whose it is")

@@ -23,13 +23,11 @@ macro_rules! fields {
 }
 
 fields! {
-    /// What a user or a token is called. Blank ends are trimmed.
-    Name = string(1, 255)
-        // Somewhere a character that is neither blank nor a control character, and of those none.
-        .pattern(Some(
-            r"^[\t-\r ]*[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*[\t-\r ]*$",
-        ))
-        .examples(["laptop"]);
+    /// What a token is called. Blank ends are trimmed.
+    Name = name().examples(["laptop"]);
+
+    /// What a user is called. Blank ends are trimmed.
+    UserName = name().examples(["Ada"]);
 
     /// An email address, kept as given, compared without regard to ASCII case. At most 254 bytes.
     Email = string(3, 254)
@@ -80,6 +78,13 @@ fields! {
 fn string(least: usize, most: usize) -> ObjectBuilder {
     let string = ObjectBuilder::new().schema_type(Type::String);
     string.min_length(Some(least)).max_length(Some(most))
+}
+
+fn name() -> ObjectBuilder {
+    // Somewhere a character that is neither blank nor a control character, and of those none.
+    string(1, 255).pattern(Some(
+        r"^[\t-\r ]*[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*[\t-\r ]*$",
+    ))
 }
 
 /// Of which bcrypt reads no more than 72 bytes, and nothing after a NUL.

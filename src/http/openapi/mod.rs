@@ -12,41 +12,73 @@ pub(super) mod service;
 pub(super) mod tokens;
 pub(super) mod users;
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use actix_web::HttpResponse;
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use actix_web::web::Bytes;
+use actix_web::web::{Bytes, Data};
 use serde_json::json;
 use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ArrayBuilder, ComponentsBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     ContentBuilder, HttpMethod, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths,
-    Required,
+    Required, ServerBuilder,
 };
 use utoipa::{PartialSchema, ToSchema};
 
 use super::error;
 use super::guard::Needs;
 use super::routes::{ENDPOINTS, Endpoint};
+use crate::domain::Issuer;
 pub(super) use operation::Operation;
 use operation::{Query, Schemas};
 
 const ABOUT: &str = "Bearer-token authentication. Log in with `POST /api/tokens`, and send what it \
     answers as `Authorization: Bearer …`. Errors have a `message` for people, a `code` for \
     programs, and with 422 `errors`, field by field.";
+/// The headings, in the order in which they are read, and what stands under each.
+const TAGS: [(&str, &str); 5] = [
+    (tokens::TAG, "Log in, log out, and look after your own tokens"),
+    (users::TAG, "Your own name, email and password"),
+    (admin::TAG, "Other people's accounts and tokens, for administrators"),
+    (delegation::TAG, "For those who leave the checking of tokens to this server"),
+    (service::TAG, "How the server is, and what it offers"),
+];
 const BEARER: &str = "bearer";
 const BASIC: &str = "basic";
 
+/// The API's description. Written when first asked for, once for all threads: most servers are never
+/// asked.
+#[derive(Debug)]
+pub struct Description {
+    /// Under which URL the paths are; where there is none, under that which the description has.
+    issuer: Option<Issuer>,
+    written: OnceLock<serde_json::Result<Bytes>>,
+}
+
+impl Description {
+    /// That of routes which are reached under this URL.
+    pub fn new(issuer: Option<Issuer>) -> Self {
+        Self { issuer, written: OnceLock::new() }
+    }
+
+    fn write(&self) -> serde_json::Result<Bytes> {
+        let mut document = document(ENDPOINTS);
+        document.servers = self
+            .issuer
+            .as_ref()
+            .map(|issuer| vec![ServerBuilder::new().url(issuer.to_string()).build()]);
+        Ok(serde_json::to_vec(&document)?.into())
+    }
+}
+
 /// `GET /api/openapi.json`
-pub(super) async fn show() -> HttpResponse {
-    /// Written when first asked for, once for all threads: most servers are never asked.
-    static DOCUMENT: LazyLock<Result<Bytes, serde_json::Error>> =
-        LazyLock::new(|| Ok(serde_json::to_vec(&document(ENDPOINTS))?.into()));
-    match &*DOCUMENT {
+pub(super) async fn show(description: Data<Description>) -> HttpResponse {
+    match description.written.get_or_init(|| description.write()) {
         Ok(bytes) => HttpResponse::Ok()
             .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
             .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
@@ -88,7 +120,14 @@ fn document(endpoints: &[Endpoint]) -> OpenApi {
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(ABOUT))
         .license(Some(LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build()));
-    OpenApiBuilder::new().info(info).paths(paths).components(Some(components.build())).build()
+    let tags =
+        TAGS.map(|(name, about)| TagBuilder::new().name(name).description(Some(about)).build());
+    OpenApiBuilder::new()
+        .info(info)
+        .tags(Some(tags))
+        .paths(paths)
+        .components(Some(components.build()))
+        .build()
 }
 
 fn operation(endpoint: &Endpoint, schemas: &mut Schemas) -> utoipa::openapi::path::Operation {

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 use super::operation::Operation;
 use crate::auth::Error;
 
-const TAG: &str = "service";
+pub(super) const TAG: &str = "service";
 
 pub(in crate::http) const ALIVE: Operation =
     Operation::new(TAG, "healthz", "Whether the process answers").answers_text();

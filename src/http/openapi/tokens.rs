@@ -6,7 +6,7 @@ use super::bodies::{Login, PersonalToken, TokenName};
 use super::operation::{Operation, Query};
 use crate::auth::Error;
 
-const TAG: &str = "tokens";
+pub(super) const TAG: &str = "tokens";
 
 /// Where in a list.
 pub(super) const PAGING: &[Query] = &[

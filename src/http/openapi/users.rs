@@ -5,7 +5,7 @@ use super::answers::too_many_attempts;
 use super::bodies::{Account, PasswordChange};
 use super::operation::Operation;
 
-const TAG: &str = "account";
+pub(super) const TAG: &str = "account";
 
 pub(in crate::http) const SHOW: Operation =
     Operation::new(TAG, "showAccount", "Show whose token it is").answers_data::<UserBody>(200);
