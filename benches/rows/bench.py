@@ -29,9 +29,9 @@ class Bench:
         """How long one side of one round takes."""
         return 1 if self.quick else 3
 
-    def sized(self, count):
-        """As many rows as a figure is about; a hundredth, or 10,000, for a quick run."""
-        return min(count, max(count // 100, 10_000)) if self.quick else count
+    def sized(self, count, least=10_000):
+        """As many tokens as a figure is about; a hundredth, but so many at least, for a quick run."""
+        return min(count, max(count // 100, least)) if self.quick else count
 
 
 @dataclasses.dataclass

@@ -93,8 +93,8 @@ def grow(bench):
     """The check with 10,000,000 tokens in the file, against 10,000: of one that is cached, and of
     those that are not. Of those, each side asks for 10,000 and then starts anew, because the small
     file has no more."""
-    small, large = (token_file(bench, bench.sized(count), keep=bench.sized(10_000))
-                    for count in (10_000, 10_000_000))
+    few, plenty = bench.sized(10_000), bench.sized(10_000_000)
+    small, large = (token_file(bench, count, keep=few) for count in (few, plenty))
     with (bearerd(bench, large.database) as (address, process),
           bearerd(bench, small.database) as (small_address, small_process)):
         warm, small_warm = compare(
@@ -104,12 +104,12 @@ def grow(bench):
         lambda tokens=tokens: [_walk_cold(bench, tokens, 1) for _ in range(2)]
         for tokens in (large, small)])
     return [
-        Figure("a cached token of 10,000,000, of the server's processor time",
+        Figure(f"a cached token of {plenty:,}, of the server's processor time",
                [load.own for load in warm]),
-        Figure("… of 10,000", [load.own for load in small_warm]),
+        Figure(f"… of {few:,}", [load.own for load in small_warm]),
         Figure("ratio of the two", _own_ratios(warm, small_warm), 2, least=0.95),
-        Figure("uncached tokens of 10,000,000", [_mean(loads) for loads in cold]),
-        Figure("… of 10,000", [_mean(loads) for loads in small_cold]),
+        Figure(f"uncached tokens of {plenty:,}", [_mean(loads) for loads in cold]),
+        Figure(f"… of {few:,}", [_mean(loads) for loads in small_cold]),
         Figure("ratio of the two", ratios(map(_mean, cold), map(_mean, small_cold)), 2, least=0.7),
     ]
 

@@ -42,7 +42,7 @@ def bcrypt(bench):
     if shutil.which("php"):
         sides.append(["php", "-n", "-r", PHP])
     times = alternate(bench, *[lambda side=side: _milliseconds(bench, side) for side in sides])
-    figures = [Figure("one password bcrypt of cost 12", times[0], 0, " ms")]
+    figures = [Figure("one password checked, bcrypt of cost 12", times[0], 0, " ms")]
     if len(times) == 1:
         return figures
     return [

@@ -34,7 +34,7 @@ def memory(bench):
 
 @row
 def start(bench):
-    """From the start of the process to the first token with 10,000,000 in the file."""
+    """From the start of the process to the first token checked, with 10,000,000 in the file."""
     tokens = token_file(bench, bench.sized(10_000_000), keep=bench.sized(10_000))
     times = []
     for token in tokens.some(4 * bench.rounds):

@@ -11,7 +11,7 @@ import subprocess
 from .bench import CONNECTIONS, CORES, ROOT
 from .load import spread
 
-WIDTH, LABEL, PLOT, LINE = 1100, 470, 300, 24
+WIDTH, LABEL, PLOT, LINE = 1240, 610, 300, 24
 STYLE = """
   text { font: 13px sans-serif; fill: #222 } .title { font-size: 17px; font-weight: bold }
   .row { font-weight: bold } .small { font-size: 11px; fill: #666 } .value { text-anchor: start }

@@ -39,7 +39,7 @@ def _commits(bench, program, what):
 def sweep(bench):
     """1,000,000 dead tokens swept away from among 2,000,000, while the same core checks tokens as fast
     as it can; and how long checks take meanwhile, against the same server when it is done."""
-    dead = bench.sized(1_000_000)
+    dead = bench.sized(1_000_000, least=100_000)
     tokens = token_file(bench, dead, dead)
     token = tokens.some(1)[0]
     rates, during, after = [], [], []
