@@ -1,38 +1,42 @@
-//! The bare handler: an actix-web server that answers any request with the same JSON as bearerd's
-//! `GET /api/user`, given as the first argument, and does nothing else. Prints its address.
+//! The bare handler: an actix-web server that answers `GET PATH` as it is told to, and does nothing
+//! else. Its arguments are the path, the body, and headers as `Name: value`. Prints its address.
 #![allow(clippy::print_stdout, reason = "whoever starts it reads the address")]
 
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{App, HttpResponse, HttpServer, web};
 
-fn main() -> std::io::Result<()> {
-    let Some(body) = std::env::args().nth(1).filter(|argument| argument.starts_with('{')) else {
-        return Ok(());
-    };
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    // Run without any, as by `cargo bench`, it has nothing to say.
+    let (Some(path), Some(body)) = (arguments.next(), arguments.next()) else { return Ok(()) };
     let body = web::Bytes::from(body);
+    let headers = arguments.map(|line| header(&line)).collect::<Result<Vec<_>, _>>()?;
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     println!("bare listening on http://{}", listener.local_addr()?);
     actix_web::rt::System::new().block_on(
         HttpServer::new(move || {
-            let body = body.clone();
+            let (body, headers) = (body.clone(), headers.clone());
             App::new().route(
-                "/api/user",
+                &path,
                 web::get().to(move || {
-                    let body = body.clone();
-                    async move {
-                        HttpResponse::Ok()
-                            .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
-                            .insert_header((
-                                CONTENT_TYPE,
-                                HeaderValue::from_static("application/json"),
-                            ))
-                            .body(body)
+                    let mut answer = HttpResponse::Ok();
+                    for header in &headers {
+                        answer.insert_header(header.clone());
                     }
+                    std::future::ready(answer.body(body.clone()))
                 }),
             )
         })
         .keep_alive(std::time::Duration::from_secs(75))
         .listen(listener)?
         .run(),
-    )
+    )?;
+    Ok(())
+}
+
+fn header(line: &str) -> Result<(HeaderName, HeaderValue), Failure> {
+    let (name, value) = line.split_once(": ").ok_or("a header is Name: value")?;
+    Ok((name.parse()?, value.parse()?))
 }

@@ -1,0 +1,71 @@
+//! Logins a second on all cores, at the default cost, against what bcrypt does by itself: as many
+//! checks of a password at once as there are cores. The two take turns; each round prints both
+//! rates. The argument is the number of rounds.
+#![allow(clippy::print_stdout, reason = "this is the result")]
+
+mod support;
+
+use std::hint::black_box;
+use std::net::Ipv4Addr;
+use std::thread::{available_parallelism, scope};
+use std::time::Instant;
+
+use bearerd::auth::{Auth, Credentials};
+use bearerd::domain::{Email, Password};
+use bearerd::{Bearerd, Config, app};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use support::{EMAIL, Failure, PASSWORD, create_user, rounds, settings, token_request};
+
+/// Logins that each core does in a round.
+const SHARE: usize = 16;
+/// As many at once as bearerd lets wait.
+const CLIENTS: usize = 64;
+
+fn main() -> Result<(), Failure> {
+    let bcrypt_cost = Config::default().bcrypt_cost;
+    let hash = bcrypt::hash(PASSWORD, bcrypt_cost)?;
+    let cores = available_parallelism()?.get();
+    app::block_on(async {
+        let folder = tempfile::tempdir_in(".")?;
+        let often = 1_000_000;
+        let config = Config { bcrypt_cost, login_attempts: often, ..settings(folder.path()) };
+        let bearerd = Bearerd::open(&config)?;
+        create_user(bearerd.auth()).await?;
+        for _ in 0..rounds() {
+            let logins = log_in_for_a_round(bearerd.auth(), cores).await?;
+            println!("{logins:.3} {:.3}", check_for_a_round(&hash, cores));
+        }
+        bearerd.close().await;
+        Ok(())
+    })
+}
+
+/// Has every core do its share of logins; gives the logins a second.
+async fn log_in_for_a_round(auth: &Auth, cores: usize) -> Result<f64, Failure> {
+    let start = Instant::now();
+    let logins = (0..cores * SHARE).map(|_| async {
+        let email = Email::parse(EMAIL)?;
+        let password = Password::claimed(PASSWORD.to_owned())?;
+        let credentials = Credentials { email, password };
+        auth.log_in(credentials, token_request()?, Ipv4Addr::LOCALHOST.into()).await?;
+        Ok::<_, Failure>(())
+    });
+    stream::iter(logins).buffer_unordered(CLIENTS).try_collect::<()>().await?;
+    Ok(rate(cores, start))
+}
+
+/// The same number of a password's checks; gives the checks a second.
+fn check_for_a_round(hash: &str, cores: usize) -> f64 {
+    let start = Instant::now();
+    let share = || (0..SHARE).all(|_| bcrypt::verify(black_box(PASSWORD), hash).unwrap_or(false));
+    let passed = scope(|threads| {
+        let shares: Vec<_> = (0..cores).map(|_| threads.spawn(share)).collect();
+        shares.into_iter().all(|share| share.join().unwrap_or(false))
+    });
+    assert!(passed, "the password is the hash's");
+    rate(cores, start)
+}
+
+fn rate(cores: usize, start: Instant) -> f64 {
+    (cores * SHARE) as f64 / start.elapsed().as_secs_f64()
+}

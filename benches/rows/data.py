@@ -1,0 +1,124 @@
+"""Large token files: filled in SQL, and kept in target/bench for as long as they fit.
+
+bearerd creates the file with its one user; the rows are those that it would have written for tokens
+drawn here. Each index is dropped first and made afterwards, in order, which takes a tenth of the time.
+"""
+
+import binascii
+import dataclasses
+import hashlib
+import os
+import random
+import shutil
+import sqlite3
+import time
+
+from .servers import create_user
+
+ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+# A byte to a character; the first eight are likelier than the rest, which is as good here.
+CHARACTERS = bytes(ALPHABET[byte % 62] for byte in range(256))
+BLOCK = 100_000
+YEAR = 365 * 24 * 60 * 60
+
+
+@dataclasses.dataclass
+class Tokens:
+    database: str  # the file
+    strings: str   # live tokens of it, shuffled, a line each
+
+    def some(self, count):
+        with open(self.strings) as lines:
+            return [next(lines).strip() for _ in range(count)]
+
+    def copy(self, folder):
+        """The path of a copy that may be spoilt."""
+        return shutil.copy(self.database, os.path.join(folder, "copy.sqlite"))
+
+
+def token_file(bench, live, dead=0, keep=None):
+    """A file with so many live tokens and, spread among them, so many dead ones, that expired a year
+    ago and more; the strings of `keep` of the live ones are known."""
+    keep = keep or live
+    fresh = os.path.join(bench.folder, "fresh.sqlite")
+    create_user(bench, fresh)
+    name = f"tokens-{live}-{dead}-{keep}-{_schema(fresh)}"
+    kept = Tokens(*(os.path.join(bench.kept, name + end) for end in (".sqlite", ".txt")))
+    if not os.path.exists(kept.strings):
+        # The strings come last: a file that was given up half-way is made anew.
+        strings = _fill(fresh, live, dead, keep)
+        shutil.move(fresh, kept.database)
+        with open(f"{kept.strings}.part", "w") as lines:
+            lines.writelines(f"{token}\n" for token in strings)
+        os.rename(f"{kept.strings}.part", kept.strings)
+    else:
+        os.remove(fresh)
+    return kept
+
+
+def _schema(path):
+    """A name for what the tables look like: a file of another schema is made anew."""
+    with sqlite3.connect(path) as database:
+        statements = database.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
+    database.close()
+    return hashlib.sha256(repr(statements).encode()).hexdigest()[:8]
+
+
+def _fill(path, live, dead, keep):
+    database = sqlite3.connect(path, isolation_level=None)
+    for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -1000000"):
+        database.execute(f"PRAGMA {pragma}").fetchall()
+    indexes = database.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'tokens'"
+        " AND sql IS NOT NULL").fetchall()
+    for name, _ in indexes:
+        database.execute(f"DROP INDEX {name}")
+    strings = []
+    database.execute("BEGIN")
+    database.executemany(
+        "INSERT INTO tokens (user_id, name, digest, abilities, created_at, expires_at)"
+        " VALUES (1, 'bench', ?, '*', ?, ?)", _rows(live, dead, keep, strings))
+    database.execute("COMMIT")
+    for _, sql in indexes:
+        database.execute(sql)
+    database.execute("PRAGMA journal_mode = WAL").fetchall()
+    database.close()
+    random.Random(1).shuffle(strings)
+    return strings
+
+
+def _rows(live, dead, keep, strings):
+    """The rows, dead ones evenly among the live; appends to `strings` what is to be known."""
+    now, total = int(time.time()), live + dead
+    alive = 0
+    for index, token in enumerate(_draw(total)):
+        digest = hashlib.sha256(token).digest()
+        if (index + 1) * dead // total > index * dead // total:
+            died = now - YEAR - index
+            yield digest, died - 3600, died
+            continue
+        if (alive + 1) * keep // live > alive * keep // live:
+            strings.append(token.decode())
+        alive += 1
+        yield digest, now, None
+
+
+def _draw(count):
+    """Token strings, the same each time."""
+    source = random.Random(count)
+    for start in range(0, count, BLOCK):
+        drawn = source.randbytes(40 * BLOCK).translate(CHARACTERS)
+        for at in range(0, 40 * min(BLOCK, count - start), 40):
+            secret = drawn[at:at + 40]
+            yield b"bd_%s%08x" % (secret, binascii.crc32(secret))
+
+
+def zipf(strings, draws):
+    """As many draws from a file's tokens, the n-th as likely as 1/n: Zipf's law with exponent 1."""
+    with open(strings) as lines:
+        tokens = lines.readlines()
+    total, sums = 0.0, []
+    for rank in range(1, len(tokens) + 1):
+        total += 1 / rank
+        sums.append(total)
+    return random.Random(2).choices(tokens, cum_weights=sums, k=draws)

@@ -1,0 +1,46 @@
+"""What the kernel is asked to do with processes, and says of them."""
+
+import contextlib
+import os
+import re
+import signal
+
+
+def pinned(cores):
+    """For a child process: keeps it to these cores."""
+    return lambda: os.sched_setaffinity(0, cores)
+
+
+def interrupt(process):
+    """As Ctrl-C does."""
+    process.send_signal(signal.SIGINT)
+
+
+def processor_seconds(process):
+    """The processor time that a process, its threads and its children have taken."""
+    tick = os.sysconf("SC_CLK_TCK")
+    return sum(sum(map(int, _stat(pid)[11:15])) for pid in _family(process.pid)) / tick
+
+
+def _stat(pid):
+    """What follows the name in /proc/PID/stat: the state, the parent, … ."""
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rsplit(")", 1)[1].split()
+
+
+def _family(pid):
+    """A process and its descendants that live."""
+    children = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            children.setdefault(int(_stat(entry)[1]), []).append(int(entry))
+    family = [pid]
+    for member in family:
+        family.extend(children.get(member, []))
+    return family
+
+
+def resident(process):
+    """What a process holds in memory, in MiB."""
+    with open(f"/proc/{process.pid}/status") as status:
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status.read())[1]) / 1024

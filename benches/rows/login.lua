@@ -1,0 +1,18 @@
+-- Logs in over and over. A patient client that is refused waits for as long as Retry-After says.
+local patient, pause = false, 0
+
+function init(arguments)
+   patient = arguments[1] == "patient"
+   wrk.method = "POST"
+   wrk.headers["Content-Type"] = "application/json"
+   wrk.body = '{"email":"ada@example.org","password":"long enough","device_name":"bench"}'
+end
+
+function response(status, headers)
+   local seconds = headers["retry-after"] or headers["Retry-After"]
+   pause = patient and seconds and seconds * 1000 or 0
+end
+
+function delay()
+   return pause
+end

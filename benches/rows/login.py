@@ -1,0 +1,92 @@
+"""Logins, whose cost is bcrypt's, and what a flood of them does to others."""
+
+import shutil
+import subprocess
+
+from .bench import LOAD_CORES, Figure, row
+from .kernel import pinned
+from .load import alternate, finish, load, ratios, start, with_token
+from .servers import VERIFY, bearerd, create_user, issue_token
+
+FLOOD = 256
+# What benches/bcrypt.rs does, in PHP.
+PHP = """
+$hash = password_hash("long enough", PASSWORD_BCRYPT, ["cost" => 12]);
+for ($i = 0; $i < 5; $i++) {
+    $start = hrtime(true);
+    password_verify("long enough", $hash) || exit(1);
+    $times[] = (hrtime(true) - $start) / 1e6;
+}
+echo min($times);
+"""
+
+
+@row
+def login(bench):
+    """Logins at once on all cores, at bcrypt's cost 12; against as many of bcrypt's own checks."""
+    output = subprocess.run([bench.programs["logins"], "--bench", str(bench.rounds)],
+                            cwd=bench.folder, check=True, stdout=subprocess.PIPE, text=True).stdout
+    rounds = [tuple(map(float, line.split())) for line in output.splitlines()]
+    return [
+        Figure("logins a second, on all cores", [r[0] for r in rounds], 1),
+        Figure("checks of a password a second, by bcrypt alone", [r[1] for r in rounds], 1),
+        Figure("ratio of the two", [a / b for a, b in rounds], 2, least=0.95),
+    ]
+
+
+@row
+def bcrypt(bench):
+    """One password checked at the default cost; against PHP, on one core, so that both sides meet
+    the same neighbours."""
+    sides = [[bench.programs["bcrypt"], "--bench"]]
+    if shutil.which("php"):
+        sides.append(["php", "-n", "-r", PHP])
+    times = alternate(bench, *[lambda side=side: _milliseconds(bench, side) for side in sides])
+    figures = [Figure("one password checked, bcrypt of cost 12", times[0], 0, " ms")]
+    if len(times) == 1:
+        return figures
+    return [
+        *figures,
+        Figure("the same in PHP", times[1], 0, " ms"),
+        Figure("PHP's time to ours", ratios(times[1], times[0]), 2, least=1),
+    ]
+
+
+def _milliseconds(bench, command):
+    return float(subprocess.run(command, cwd=bench.folder, check=True, stdout=subprocess.PIPE,
+                                text=True, preexec_fn=pinned(LOAD_CORES)).stdout)
+
+
+@row
+def storm(bench):
+    """The check while 256 clients flood the server with logins, all on its one core; against none.
+    Whoever is refused with 503 waits for as long as `Retry-After` says; a second flood doesn't."""
+    create_user(bench)
+    token = issue_token(bench)
+    with bearerd(bench, BEARERD_LOGIN_ATTEMPTS="1000000") as (address, process):
+        url = address + VERIFY
+        how = with_token(token)
+        load(process, url, 1, **how)
+
+        def flooded(patience):
+            flood = start(f"{address}/api/tokens", bench.seconds + 2, script="login.lua",
+                          arguments=[patience], connections=FLOOD)
+            try:
+                # Once all of them have been answered, and the queue is full.
+                load(process, url, 1, **how)
+                return load(process, url, bench.seconds, **how)
+            finally:
+                finish(flood, refusals=True)
+
+        calm, storm, blizzard = alternate(
+            bench, lambda: load(process, url, bench.seconds, **how),
+            lambda: flooded("patient"), lambda: flooded("impatient"))
+    rates = [[load.rate for load in side] for side in (calm, storm, blizzard)]
+    return [
+        Figure("checks a second, without a login", rates[0]),
+        Figure("… while 256 clients log in", rates[1]),
+        Figure("ratio of the two", ratios(rates[1], rates[0]), 2, least=0.6),
+        Figure("99 of 100 checks meanwhile take at most", [load.p99 for load in storm], 1, " ms",
+               most=25),
+        Figure("the ratio, when who is refused tries again at once", ratios(rates[2], rates[0]), 2),
+    ]

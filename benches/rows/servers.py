@@ -1,0 +1,121 @@
+"""Building the programs, running servers, and asking them."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+
+from .bench import ROOT, SERVER_CORES, fail
+from .kernel import pinned
+
+BENCHES = ["bare", "bcrypt", "commits", "logins", "revocations"]
+VERIFY = "/api/verify"
+# The library sets these for each answer by itself.
+OF_EACH_ANSWER = {"date", "content-length", "connection"}
+
+
+def build():
+    """Builds in release, and gives the paths of the server and of the bench programs."""
+    benches = [argument for name in BENCHES for argument in ("--bench", name)]
+    output = subprocess.run(
+        ["cargo", "build", "--release", "--locked", "--bins", *benches,
+         "--message-format=json-render-diagnostics"],
+        cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True,
+    ).stdout
+    messages = map(json.loads, output.splitlines())
+    return {m["target"]["name"]: m["executable"] for m in messages
+            if m.get("executable") and m["target"]["kind"][0] in ("bin", "bench")}
+
+
+@contextlib.contextmanager
+def running(arguments, folder, cores=SERVER_CORES, **settings):
+    """Runs a server that prints where it listens, until the block ends; gives its URL and its
+    process, of which `began` is when it was started."""
+    own = {"BEARERD_LISTEN": "127.0.0.1:0", "BEARERD_LOG": "warn"}
+    began = time.monotonic()
+    process = subprocess.Popen(arguments, cwd=folder, env={**os.environ, **own, **settings},
+                               stdout=subprocess.PIPE, text=True,
+                               preexec_fn=pinned(cores) if cores else None)
+    process.began = began
+    try:
+        line = process.stdout.readline() or fail(f"{arguments[0]} did not start")
+        yield line.split()[-1], process
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def bearerd(bench, database="bearerd.sqlite", cores=SERVER_CORES, **settings):
+    """Runs bearerd until the block ends. Tokens in a file made earlier don't die of age."""
+    own = {"BEARERD_DATABASE_URL": f"sqlite://{database}", "BEARERD_TOKEN_TTL": "never"}
+    command = [bench.programs["bearerd"], "serve"]
+    return running(command, bench.folder, cores, **own, **settings)
+
+
+def bare(bench, url, token):
+    """Runs an actix-web handler that answers as `url` does now, and does nothing else."""
+    status, headers, body = get(url, token)
+    path = "/" + url.split("/", 3)[3]
+    if status != 200:
+        fail(f"{path} answered {status}")
+    own = [f"{name}: {value}" for name, value in headers if name.lower() not in OF_EACH_ANSWER]
+    return running([bench.programs["bare"], path, body.decode(), *own], bench.folder)
+
+
+def create_user(bench, database="bearerd.sqlite"):
+    """Has bearerd create a database with one user."""
+    _command(bench, database, ["user", "create", "--email", "ada@example.org", "--name", "Ada"])
+
+
+def issue_token(bench, database="bearerd.sqlite"):
+    """Has bearerd issue a token of that user."""
+    arguments = ["token", "issue", "--email", "ada@example.org", "--name", "bench"]
+    return _command(bench, database, arguments).strip()
+
+
+def _command(bench, database, arguments):
+    command = [bench.programs["bearerd"], *arguments, "--database-url", f"sqlite://{database}"]
+    return subprocess.run(command, cwd=bench.folder, check=True, text=True,
+                          input="long enough\n", stdout=subprocess.PIPE).stdout
+
+
+def get(url, token=None):
+    """The status, the headers in order, and the body that a GET is answered with."""
+    _, _, address, path = url.split("/", 3)
+    connection = http.client.HTTPConnection(address, timeout=30)
+    try:
+        connection.request("GET", f"/{path}", headers=bearer(token) if token else {})
+        answer = connection.getresponse()
+        return answer.status, answer.getheaders(), answer.read()
+    finally:
+        connection.close()
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
+def metric(address, name):
+    """A sum of bearerd's metrics whose names, with their labels, match."""
+    text = get(f"{address}/metrics")[2].decode()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if re.match(name, line))
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def await_connection(address, process):
+    """Waits until a server that prints nothing takes connections."""
+    host, port = address.split(":")
+    while process.poll() is None:
+        with contextlib.suppress(ConnectionRefusedError):
+            return socket.create_connection((host, int(port))).close()
+        time.sleep(0.01)
+    return fail(f"{process.args[0]} did not start")
