@@ -14,7 +14,7 @@ use crate::actors::{Hasher, Schedule, Sweeper, UsageRecorder};
 use crate::auth::{Auth, Error, LoginLimiter, Parts, Purged, Verdicts};
 use crate::config::Config;
 use crate::domain::{Clock, Needs, Timestamp};
-use crate::http::{Description, Guard, IssuerUrl, Places, Site, TrustedProxies};
+use crate::http::{Description, Guard, IssuerUrl, Site, TokenSources, TrustedProxies};
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -64,7 +64,7 @@ impl Bearerd {
         let site = Site {
             auth: services.auth.clone(),
             proxies: TrustedProxies::new(config.trusted_proxies.clone()),
-            places: Places::new(config.token_header.as_ref(), config.basic_auth),
+            sources: TokenSources::new(config.token_header.as_ref(), config.basic_auth),
             issuer: IssuerUrl(config.issuer()),
             description: Arc::new(Description::new(config.issuer.clone())),
         };

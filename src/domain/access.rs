@@ -3,12 +3,12 @@
 use std::fmt;
 
 use super::ability::Abilities;
-use super::header::is_token;
 use super::host::{Host, HostPattern};
 use super::method::Method;
 use super::path_pattern::PathPattern;
 use super::reading::Reading;
 use super::request_path::{PathError, RequestPath};
+use super::token_header::is_token;
 
 /// What a reverse proxy may let pass: rules, of which the first that matches a request decides.
 ///

@@ -1,5 +1,5 @@
-use super::header::is_token;
 use super::reading::Reading;
+use super::token_header::is_token;
 
 /// The name of an HTTP method, in capitals.
 #[derive(Clone, Debug, PartialEq, Eq)]

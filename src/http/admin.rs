@@ -7,9 +7,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answer::{Data, json};
+use super::body::{JsonBody, lacking};
 use super::error::ApiError;
 use super::extract::Current;
-use super::form::{Form, lacking};
 use super::openapi::fields;
 use super::paging::{Paging, row_id};
 use super::tokens::TokenBody;
@@ -53,7 +53,7 @@ pub(super) async fn create(
     body: web::Payload,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut form = Form::read(&request, body).await?;
+    let mut form = JsonBody::read(&request, body).await?;
     let name = form.required("name", |text| Name::parse(&text));
     let email = form.required("email", |text| Email::parse(&text));
     let password = form.required("password", Password::chosen);
@@ -87,7 +87,7 @@ pub(super) async fn update(
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let id = row_id(&id, "user")?;
-    let mut form = Form::read(&request, body).await?;
+    let mut form = JsonBody::read(&request, body).await?;
     let update = UserUpdate {
         name: form.optional("name", |text| Name::parse(&text)),
         email: form.optional("email", |text| Email::parse(&text)),

@@ -16,7 +16,7 @@ use crate::domain::TokenHeader;
 
 /// Where a route looks for the token.
 #[derive(Clone, Debug, Default)]
-pub struct Places {
+pub struct TokenSources {
     /// A header that holds the token and nothing else. Where it is sent, `Authorization` is not the
     /// server's business.
     header: Option<HeaderName>,
@@ -41,7 +41,7 @@ impl Deref for Sent<'_> {
     }
 }
 
-impl Places {
+impl TokenSources {
     /// `Authorization`, as bearer token or with HTTP Basic.
     pub(super) const BASIC: Self = Self { header: None, basic: true };
 
@@ -58,7 +58,7 @@ impl Places {
         sends(&AUTHORIZATION) || self.header.as_ref().is_some_and(sends)
     }
 
-    /// These places, with or without the password of HTTP Basic.
+    /// These sources, with or without the password of HTTP Basic.
     #[must_use]
     pub(super) fn with_basic(&self, basic: bool) -> Self {
         Self { header: self.header.clone(), basic }
@@ -123,20 +123,20 @@ mod tests {
 
     use super::*;
 
-    fn read(places: &Places, lines: &[(&str, &[u8])]) -> Option<Vec<u8>> {
+    fn read(sources: &TokenSources, lines: &[(&str, &[u8])]) -> Option<Vec<u8>> {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             headers.append(name, HeaderValue::from_bytes(value).unwrap());
         }
-        places.token(&headers).map(|sent| sent.to_vec())
+        sources.token(&headers).map(|sent| sent.to_vec())
     }
 
     #[test]
     fn a_token_is_read_from_one_bearer_header_alone() {
         let read = |values: &[&[u8]]| {
             let lines: Vec<_> = values.iter().map(|value| ("authorization", *value)).collect();
-            read(&Places::default(), &lines)
+            read(&TokenSources::default(), &lines)
         };
         for (values, token) in [
             (&[b"Bearer x".as_slice()] as &[&[u8]], Some(b"x".as_slice())),
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn basics_password_is_a_token_where_it_may_be() {
-        let places = Places { basic: true, ..Places::default() };
+        let sources = TokenSources { basic: true, ..TokenSources::default() };
         for (value, token) in [
             ("Basic dXNlcjp0b2tlbg==", Some("token")),
             ("basic  OnRva2Vu ", Some("token")),
@@ -174,14 +174,14 @@ mod tests {
             ("Basic ?", None),
         ] {
             let lines = [("authorization", value.as_bytes())];
-            assert_eq!(read(&places, &lines).as_deref(), token.map(str::as_bytes), "{value}");
+            assert_eq!(read(&sources, &lines).as_deref(), token.map(str::as_bytes), "{value}");
         }
     }
 
     #[test]
     fn where_the_second_header_stands_authorization_does_not_count() {
         let header = Some(HeaderName::from_static("x-api-token"));
-        let places = Places { header, ..Places::default() };
+        let sources = TokenSources { header, ..TokenSources::default() };
         let bearer = ("authorization", b"Bearer theirs".as_slice());
         for (lines, token) in [
             (vec![("x-api-token", b" ours ".as_slice()), bearer], Some(b"ours".as_slice())),
@@ -189,7 +189,7 @@ mod tests {
             (vec![("x-api-token", b""), bearer], None),
             (vec![("x-api-token", b"one"), ("x-api-token", b"two"), bearer], None),
         ] {
-            assert_eq!(read(&places, &lines).as_deref(), token, "{lines:?}");
+            assert_eq!(read(&sources, &lines).as_deref(), token, "{lines:?}");
         }
     }
 }

@@ -3,11 +3,11 @@ use std::net::IpAddr;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::address::TrustedProxies;
 use super::answer::{Data, json};
+use super::body::JsonBody;
+use super::client_address::TrustedProxies;
 use super::error::ApiError;
 use super::extract::Current;
-use super::form::Form;
 use crate::auth::{Auth, Original, Question, Subject};
 use crate::domain::{Abilities, Access};
 
@@ -18,7 +18,7 @@ pub(super) async fn explain(
     body: web::Payload,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut form = Form::read(&request, body).await?;
+    let mut form = JsonBody::read(&request, body).await?;
     let subject = match form.is_number("token") {
         true => form.optional_integer("token", 1..=i64::MAX).map(Subject::Row),
         false => form.optional("token", |text| Ok::<_, &str>(Subject::Sent(text.into()))),

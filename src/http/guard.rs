@@ -11,7 +11,7 @@ use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest};
 use futures_util::future::{Either, LocalBoxFuture};
 
-use super::credentials::Places;
+use super::credentials::TokenSources;
 use super::error::ApiError;
 use super::timing::{Timed, Timings};
 use super::verify;
@@ -25,8 +25,9 @@ pub(super) async fn authorize(
     auth: &Auth,
     needs: Needs,
 ) -> Result<Bearer, auth::Error> {
-    let sent =
-        request.app_data::<Data<Places>>().and_then(|places| places.token(request.headers()));
+    let sent = request
+        .app_data::<Data<TokenSources>>()
+        .and_then(|sources| sources.token(request.headers()));
     let token = sent.ok_or(auth::Error::Unauthenticated)?;
     Bearer::admit(auth.authenticate(&token).await?, needs)
 }
@@ -37,21 +38,21 @@ pub struct Guard {
     auth: Auth,
     needs: Needs,
     /// Where it looks for the token.
-    places: Places,
+    sources: TokenSources,
     /// The method and the pattern that its requests are counted under.
     route: (&'static str, &'static str),
 }
 
 impl Guard {
-    /// Lets through what has what the route `needs`, with the token in one of these `places`, and
+    /// Lets through what has what the route `needs`, with the token in one of these `sources`, and
     /// counts its requests under the route's method and pattern.
     pub(super) fn new(
         auth: Auth,
         needs: Needs,
-        places: Places,
+        sources: TokenSources,
         route: (&'static str, &'static str),
     ) -> Self {
-        Self { auth, needs, places, route }
+        Self { auth, needs, sources, route }
     }
 }
 
@@ -66,9 +67,9 @@ where
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        let Self { auth, needs, places, route: (method, pattern) } = self.clone();
+        let Self { auth, needs, sources, route: (method, pattern) } = self.clone();
         let timings = Rc::new(Timings::new(auth.metrics().clone(), method, pattern));
-        ready(Ok(Guarded { service: Rc::new(service), auth, needs, places, timings }))
+        ready(Ok(Guarded { service: Rc::new(service), auth, needs, sources, timings }))
     }
 }
 
@@ -77,7 +78,7 @@ pub struct Guarded<S> {
     service: Rc<S>,
     auth: Auth,
     needs: Needs,
-    places: Places,
+    sources: TokenSources,
     timings: Rc<Timings>,
 }
 
@@ -121,22 +122,22 @@ where
             _ => Requirement::ANY_TOKEN,
         };
         let demand = Demand { needs: self.needs, asked };
-        let token = self.places.token(request.headers());
+        let token = self.sources.token(request.headers());
         match token.map(|token| self.auth.check(&token)) {
             Some(Check::Live(session)) => match demand.admit(&request, session) {
                 Ok(()) => Either::Left(self.service.call(request)),
-                Err(error) => Self::refuse(self.places.challenge(error)),
+                Err(error) => Self::refuse(self.sources.challenge(error)),
             },
-            None => Self::refuse(self.places.challenge(auth::Error::Unauthenticated)),
-            Some(Check::Refused) => Self::refuse(self.places.challenge(auth::Error::InvalidToken)),
+            None => Self::refuse(self.sources.challenge(auth::Error::Unauthenticated)),
+            Some(Check::Refused) => Self::refuse(self.sources.challenge(auth::Error::InvalidToken)),
             Some(Check::Unknown(presented)) => {
                 let (auth, service) = (self.auth.clone(), self.service.clone());
-                let places = self.places.clone();
+                let sources = self.sources.clone();
                 Either::Right(Either::Right(Box::pin(async move {
                     let session = auth.look_up(&presented).await;
                     session
                         .and_then(|session| demand.admit(&request, session))
-                        .map_err(|error| places.challenge(error))?;
+                        .map_err(|error| sources.challenge(error))?;
                     service.call(request).await
                 })))
             }

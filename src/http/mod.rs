@@ -1,16 +1,16 @@
 //! HTTP: the route table (`routes`), the guard before each route, the handlers behind it, and
 //! the one file that turns errors into answers.
 
-mod address;
 mod admin;
 mod answer;
+mod body;
+mod client_address;
 mod credentials;
 mod error;
 mod explain;
 mod extract;
 #[cfg(feature = "server")]
 mod extras;
-mod form;
 mod guard;
 mod health;
 mod oauth;
@@ -28,8 +28,8 @@ mod verify;
 #[cfg(feature = "server")]
 mod viewer;
 
-pub use address::TrustedProxies;
-pub use credentials::Places;
+pub use client_address::TrustedProxies;
+pub use credentials::TokenSources;
 pub use error::ApiError;
 pub use extract::Current;
 pub use guard::Guard;

@@ -8,9 +8,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answer::json;
+use super::body::{has_type, read_body};
 use super::error::ApiError;
 use super::extract::Current;
-use super::form::{has_type, read_body};
 use super::openapi::fields;
 use crate::auth::{self, Auth, By, Session};
 use crate::domain::{Email, Timestamp};

@@ -9,8 +9,8 @@ use actix_web::http::header::HeaderValue;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Resource, Route, guard};
 
-use super::address::TrustedProxies;
-use super::credentials::Places;
+use super::client_address::TrustedProxies;
+use super::credentials::TokenSources;
 use super::error::ApiError;
 use super::guard::Guard;
 use super::guard::Needs::{self, Ability, Admin, Asked, LiveToken, Nothing, Service};
@@ -101,7 +101,7 @@ pub struct Site {
     /// Who is believed when they say whose request they pass on.
     pub proxies: TrustedProxies,
     /// Where a token may stand, beside `Authorization: Bearer`.
-    pub places: Places,
+    pub sources: TokenSources,
     /// The server's URL as others reach it.
     pub issuer: IssuerUrl,
     /// What they say of themselves.
@@ -127,7 +127,7 @@ impl Site {
             .app_data(web::Data::new(self.auth.clone()))
             .app_data(web::Data::new(self.issuer.clone()))
             .app_data(web::Data::from(self.description.clone()))
-            .app_data(web::Data::new(self.places.with_basic(false)))
+            .app_data(web::Data::new(self.sources.with_basic(false)))
             .app_data(self.proxies.clone())
             .app_data(web::QueryConfig::default().error_handler(|error, _| {
                 ApiError::Malformed(format!("The query can't be read: {error}.")).into()
@@ -156,12 +156,12 @@ impl Site {
 
     /// A guard whose requests are counted under this method and path.
     fn guard_counted(&self, needs: Needs, label: (&'static str, &'static str)) -> Guard {
-        let places = match needs {
-            Service(_) => self.places.with_basic(true),
-            Asked => self.places.clone(),
-            _ => self.places.with_basic(false),
+        let sources = match needs {
+            Service(_) => self.sources.with_basic(true),
+            Asked => self.sources.clone(),
+            _ => self.sources.with_basic(false),
         };
-        Guard::new(self.auth.clone(), needs, places, label)
+        Guard::new(self.auth.clone(), needs, sources, label)
     }
 }
 
@@ -246,7 +246,7 @@ mod tests {
             let site = Site {
                 auth: services.auth.clone(),
                 proxies: TrustedProxies::default(),
-                places: Places::default(),
+                sources: TokenSources::default(),
                 issuer: IssuerUrl(config.issuer()),
                 description: Arc::new(Description::new(None)),
             };

@@ -4,12 +4,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::address::ClientAddress;
 use super::answer::{Data, json};
-use super::credentials::Places;
+use super::body::{JsonBody, lacking};
+use super::client_address::ClientAddress;
+use super::credentials::TokenSources;
 use super::error::ApiError;
 use super::extract::Current;
-use super::form::{Form, lacking};
 use super::guard::{Needs, authorize};
 use super::openapi::fields;
 use super::paging::{Paging, row_id};
@@ -78,7 +78,7 @@ pub(super) struct Created<'a> {
 struct Owner<'a> {
     #[schema(value_type = fields::Id)]
     id: i64,
-    #[schema(value_type = fields::Name)]
+    #[schema(value_type = fields::UserName)]
     name: &'a Name,
     #[schema(value_type = fields::Email)]
     email: &'a Email,
@@ -89,10 +89,10 @@ pub(super) async fn create(
     request: HttpRequest,
     from: ClientAddress,
     body: web::Payload,
-    places: web::Data<Places>,
+    places: web::Data<TokenSources>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut form = Form::read(&request, body).await?;
+    let mut form = JsonBody::read(&request, body).await?;
     let by_bearer = places.are_used_by(request.headers());
     if !form.has("email") && by_bearer {
         let bearer = authorize(&request, &auth, Needs::Ability("tokens:write")).await?;
@@ -113,7 +113,7 @@ pub(super) async fn create(
 }
 
 /// The fields that say what a new token is to be.
-fn token_request(form: &mut Form) -> Option<TokenRequest> {
+fn token_request(form: &mut JsonBody) -> Option<TokenRequest> {
     let name = form.required("device_name", |text| Name::parse(&text));
     let abilities = form.optional_list("abilities", Abilities::parse);
     let expires_in = form.optional_integer("expires_in", 1..=LONGEST_LIFE);
@@ -139,7 +139,7 @@ pub(super) async fn rename(
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let id = row_id(&id, "token")?;
-    let mut form = Form::read(&request, body).await?;
+    let mut form = JsonBody::read(&request, body).await?;
     let name = form.required("device_name", |text| Name::parse(&text));
     form.finish()?;
     let token = auth.rename(&current, id, name.ok_or_else(lacking)?).await?;

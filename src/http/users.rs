@@ -3,11 +3,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::address::ClientAddress;
 use super::answer::{Data, json};
+use super::body::{JsonBody, lacking};
+use super::client_address::ClientAddress;
 use super::error::ApiError;
 use super::extract::Current;
-use super::form::{Form, lacking};
 use super::guard::Needs;
 use super::openapi::fields;
 use crate::auth::Auth;
@@ -61,7 +61,7 @@ pub(super) async fn update(
     body: web::Payload,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut form = Form::read(&request, body).await?;
+    let mut form = JsonBody::read(&request, body).await?;
     let name = form.required("name", |text| Name::parse(&text));
     let email = form.required("email", |text| Email::parse(&text));
     let password = form.optional("current_password", Password::claimed);
@@ -79,7 +79,7 @@ pub(super) async fn change_password(
     body: web::Payload,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut form = Form::read(&request, body).await?;
+    let mut form = JsonBody::read(&request, body).await?;
     let old = form.required("current_password", Password::claimed);
     let new = form.required("password", Password::chosen);
     form.finish()?;

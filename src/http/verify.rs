@@ -10,7 +10,7 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue}
 use actix_web::web::Query;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::address::TrustedProxies;
+use super::client_address::TrustedProxies;
 use super::error::ApiError;
 use super::extract::Current;
 use crate::auth::{self, Auth, Original, Question, Requirement};

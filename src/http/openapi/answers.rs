@@ -13,9 +13,9 @@ use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Header, Ref, RefOr, Responses, ResponsesBuilder, Schema};
 
-use super::super::credentials::Places;
+use super::super::body::JSON;
+use super::super::credentials::TokenSources;
 use super::super::error::ApiError;
-use super::super::form::JSON;
 use super::super::guard::Needs;
 use super::fields::integer;
 use super::operation::{Content, Operation, Schemas};
@@ -71,7 +71,7 @@ fn refusals(operation: &Operation, needs: Needs, found: Option<&'static str>) ->
             Error::Busy,
         ];
         errors.extend(auth.map(|error| match needs {
-            Needs::Service(_) => Places::BASIC.challenge(error),
+            Needs::Service(_) => TokenSources::BASIC.challenge(error),
             _ => error.into(),
         }));
     }

@@ -5,8 +5,8 @@ use utoipa::openapi::schema::{AdditionalProperties, Schema};
 use utoipa::openapi::{OneOfBuilder, Ref, RefOr};
 
 use super::super::answer::Data;
+use super::super::body::JSON;
 use super::super::error::ApiError;
-use super::super::form::JSON;
 use super::super::paging::Listing;
 
 /// The named schemas that a document holds.
@@ -135,7 +135,7 @@ fn wrapped<W: ToSchema, T: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
     W::schema()
 }
 
-/// A body that is read by `Form`, which refuses the fields that it does not know.
+/// A body that is read by `JsonBody`, which refuses the fields that it does not know.
 fn closed<T: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
     let reference = named::<T>(schemas);
     if let Some((_, RefOr::T(Schema::Object(object)))) = schemas.last_mut() {

@@ -22,13 +22,13 @@ pub(super) const JSON: &str = "application/json";
 const FIELDS: usize = 32;
 
 /// The fields of a body, taken out one by one.
-pub(super) struct Form {
+pub(super) struct JsonBody {
     fields: Map<String, Value>,
     known: Vec<&'static str>,
     faults: Faults,
 }
 
-impl Form {
+impl JsonBody {
     /// Reads a request's body as a JSON object.
     ///
     /// # Errors
