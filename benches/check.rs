@@ -94,7 +94,7 @@ fn guarded(
         let request = || {
             TestRequest::with_uri(path).insert_header((AUTHORIZATION, header.clone())).to_request()
         };
-        group.bench_function(path, |b| {
+        group.bench_function(&path[1..], |b| {
             b.iter_batched(
                 request,
                 |request| system.block_on(call_service(&app, request)).status(),
