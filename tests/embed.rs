@@ -1,10 +1,15 @@
-//! bearerd inside an application: `examples/posts.rs`, started as a program of its own.
+//! bearerd inside an application: `examples/posts.rs`, started as a program of its own, and smaller ones.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use actix_web::test as http;
+use actix_web::{App, web};
+use bearerd::auth::{By, Error, NewUser, TokenRequest};
+use bearerd::domain::{Abilities, Email, Name, Password};
+use bearerd::{Bearerd, Config, Current, Needs};
 use serde_json::{Value, json};
 
 struct Posts {
@@ -127,4 +132,55 @@ fn links_lead_to_where_the_routes_are_mounted() {
     }
     let (status, answer) = posts.send("GET", "/auth/api/nowhere", &writer, Value::Null);
     assert_eq!((status, answer), (404, Value::Null), "what is no route is the application's");
+}
+
+/// bearerd on a fresh database, and a token of its one user's.
+async fn open(folder: &Path) -> (Bearerd, String) {
+    let config = Config { database: folder.join("x.sqlite"), bcrypt_cost: 4, ..Config::default() };
+    let bearerd = Bearerd::open(&config).unwrap();
+    let email = Email::parse("ada@example.org").unwrap();
+    let user = NewUser {
+        name: Name::parse("Ada").unwrap(),
+        email: email.clone(),
+        password: Password::chosen("correct horse".to_owned()).unwrap(),
+        abilities: Abilities::all(),
+        admin: false,
+    };
+    bearerd.auth().create_user(By::Operator, user).await.unwrap();
+    let name = Name::parse("x").unwrap();
+    let request = TokenRequest { name, abilities: None, expires_in: None };
+    let issued = bearerd.auth().issue(email, request).await.unwrap();
+    (bearerd, issued.plain.expose().to_owned())
+}
+
+#[actix_web::test]
+async fn once_closed_it_lets_nobody_in_whom_it_knew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bearerd, token) = open(folder.path()).await;
+    assert!(bearerd.auth().authenticate(token.as_bytes()).await.is_ok());
+    bearerd.close().await;
+    let closed = bearerd.auth().authenticate(token.as_bytes()).await;
+    assert!(matches!(closed, Err(Error::Unavailable(_))), "{closed:?}");
+}
+
+#[actix_web::test]
+async fn a_route_that_needs_nothing_hears_of_nobody_within_another_guard() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bearerd, token) = open(folder.path()).await;
+    let whose = |current: Option<Current>| async move {
+        current.map_or("nobody".to_owned(), |current| current.user.name.to_string())
+    };
+    let scope = web::scope("/guarded")
+        .wrap(bearerd.guard(Needs::LiveToken))
+        .route("/own", web::get().to(whose))
+        .route("/open", web::get().to(whose).wrap(bearerd.guard(Needs::Nothing)));
+    let server = http::init_service(App::new().service(scope)).await;
+    for (path, name) in [("/guarded/own", "Ada"), ("/guarded/open", "nobody")] {
+        let request = http::TestRequest::get()
+            .uri(path)
+            .insert_header(("Authorization", format!("Bearer {token}")))
+            .to_request();
+        assert_eq!(http::call_and_read_body(&server, request).await, name, "{path}");
+    }
+    bearerd.close().await;
 }
