@@ -12,9 +12,9 @@ use actix_web::web::ServiceConfig;
 
 use crate::actors::{Hasher, Schedule, Sweeper, UsageRecorder};
 use crate::auth::{Auth, Error, LoginLimiter, Parts, Purged, Verdicts};
-use crate::config::Config;
+use crate::config::{Config, TrustedProxies};
 use crate::domain::{Clock, Needs, Timestamp};
-use crate::http::{Description, Guard, IssuerUrl, Site, TokenSources, TrustedProxies};
+use crate::http::{Description, Guard, IssuerUrl, Site, TokenSources};
 use crate::metrics::Metrics;
 use crate::store::Store;
 

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{CliError, Format, input, output, with_services};
 use crate::auth::{Explanation, Original, Question, Subject};
-use crate::config::Config;
+use crate::config::{Config, TrustedProxies};
 use crate::domain::Access;
 
 #[derive(Args)]
@@ -41,7 +41,7 @@ impl Explain {
             named: abilities.map(Access::All).into_iter().collect(),
             original: Original::of(self.method, self.host, self.uri),
         };
-        let trusted = config.trusts(self.from);
+        let trusted = TrustedProxies::new(config.trusted_proxies.clone()).include(self.from);
         let explanation = with_services(config, async |auth| {
             Ok(auth.explain(subject, question, trusted).await?)
         })?;

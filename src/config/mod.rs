@@ -3,12 +3,13 @@
 
 mod error;
 mod file;
+mod proxies;
 mod rules;
 mod settings;
 mod source;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::domain::{Issuer, Lifetime, Origins, Rules, TokenHeader, TokenPrefix};
 use rules::RULES;
 
 pub use error::ConfigError;
+pub use proxies::TrustedProxies;
 pub use rules::RuleError;
 #[doc(hidden)]
 pub use settings::{SETTINGS, Setting, duration};
@@ -144,14 +146,6 @@ impl Config {
             (None, Some(_)) => format!("https://{}", self.listen),
             (None, None) => format!("http://{}", self.listen),
         }
-    }
-
-    /// Whether a reverse proxy at this address is trusted; with none given, whether any is.
-    pub fn trusts(&self, address: Option<IpAddr>) -> bool {
-        let Some(address) = address.map(|address| address.to_canonical()) else {
-            return !self.trusted_proxies.is_empty();
-        };
-        self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 
     /// The files of the certificate and its key, if HTTPS is on.

@@ -9,35 +9,14 @@
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName, X_FORWARDED_FOR};
 use actix_web::{FromRequest, HttpRequest};
-use ipnet::IpNet;
 
-/// The reverse proxies that are believed when they say whose request they pass on. Clones share
-/// the list.
-#[derive(Clone, Debug, Default)]
-pub struct TrustedProxies(Arc<[IpNet]>);
+use crate::config::TrustedProxies;
 
 impl TrustedProxies {
-    /// Those whose addresses lie within `networks`.
-    pub fn new(networks: Vec<IpNet>) -> Self {
-        Self(networks.into())
-    }
-
-    /// Whether whoever asks from this address is one of them; with none given, whether there are any.
-    pub(super) fn include(&self, address: Option<IpAddr>) -> bool {
-        address.map_or(!self.0.is_empty(), |address| self.contain(address))
-    }
-
-    /// Whether this is the address of one of them.
-    pub(super) fn contain(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(&address))
-    }
-
     /// Whose request it is that `peer` sent with these headers.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();

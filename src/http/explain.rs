@@ -5,10 +5,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::answer::{Data, json};
 use super::body::JsonBody;
-use super::client_address::TrustedProxies;
 use super::error::ApiError;
 use super::extract::Current;
 use crate::auth::{Auth, Original, Question, Subject};
+use crate::config::TrustedProxies;
 use crate::domain::{Abilities, Access};
 
 /// `POST /api/explain`: what `/api/verify` would answer, and why.

@@ -110,12 +110,10 @@ where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
 {
     fn pass(&self, request: ServiceRequest) -> Passage<S> {
-        // Whoever another guard let in, around this one, is not whom this one answers for.
-        request.extensions_mut().remove::<Bearer>();
         let asked = match self.needs {
-            Needs::Nothing => return Either::Left(self.service.call(request)),
+            Needs::Nothing => return Either::Left(self.pass_nobody(request)),
             Needs::Asked => match verify::requirement(&request, &self.auth) {
-                Ok(Requirement::Nothing) => return Either::Left(self.service.call(request)),
+                Ok(Requirement::Nothing) => return Either::Left(self.pass_nobody(request)),
                 Ok(asked) => asked,
                 Err(error) => return Self::refuse(error),
             },
@@ -142,6 +140,13 @@ where
                 })))
             }
         }
+    }
+
+    /// Lets a request through for nobody: whoever another guard let in, around this one, is not whom
+    /// this one answers for.
+    fn pass_nobody(&self, request: ServiceRequest) -> S::Future {
+        request.extensions_mut().remove::<Bearer>();
+        self.service.call(request)
     }
 
     fn refuse(error: ApiError) -> Passage<S> {

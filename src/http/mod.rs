@@ -28,7 +28,6 @@ mod verify;
 #[cfg(feature = "server")]
 mod viewer;
 
-pub use client_address::TrustedProxies;
 pub use credentials::TokenSources;
 pub use error::ApiError;
 pub use extract::Current;

@@ -9,7 +9,6 @@ use actix_web::http::header::HeaderValue;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Resource, Route, guard};
 
-use super::client_address::TrustedProxies;
 use super::credentials::TokenSources;
 use super::error::ApiError;
 use super::guard::Guard;
@@ -19,6 +18,7 @@ use super::openapi::{self as docs, Description, Operation};
 use super::timing::counted;
 use super::{admin, explain, health, oauth, tokens, users, verify};
 use crate::auth::Auth;
+use crate::config::TrustedProxies;
 #[cfg(feature = "server")]
 use crate::metrics::Metrics;
 

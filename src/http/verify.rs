@@ -10,10 +10,10 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue}
 use actix_web::web::Query;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::client_address::TrustedProxies;
 use super::error::ApiError;
 use super::extract::Current;
 use crate::auth::{self, Auth, Original, Question, Requirement};
+use crate::config::TrustedProxies;
 use crate::domain::{Abilities, Access, Faults};
 
 /// The headers in which proxies name the original request: its URI, its method, and its host.

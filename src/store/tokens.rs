@@ -175,17 +175,7 @@ impl Store {
         self.write(move |tx| {
             let (issuer, owner) = issuer.check(tx)?;
             let held = issuer.abilities.shared_with(&owner.abilities);
-            let abilities = match &token.abilities {
-                Some(asked) => match held.lacking(asked) {
-                    none if none.is_empty() => asked.clone(),
-                    lacking => return Ok(Insertion::Beyond(lacking)),
-                },
-                // What two lists share may be longer than a list may be.
-                None if held.iter().count() > Abilities::MOST => return Ok(Insertion::TooMany),
-                None => held,
-            };
-            let token = insert(tx.connection, owner.id, token, abilities)?;
-            Ok(Insertion::Done(token, owner))
+            insert_within(tx, owner, token, &held, held.clone())
         })
         .await
     }
@@ -371,12 +361,27 @@ fn insert_for(
     token: NewToken,
 ) -> Result<Insertion, StoreError> {
     let Some(owner) = owner.map(User::from) else { return Ok(Insertion::NoOwner) };
+    let held = owner.abilities.clone();
+    insert_within(tx, owner, token, &held, Abilities::all())
+}
+
+/// Stores a token with what is asked for, if that is within what is `held`; with the `default`, if
+/// nothing is.
+fn insert_within(
+    tx: &mut Transaction<'_>,
+    owner: User,
+    token: NewToken,
+    held: &Abilities,
+    default: Abilities,
+) -> Result<Insertion, StoreError> {
     let abilities = match &token.abilities {
-        Some(asked) => match owner.abilities.lacking(asked) {
+        Some(asked) => match held.lacking(asked) {
             none if none.is_empty() => asked.clone(),
             lacking => return Ok(Insertion::Beyond(lacking)),
         },
-        None => Abilities::all(),
+        // What two lists share may be longer than a list may be.
+        None if default.iter().count() > Abilities::MOST => return Ok(Insertion::TooMany),
+        None => default,
     };
     let token = insert(tx.connection, owner.id, token, abilities)?;
     Ok(Insertion::Done(token, owner))
