@@ -8,8 +8,10 @@ use utoipa::ToSchema;
 
 /// An answer's JSON. Nothing under `/api` is for a cache.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
-    match serde_json::to_vec(body) {
-        Ok(bytes) => HttpResponse::build(status)
+    // Most bodies fit, and are written without a copy.
+    let mut bytes = Vec::with_capacity(256);
+    match serde_json::to_writer(&mut bytes, body) {
+        Ok(()) => HttpResponse::build(status)
             .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
             .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
             .body(bytes),
