@@ -62,10 +62,14 @@ def _sweep(bench, tokens, dead, **settings):
     with bearerd(bench, tokens.copy(bench.folder), **settings) as (address, _):
         how = with_token(tokens.some(1)[0])
         wrk = start(address + VERIFY, seconds if dead else bench.seconds, **how)
-        removed, began = _purged(address), time.monotonic()
-        while wrk.poll() is None and (not dead or _purged(address) < dead):
+        at_first = removed = _purged(address)
+        began = ended = time.monotonic()
+        while wrk.poll() is None and (not dead or removed < dead):
             time.sleep(0.05)
-        rate = (_purged(address) - removed) / (time.monotonic() - began)
+            # It removes batch by batch: what it has begun with when the time is over does not count.
+            if (now := _purged(address)) > removed:
+                removed, ended = now, time.monotonic()
+        rate = (removed - at_first) / (ended - began) if ended > began else 0
         interrupt(wrk)
         return finish(wrk), rate
 

@@ -20,6 +20,8 @@ use crate::store::Observer;
 const CAPACITY: usize = 131_072;
 /// Shards, each with a lock of its own.
 const SHARDS: usize = 64;
+/// Owners that the sessions of several tokens share, at most.
+const OWNERS: usize = 4_096;
 /// How often a verdict is read anew because a revocation came between.
 const READS: usize = 8;
 /// Seconds between two notes of the same token's use.
@@ -30,8 +32,8 @@ const USE_INTERVAL: i64 = 60;
 pub struct Session {
     /// The token; of its last use, [`Session::last_used_at`] knows more.
     pub token: Token,
-    /// Its owner.
-    pub user: User,
+    /// Its owner. Tokens of one owner share what is known of them.
+    pub user: Arc<User>,
     /// What it can do: what both it and its owner may.
     pub abilities: Abilities,
     /// When it dies, if nothing else ends it.
@@ -46,7 +48,7 @@ impl Session {
         let ends_at = ttl.check(&token, &user, now).ok()?;
         let used_at = AtomicI64::new(token.last_used_at.map_or(i64::MIN, Timestamp::as_unix));
         let abilities = token.abilities.shared_with(&user.abilities);
-        Some(Self { token, user, abilities, ends_at, used_at })
+        Some(Self { token, user: Arc::new(user), abilities, ends_at, used_at })
     }
 
     /// Whether its use at `now` is to be noted: once a minute, and when the clock was set back.
@@ -78,7 +80,13 @@ impl Session {
 }
 
 /// The cache.
-pub(crate) struct Verdicts(Box<[Mutex<Shard>]>);
+pub(crate) struct Verdicts {
+    shards: Box<[Mutex<Shard>]>,
+    owners: Owners,
+    /// The latest time, in Unix seconds, by which tokens had ended that a purge removed: they stay
+    /// dead, were the clock set back.
+    purged_by: AtomicI64,
+}
 
 struct Shard {
     sessions:
@@ -100,13 +108,15 @@ impl Default for Verdicts {
             );
             Mutex::new(Shard { sessions, changes: 0 })
         };
-        Self((0..SHARDS).map(|_| shard()).collect())
+        let shards = (0..SHARDS).map(|_| shard()).collect();
+        Self { shards, owners: Owners::default(), purged_by: AtomicI64::new(i64::MIN) }
     }
 }
 
 impl Verdicts {
     /// The session of a token that passed before and is still live. Waits for nothing.
     pub(super) fn get(&self, presented: &Presented, now: Timestamp) -> Option<Arc<Session>> {
+        let now = now.max(Timestamp::from_unix(self.purged_by.load(Ordering::Acquire)));
         let shard = self.shard(&presented.hash);
         let session = shard.sessions.get(&presented.hash)?;
         (session.is_live(now) && presented.names(&session.token)).then(|| session.clone())
@@ -127,7 +137,9 @@ impl Verdicts {
     {
         for _ in 0..READS {
             let before = self.shard(hash).changes;
-            let Some(session) = read().await?.map(Arc::new) else { return Ok(None) };
+            let Some(mut session) = read().await? else { return Ok(None) };
+            self.owners.share(&mut session.user);
+            let session = Arc::new(session);
             let mut shard = self.shard(hash);
             if shard.changes == before {
                 shard.sessions.insert(*hash, session.clone());
@@ -139,7 +151,7 @@ impl Verdicts {
 
     fn shard(&self, hash: &TokenHash) -> MutexGuard<'_, Shard> {
         // The last byte: the first eight are the hash inside the shard.
-        lock(&self.0[usize::from(hash.as_bytes()[31]) % SHARDS])
+        lock(&self.shards[usize::from(hash.as_bytes()[31]) % SHARDS])
     }
 }
 
@@ -152,8 +164,12 @@ impl Observer for Verdicts {
         }
     }
 
+    fn purging(&self, ended_by: Timestamp) {
+        self.purged_by.fetch_max(ended_by.as_unix(), Ordering::AcqRel);
+    }
+
     fn anything_changed(&self) {
-        for shard in &self.0 {
+        for shard in &self.shards {
             let mut shard = lock(shard);
             shard.changes += 1;
             shard.sessions.clear();
@@ -161,9 +177,33 @@ impl Observer for Verdicts {
     }
 }
 
-/// No code panics while it holds a shard; were one poisoned, it would still be whole.
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
+/// The owners read last, so that each of a user's tokens needs no copy of them: a third of a
+/// session's memory. What is read anew from the store counts, never what is found here.
+struct Owners(Mutex<Cache<i64, Arc<User>>>);
+
+impl Default for Owners {
+    fn default() -> Self {
+        Self(Mutex::new(Cache::new(OWNERS)))
+    }
+}
+
+impl Owners {
+    /// Puts the copy that others have already in the place of an owner just read, if they are alike.
+    fn share(&self, owner: &mut Arc<User>) {
+        let mut owners = lock(&self.0);
+        match owners.get(&owner.id) {
+            // Emails are equal in any case of their letters.
+            Some(known) if known == owner && known.email.as_str() == owner.email.as_str() => {
+                *owner = known.clone();
+            }
+            _ => owners.insert(owner.id, owner.clone()),
+        }
+    }
+}
+
+/// No code panics while it holds one of these; were one poisoned, it would still be whole.
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Takes a digest's own bytes for its hash.

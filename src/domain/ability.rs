@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
@@ -54,9 +55,9 @@ impl Ability {
 /// The abilities that a token or a user was given: at most 100, in order, without repeats.
 ///
 /// They are held as an RFC 6749 scope (one string, joined by spaces), because a cached token holds
-/// its abilities for as long as it is cached.
+/// its abilities for as long as it is cached. Clones share the string.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Abilities(Box<str>);
+pub struct Abilities(Arc<str>);
 
 impl Abilities {
     /// How many there may be.
@@ -83,12 +84,12 @@ impl Abilities {
             }
         }
         let scope: Vec<&str> = kept.iter().map(Ability::as_str).collect();
-        Ok(Self(scope.join(" ").into_boxed_str()))
+        Ok(Self(scope.join(" ").into()))
     }
 
     /// Abilities read back from where [`Abilities::as_scope`] was stored.
     pub fn from_stored(scope: String) -> Self {
-        Self(scope.into_boxed_str())
+        Self(scope.into())
     }
 
     /// The abilities as an RFC 6749 scope: joined by single spaces, empty for none.
@@ -110,7 +111,7 @@ impl Abilities {
     #[must_use]
     pub fn lacking(&self, asked: &Self) -> Self {
         let lacking: Vec<_> = asked.iter().filter(|ability| !self.grant(ability)).collect();
-        Self(lacking.join(" ").into_boxed_str())
+        Self(lacking.join(" ").into())
     }
 
     /// Whether there is none.
@@ -129,7 +130,10 @@ impl Abilities {
                 shared.push(ability);
             }
         });
-        Self(shared.join(" ").into_boxed_str())
+        let shared = shared.join(" ");
+        // Nearly always it is the one or the other, and needs no memory of its own.
+        let held = [self, other].into_iter().find(|held| *held.0 == *shared);
+        held.cloned().unwrap_or_else(|| Self(shared.into()))
     }
 }
 

@@ -1,7 +1,7 @@
 use super::{Abilities, Email, Name, Timestamp};
 
 /// Somebody whom tokens belong to. The password's hash is not here: only a login reads it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// The row's number; never given twice.
     pub id: i64,

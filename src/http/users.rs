@@ -47,7 +47,7 @@ impl<'a> From<&'a User> for UserBody<'a> {
 
 /// `GET /api/user`
 pub(super) async fn show(current: Current) -> HttpResponse {
-    json(StatusCode::OK, &Data { data: UserBody::from(&current.user) })
+    json(StatusCode::OK, &Data { data: UserBody::from(current.user.as_ref()) })
 }
 
 /// What it takes to change one's own account.

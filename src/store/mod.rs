@@ -10,10 +10,12 @@
 mod acting;
 mod backup;
 mod connection;
+mod insertion;
 mod integrity;
 mod purge;
 mod readers;
 mod schema;
+mod statements;
 mod tokens;
 mod users;
 mod writer;
@@ -21,6 +23,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,14 +31,15 @@ use std::time::Duration;
 use diesel::prelude::*;
 use tokio::sync::oneshot;
 
-use crate::domain::TokenHash;
+use crate::domain::{Timestamp, TokenHash};
 use crate::metrics::{Metrics, Queue};
 
 pub use acting::Acting;
 pub use backup::BackupError;
 pub use connection::OpenError;
+pub use insertion::{Insertion, NewToken};
 pub use purge::{Purge, Purged};
-pub use tokens::{Insertion, NewToken, Page};
+pub use tokens::Page;
 pub use users::{Account, UserChange, UserChanged, UserRecord};
 
 use readers::Readers;
@@ -46,6 +50,9 @@ use writer::Writer;
 pub trait Observer: Send + Sync + 'static {
     /// These tokens were revoked or changed, or their owner was.
     fn changed(&self, tokens: &[TokenHash]);
+    /// Tokens that had ended by this time are about to be removed: from now on none of them may pass,
+    /// were the clock set back to before.
+    fn purging(&self, ended_by: Timestamp);
     /// Anything may have changed: another process wrote to the file, or it isn't known whether a
     /// commit took place.
     fn anything_changed(&self);
@@ -59,6 +66,7 @@ struct Shared {
     path: PathBuf,
     readers: Readers,
     writer: Writer,
+    observer: Arc<dyn Observer>,
     metrics: Metrics,
 }
 
@@ -125,10 +133,11 @@ impl Store {
             path: path.to_owned(),
             cause: cause.to_string(),
         };
-        let writer = Writer::start(connection, observer, metrics.clone()).map_err(failed)?;
+        let writer =
+            Writer::start(connection, observer.clone(), metrics.clone()).map_err(failed)?;
         let readers = Readers::start(path).map_err(failed)?;
         let path = path.to_owned();
-        Ok(Self(Arc::new(Shared { path, readers, writer, metrics })))
+        Ok(Self(Arc::new(Shared { path, readers, writer, observer, metrics })))
     }
 
     /// Whether the store can answer.
@@ -195,6 +204,19 @@ impl Store {
         job: impl FnOnce(&mut writer::Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let result = self.0.writer.run(job).await;
+        self.note_refusal(Queue::Writes, &result);
+        result
+    }
+
+    /// A long write, chunk by chunk, until `work` breaks off; each chunk commits by itself, and those
+    /// before one that fails stay done.
+    async fn write_in_chunks<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut writer::Transaction<'_>) -> Result<ControlFlow<T>, StoreError>
+        + Send
+        + 'static,
+    ) -> Result<T, StoreError> {
+        let result = self.0.writer.run_in_chunks(work).await;
         self.note_refusal(Queue::Writes, &result);
         result
     }

@@ -28,5 +28,13 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    digests (digest) {
+        digest -> Binary,
+        token_id -> BigInt,
+    }
+}
+
 diesel::joinable!(tokens -> users (user_id));
-diesel::allow_tables_to_appear_in_same_query!(users, tokens);
+diesel::joinable!(digests -> tokens (token_id));
+diesel::allow_tables_to_appear_in_same_query!(users, tokens, digests);

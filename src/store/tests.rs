@@ -16,6 +16,8 @@ impl Observer for Recorder {
         self.0.lock().unwrap().extend(tokens.iter().map(|_| "changed"));
     }
 
+    fn purging(&self, _: Timestamp) {}
+
     fn anything_changed(&self) {
         self.0.lock().unwrap().push("anything");
     }
@@ -81,6 +83,51 @@ fn a_failing_job_spoils_no_other_of_its_batch() {
         assert!(matches!(results.as_slice(), [Ok(_), Ok(_), Err(StoreError::Taken), Ok(_)]));
         assert!(matches!(panicked, Err(StoreError::Failed(_))));
         assert_eq!(store.users().await.unwrap().len(), 3);
+        store.close().await;
+    });
+}
+
+#[test]
+fn a_long_write_lets_others_in_between_and_ends_when_nobody_waits_for_it() {
+    let (store, _, _folder) = open();
+    block_on(async {
+        let (chunk, chunks) = mpsc::channel();
+        let endless = store.write_in_chunks(move |_| {
+            let _ = chunk.send(());
+            Ok(ControlFlow::<()>::Continue(()))
+        });
+        let mut endless = Box::pin(endless);
+        assert!(futures_util::FutureExt::now_or_never(endless.as_mut()).is_none());
+        chunks.recv().unwrap();
+        store.insert_user(None, user("a@x.org"), NOW).await.unwrap();
+        drop(endless);
+        // The channel ends with it.
+        while chunks.recv().is_ok() {}
+        store.close().await;
+    });
+}
+
+#[test]
+fn a_chunk_that_fails_ends_a_long_write_and_those_before_it_stay() {
+    let (store, _, _folder) = open();
+    block_on(async {
+        let mut emails = ["a@x.org", "b@x.org", "A@X.ORG"].into_iter();
+        let result = store.write_in_chunks(move |tx| {
+            let Some(email) = emails.next() else { return Ok(ControlFlow::Break(())) };
+            diesel::insert_into(schema::users::table)
+                .values((
+                    schema::users::name.eq("x"),
+                    schema::users::email.eq(email),
+                    schema::users::password_hash.eq("x"),
+                    schema::users::abilities.eq("*"),
+                    schema::users::created_at.eq(0),
+                    schema::users::updated_at.eq(0),
+                ))
+                .execute(tx.connection)?;
+            Ok(ControlFlow::Continue(()))
+        });
+        assert!(matches!(result.await, Err(StoreError::Taken)));
+        assert_eq!(store.users().await.unwrap().len(), 2);
         store.close().await;
     });
 }
@@ -252,6 +299,17 @@ fn a_commit_is_on_the_disk_before_its_answer() {
     }
     let (store, _, _folder) = open();
     block_on(async {
+        // What may be done again later does not wait for the disk, and leaves no mark behind.
+        let chunks = |mut left: u32| {
+            store.write_in_chunks(move |_| match left.checked_sub(1) {
+                Some(less) => {
+                    left = less;
+                    Ok(ControlFlow::Continue(()))
+                }
+                None => Ok(ControlFlow::Break(())),
+            })
+        };
+        chunks(3).await.unwrap();
         let ask = "SELECT synchronous, journal_mode FROM pragma_synchronous, pragma_journal_mode";
         let pragmas: Pragmas = store
             .write(move |tx| Ok(diesel::sql_query(ask).get_result(tx.connection)?))

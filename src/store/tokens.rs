@@ -1,43 +1,19 @@
 //! The table `tokens`.
 
-use diesel::define_sql_function;
+use diesel::dsl::auto_type;
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{BigInt, Bool};
 
-use super::schema::{tokens, users};
+use super::schema::{digests, tokens, users};
+use super::statements::statements;
 use super::users::UserRow;
 use super::writer::Transaction;
 use super::{Acting, Store, StoreError};
-use crate::domain::{
-    Abilities, Email, Lifetime, Name, PasswordHash, Timestamp, Token, TokenHash, User,
-};
+use crate::domain::{Abilities, Email, Lifetime, Name, Timestamp, Token, TokenHash, User};
 
-/// A token to be stored.
-#[derive(Clone, Debug)]
-pub struct NewToken {
-    /// What it is called.
-    pub name: Name,
-    /// The digest of its string.
-    pub hash: TokenHash,
-    /// What is asked that it may do, if anything is.
-    pub abilities: Option<Abilities>,
-    /// When it is issued.
-    pub created_at: Timestamp,
-    /// Its own bound, if any.
-    pub expires_at: Option<Timestamp>,
-}
-
-/// What became of a token that was to be stored.
-#[derive(Debug)]
-pub enum Insertion {
-    /// It was stored, for this owner.
-    Done(Token, User),
-    /// There is nobody to store it for: no such user, or one whose login no longer holds.
-    NoOwner,
-    /// These are asked for, and may not be given.
-    Beyond(Abilities),
-    /// Nothing is asked for, and all that may be given is more than a token can hold.
-    TooMany,
+statements! {
+    Revoke: "UPDATE tokens SET revoked_at = " [at: i64 as BigInt] " WHERE id = " [id: i64 as BigInt];
+    NoteUse: "UPDATE tokens SET last_used_at = " [at: i64 as BigInt] " WHERE id = " [id: i64 as BigInt];
 }
 
 /// A part of a longer list.
@@ -88,6 +64,18 @@ pub(super) fn row_by_id(connection: &mut SqliteConnection, id: i64) -> QueryResu
     row.get_result::<Rows>(connection).map(into_domain)
 }
 
+/// That a token is neither revoked nor expired at this time, and was created after that one.
+#[auto_type(no_type_alias)]
+fn has_not_ended(now: i64, age_cutoff: i64) -> _ {
+    let is_unexpired = tokens::expires_at.is_null().or(tokens::expires_at.gt(now));
+    tokens::revoked_at.is_null().and(is_unexpired).and(tokens::created_at.gt(age_cutoff))
+}
+
+/// The time by which a token was created that is dead of age; one before all, if none is.
+fn age_cutoff(ttl: Lifetime, now: Timestamp) -> i64 {
+    ttl.age_cutoff(now).map_or(i64::MIN, Timestamp::as_unix)
+}
+
 impl Store {
     /// The token with this digest and its owner, live or not.
     ///
@@ -99,9 +87,9 @@ impl Store {
     ) -> Result<Option<(Token, User)>, StoreError> {
         let row = self
             .read(move |c| {
-                tokens::table
-                    .inner_join(users::table)
-                    .filter(tokens::digest.eq(hash.as_bytes().as_slice()))
+                digests::table
+                    .inner_join(tokens::table.inner_join(users::table))
+                    .filter(digests::digest.eq(hash.as_bytes().as_slice()))
                     .select((TokenRow::as_select(), UserRow::as_select()))
                     .get_result::<Rows>(c)
                     .optional()
@@ -116,68 +104,6 @@ impl Store {
     /// [`StoreError`], as from every question.
     pub async fn token_by_id(&self, id: i64) -> Result<Option<(Token, User)>, StoreError> {
         self.read(move |c| row_by_id(c, id).optional()).await
-    }
-
-    /// Stores a token for whoever has this id, if the password's hash is still `verified`: a
-    /// password changed, or a user shut out, while a login was being checked, ends that login. What
-    /// is asked for must be among what the user may do; everything is given if nothing is asked for.
-    ///
-    /// # Errors
-    /// [`StoreError`], as from every write.
-    pub async fn insert_token_for_login(
-        &self,
-        user_id: i64,
-        verified: PasswordHash,
-        token: NewToken,
-    ) -> Result<Insertion, StoreError> {
-        self.write(move |tx| {
-            let owner = users::table
-                .find(user_id)
-                .filter(users::password_hash.eq(verified.expose()))
-                .filter(users::disabled_at.is_null())
-                .select(UserRow::as_select())
-                .get_result::<UserRow>(tx.connection);
-            insert_for(tx, owner.optional()?, token)
-        })
-        .await
-    }
-
-    /// Stores a token for the user with this email, if what is asked for is among what the user may
-    /// do; everything is given if nothing is asked for.
-    ///
-    /// # Errors
-    /// [`StoreError`], as from every write.
-    pub async fn insert_token_for_email(
-        &self,
-        email: Email,
-        token: NewToken,
-    ) -> Result<Insertion, StoreError> {
-        self.write(move |tx| {
-            let owner = users::table
-                .filter(users::email.eq(email.as_str()))
-                .select(UserRow::as_select())
-                .get_result::<UserRow>(tx.connection);
-            insert_for(tx, owner.optional()?, token)
-        })
-        .await
-    }
-
-    /// Stores a token that another token issues, if that one may give away what is asked for; all
-    /// that it may do, if nothing is.
-    ///
-    /// # Errors
-    /// [`StoreError`], as from every write that a token asks for.
-    pub async fn insert_token_by_token(
-        &self,
-        issuer: Acting,
-        token: NewToken,
-    ) -> Result<Insertion, StoreError> {
-        self.write(move |tx| {
-            let (issuer, owner) = issuer.check(tx)?;
-            let held = issuer.abilities.shared_with(&owner.abilities);
-            insert_within(tx, owner, token, &held, held.clone())
-        })
-        .await
     }
 
     /// Gives the token with this id another name, if it belongs to `owner` and isn't revoked.
@@ -219,15 +145,12 @@ impl Store {
         offset: i64,
         limit: i64,
     ) -> Result<Page<Token>, StoreError> {
-        let age_cutoff = ttl.age_cutoff(now).map_or(i64::MIN, Timestamp::as_unix);
         self.read(move |c| {
             // One transaction: the count and the rows are of one moment.
             c.transaction(|c| {
                 let live = tokens::table
                     .filter(tokens::user_id.eq(user_id))
-                    .filter(tokens::revoked_at.is_null())
-                    .filter(tokens::expires_at.is_null().or(tokens::expires_at.gt(now.as_unix())))
-                    .filter(tokens::created_at.gt(age_cutoff));
+                    .filter(has_not_ended(now.as_unix(), age_cutoff(ttl, now)));
                 let total = live.count().get_result(c)?;
                 let rows = live
                     .select(TokenRow::as_select())
@@ -239,6 +162,25 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// Counts the live tokens, for the metrics. Reads the whole table: for the sweeper alone.
+    ///
+    /// # Errors
+    /// [`StoreError`], as from every question.
+    pub async fn count_live(&self, ttl: Lifetime, now: Timestamp) -> Result<(), StoreError> {
+        let live: i64 = self
+            .read(move |c| {
+                tokens::table
+                    .inner_join(users::table)
+                    .filter(has_not_ended(now.as_unix(), age_cutoff(ttl, now)))
+                    .filter(users::disabled_at.is_null())
+                    .count()
+                    .get_result(c)
+            })
+            .await?;
+        self.0.metrics.live(live);
+        Ok(())
     }
 
     /// Every token that has not been purged, oldest first, with its owner; those of one user if an
@@ -273,13 +215,16 @@ impl Store {
     ) -> Result<usize, StoreError> {
         self.write_by(by, move |tx| {
             let anybody = owner.is_none().into_sql::<Bool>();
-            let digests = diesel::update(tokens::table.find(id))
+            let digest = tokens::table
+                .find(id)
                 .filter(tokens::revoked_at.is_null())
                 .filter(tokens::user_id.eq(owner.unwrap_or_default()).or(anybody))
-                .set(tokens::revoked_at.eq(now.as_unix()))
-                .returning(tokens::digest)
-                .load::<Vec<u8>>(tx.connection)?;
-            Ok(forget(tx, &digests))
+                .select(tokens::digest)
+                .get_result::<Vec<u8>>(tx.connection)
+                .optional()?;
+            let Some(digest) = digest else { return Ok(0) };
+            Revoke { at: now.as_unix(), id }.execute(tx.connection)?;
+            Ok(forget(tx, &[digest]))
         })
         .await
     }
@@ -305,9 +250,7 @@ impl Store {
     pub async fn record_usage(&self, uses: Vec<(i64, Timestamp)>) -> Result<(), StoreError> {
         self.write(move |tx| {
             for (id, at) in uses {
-                diesel::update(tokens::table.find(id))
-                    .set(tokens::last_used_at.eq(at.as_unix()))
-                    .execute(tx.connection)?;
+                NoteUse { at: at.as_unix(), id }.execute(tx.connection)?;
             }
             Ok(())
         })
@@ -347,71 +290,4 @@ pub(super) fn forget_all(tx: &mut Transaction<'_>, owner: i64) -> QueryResult<us
 pub(super) fn forget(tx: &mut Transaction<'_>, digests: &[Vec<u8>]) -> usize {
     tx.forget(digests.iter().filter_map(|digest| TokenHash::from_stored(digest)));
     digests.len()
-}
-
-define_sql_function! {
-    /// The number of the row that this connection inserted last.
-    fn last_insert_rowid() -> BigInt;
-}
-
-/// Stores a token for its owner, if there is one, and if they may do what is asked for.
-fn insert_for(
-    tx: &mut Transaction<'_>,
-    owner: Option<UserRow>,
-    token: NewToken,
-) -> Result<Insertion, StoreError> {
-    let Some(owner) = owner.map(User::from) else { return Ok(Insertion::NoOwner) };
-    let held = owner.abilities.clone();
-    insert_within(tx, owner, token, &held, Abilities::all())
-}
-
-/// Stores a token with what is asked for, if that is within what is `held`; with the `default`, if
-/// nothing is.
-fn insert_within(
-    tx: &mut Transaction<'_>,
-    owner: User,
-    token: NewToken,
-    held: &Abilities,
-    default: Abilities,
-) -> Result<Insertion, StoreError> {
-    let abilities = match &token.abilities {
-        Some(asked) => match held.lacking(asked) {
-            none if none.is_empty() => asked.clone(),
-            lacking => return Ok(Insertion::Beyond(lacking)),
-        },
-        // What two lists share may be longer than a list may be.
-        None if default.iter().count() > Abilities::MOST => return Ok(Insertion::TooMany),
-        None => default,
-    };
-    let token = insert(tx.connection, owner.id, token, abilities)?;
-    Ok(Insertion::Done(token, owner))
-}
-
-fn insert(
-    c: &mut SqliteConnection,
-    user_id: i64,
-    token: NewToken,
-    abilities: Abilities,
-) -> QueryResult<Token> {
-    diesel::insert_into(tokens::table)
-        .values((
-            tokens::user_id.eq(user_id),
-            tokens::name.eq(token.name.as_str()),
-            tokens::digest.eq(token.hash.as_bytes().as_slice()),
-            tokens::abilities.eq(abilities.as_scope()),
-            tokens::created_at.eq(token.created_at.as_unix()),
-            tokens::expires_at.eq(token.expires_at.map(Timestamp::as_unix)),
-        ))
-        .execute(c)?;
-    let NewToken { name, created_at, expires_at, .. } = token;
-    Ok(Token {
-        // RETURNING would make a table of its own for its one row, and take longer than the insert.
-        id: diesel::select(last_insert_rowid()).get_result(c)?,
-        name,
-        abilities,
-        created_at,
-        last_used_at: None,
-        expires_at,
-        revoked_at: None,
-    })
 }

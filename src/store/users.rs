@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::schema::users;
+use super::schema::{digests, tokens, users};
 use super::tokens::{forget_all, revoke_all};
 use super::{Acting, Page, Store, StoreError};
 use crate::domain::{Abilities, Email, Name, PasswordHash, Timestamp, User};
@@ -261,6 +261,9 @@ impl Store {
                 return Ok(UserChanged::LastAdmin);
             }
             let revoked = forget_all(tx, id)?;
+            let owned = tokens::table.filter(tokens::user_id.eq(id)).select(tokens::digest);
+            diesel::delete(digests::table.filter(digests::digest.eq_any(owned)))
+                .execute(tx.connection)?;
             diesel::delete(users::table.find(id)).execute(tx.connection)?;
             Ok(UserChanged::Done(user, revoked))
         })

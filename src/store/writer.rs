@@ -6,20 +6,20 @@
 //! The idea is as old as IMS Fast Path: Gawlick and Kinkade, "Varieties of Concurrency Control in
 //! IMS/VS Fast Path", 1985.
 
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::BigInt;
-use diesel::sqlite::Sqlite;
 use tokio::sync::oneshot;
 
 use super::connection::is_locked;
+use super::statements::statements;
 use super::{Observer, StoreError, closed};
 use crate::domain::TokenHash;
 use crate::metrics::Metrics;
@@ -33,8 +33,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the writer rests before it asks whether another process wrote.
 const POLL: Duration = Duration::from_millis(250);
 
+/// Pages after which the write-ahead log is merged into the file: 32 MiB, so that a page that many
+/// commits change is copied once.
+const PAGES: u32 = 8000;
+/// The same while a long write goes on, which seldom changes a page twice: merging this many takes two
+/// milliseconds.
+const FEW_PAGES: u32 = 500;
+/// The longest rest between two chunks of a long write.
+const REST: Duration = Duration::from_millis(5);
+
 pub(super) struct Writer {
-    queue: Sender<Message>,
+    jobs: Sender<Message>,
     /// Taken by whoever closes the writer.
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -57,42 +66,55 @@ impl Transaction<'_> {
     }
 }
 
-/// One write: it runs inside the batch's transaction and is settled after its end.
+/// One write, or one chunk of a longer one: it runs inside the batch's transaction and is settled after
+/// its end.
 trait Job: Send {
     fn run(&mut self, transaction: &mut Transaction<'_>) -> Result<(), ()>;
-    /// Answers the caller: with what `run` gave, or with why the batch failed.
-    fn settle(self: Box<Self>, failure: Option<&str>);
+    /// Answers the caller: with what `run` gave, or with why the batch failed. Gives itself back if it
+    /// goes on in the next batch.
+    fn settle(self: Box<Self>, failure: Option<&str>) -> Option<Box<dyn Job>>;
+    /// Whether it must be on the disk before its answer.
+    fn is_durable(&self) -> bool;
 }
 
 struct Write<F, T> {
-    work: Option<F>,
-    result: Option<Result<T, StoreError>>,
+    work: F,
+    result: Option<Result<ControlFlow<T>, StoreError>>,
     answer: oneshot::Sender<Result<T, StoreError>>,
+    is_durable: bool,
 }
 
 impl<F, T> Job for Write<F, T>
 where
-    F: FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send,
-    T: Send,
+    F: FnMut(&mut Transaction<'_>) -> Result<ControlFlow<T>, StoreError> + Send + 'static,
+    T: Send + 'static,
 {
     fn run(&mut self, transaction: &mut Transaction<'_>) -> Result<(), ()> {
-        let work = self.work.take().ok_or(())?;
         // A panic must cost its own job alone: its result stays empty.
-        self.result = catch_unwind(AssertUnwindSafe(|| work(transaction))).ok();
+        self.result = catch_unwind(AssertUnwindSafe(|| (self.work)(transaction))).ok();
         match self.result {
             Some(Ok(_)) => Ok(()),
             _ => Err(()),
         }
     }
 
-    fn settle(self: Box<Self>, failure: Option<&str>) {
-        let result = match (failure, self.result) {
+    fn settle(mut self: Box<Self>, failure: Option<&str>) -> Option<Box<dyn Job>> {
+        let result = match (failure, self.result.take()) {
             (Some(cause), _) => Err(StoreError::Unavailable(cause.to_owned())),
-            (None, Some(result)) => result,
+            (None, Some(Ok(ControlFlow::Continue(())))) => {
+                return (!self.answer.is_closed()).then_some(self as Box<dyn Job>);
+            }
+            (None, Some(Ok(ControlFlow::Break(value)))) => Ok(value),
+            (None, Some(Err(error))) => Err(error),
             (None, None) => Err(StoreError::Failed("a write panicked".to_owned())),
         };
         // Whoever asked may have hung up.
         let _ = self.answer.send(result);
+        None
+    }
+
+    fn is_durable(&self) -> bool {
+        self.is_durable
     }
 }
 
@@ -102,14 +124,21 @@ impl Writer {
         observer: Arc<dyn Observer>,
         metrics: Metrics,
     ) -> Result<Self, Box<dyn std::error::Error>> {
-        let (queue, messages) = bounded(QUEUE);
+        let (jobs, messages) = bounded(QUEUE);
         // Before anything can be read and cached: no other process's write goes unnoticed.
         let data_version = data_version(&mut connection)?;
-        let worker = Worker { connection, observer, metrics, data_version };
+        let worker = Worker {
+            connection,
+            observer,
+            metrics,
+            data_version,
+            merged_after: 0,
+            is_durable: true,
+        };
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || worker.serve(&messages))?;
-        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
+        Ok(Self { jobs, thread: Mutex::new(Some(thread)) })
     }
 
     /// Runs `work` in the next batch; the answer comes after its commit, and after the observer was
@@ -118,9 +147,33 @@ impl Writer {
         &self,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let mut work = Some(work);
+        let once = move |transaction: &mut Transaction<'_>| match work.take() {
+            Some(work) => work(transaction).map(ControlFlow::Break),
+            None => Err(StoreError::Failed("a write ran twice".to_owned())),
+        };
+        self.queue(once, true).await
+    }
+
+    /// Runs `work` in one batch after the other until it breaks off, each time for a chunk that commits
+    /// by itself; so whoever else writes waits for a chunk at most. If the caller stops waiting, it
+    /// ends between two chunks. A power cut may undo the last chunks: what is asked for this way is as
+    /// well done later.
+    pub(super) async fn run_in_chunks<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut Transaction<'_>) -> Result<ControlFlow<T>, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.queue(work, false).await
+    }
+
+    async fn queue<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut Transaction<'_>) -> Result<ControlFlow<T>, StoreError> + Send + 'static,
+        is_durable: bool,
+    ) -> Result<T, StoreError> {
         let (answer, result) = oneshot::channel();
-        let job = Box::new(Write { work: Some(work), result: None, answer });
-        self.queue.try_send(Message::Job(job)).map_err(|error| match error {
+        let job = Box::new(Write { work, result: None, answer, is_durable });
+        self.jobs.try_send(Message::Job(job)).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::Busy,
             TrySendError::Disconnected(_) => closed(),
         })?;
@@ -129,14 +182,14 @@ impl Writer {
 
     /// How many writes wait.
     pub(super) fn waiting(&self) -> usize {
-        self.queue.len()
+        self.jobs.len()
     }
 
     /// Commits what is queued, merges the write-ahead log and closes the connection.
     pub(super) fn close(&self) {
         let mut thread = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(thread) = thread.take() {
-            let _ = self.queue.send(Message::Close);
+            let _ = self.jobs.send(Message::Close);
             let _ = thread.join();
         }
     }
@@ -148,29 +201,41 @@ struct Worker {
     metrics: Metrics,
     /// What `PRAGMA data_version` said last: it changes when another connection commits.
     data_version: i64,
+    /// The pages after which the write-ahead log is merged into the file.
+    merged_after: u32,
+    /// Whether commits wait for the disk.
+    is_durable: bool,
 }
 
 impl Worker {
     fn serve(mut self, messages: &Receiver<Message>) {
         let mut closing = false;
+        let mut unfinished = Vec::new();
         while !closing {
-            let mut batch = Vec::new();
-            let mut patience = POLL;
-            while batch.len() < BATCH {
-                match messages.recv_timeout(patience) {
-                    Ok(Message::Job(job)) => batch.push(job),
-                    Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => {
+            let mut batch = unfinished;
+            // Whoever is waiting already comes along; nobody is waited for.
+            let first = if batch.is_empty() { messages.recv_timeout(POLL).ok() } else { None };
+            for message in first.into_iter().chain(messages.try_iter()).take(BATCH) {
+                match message {
+                    Message::Job(job) => batch.push(job),
+                    Message::Close => {
                         closing = true;
                         break;
                     }
-                    Err(RecvTimeoutError::Timeout) => break,
                 }
-                // Whoever is waiting already comes along; nobody is waited for.
-                patience = Duration::ZERO;
             }
-            match batch.is_empty() {
-                true => self.heed_other_writers(),
+            let start = Instant::now();
+            unfinished = match batch.is_empty() {
+                true => {
+                    self.heed_other_writers();
+                    batch
+                }
                 false => self.commit(batch),
+            };
+            self.merge_log_after(if unfinished.is_empty() { PAGES } else { FEW_PAGES });
+            if !unfinished.is_empty() && messages.is_empty() {
+                // As long as the chunk took: half the time is for whoever shares the core.
+                std::thread::sleep(start.elapsed().min(REST));
             }
         }
         // From now on nobody heeds other processes.
@@ -181,8 +246,29 @@ impl Worker {
         }
     }
 
-    /// Runs the jobs as one transaction, tells the observer, and answers.
-    fn commit(&mut self, mut batch: Vec<Box<dyn Job>>) {
+    /// Has the next commit wait for the disk, or not.
+    fn sync_commits(&mut self, durably: bool) -> QueryResult<()> {
+        if durably != self.is_durable {
+            let level = if durably { "FULL" } else { "NORMAL" };
+            self.connection.batch_execute(&format!("PRAGMA synchronous = {level}"))?;
+            self.is_durable = durably;
+        }
+        Ok(())
+    }
+
+    /// Has the write-ahead log merged into the file after this many pages.
+    fn merge_log_after(&mut self, pages: u32) {
+        if pages != self.merged_after {
+            self.merged_after = pages;
+            let pragma = format!("PRAGMA wal_autocheckpoint = {pages}");
+            if let Err(error) = self.connection.batch_execute(&pragma) {
+                log::warn!("the write-ahead log is merged as often as before: {error}");
+            }
+        }
+    }
+
+    /// Runs the jobs as one transaction, tells the observer, and answers. Gives back those that go on.
+    fn commit(&mut self, mut batch: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
         let mut changed = Vec::new();
         let failure = match self.transact(&mut batch, &mut changed) {
             Ok(()) => {
@@ -201,9 +287,7 @@ impl Worker {
                 Some(error.to_string())
             }
         };
-        for job in batch {
-            job.settle(failure.as_deref());
-        }
+        batch.into_iter().filter_map(|job| job.settle(failure.as_deref())).collect()
     }
 
     fn transact(
@@ -211,20 +295,21 @@ impl Worker {
         batch: &mut [Box<dyn Job>],
         changed: &mut Vec<TokenHash>,
     ) -> QueryResult<()> {
+        self.sync_commits(batch.iter().any(|job| job.is_durable()))?;
         self.begin()?;
         for job in batch {
-            Savepoint.execute(&mut self.connection)?;
+            Savepoint {}.execute(&mut self.connection)?;
             let known = changed.len();
             let connection = &mut self.connection;
             if job.run(&mut Transaction { connection, changed }).is_err() {
                 changed.truncate(known);
                 // On a full or failing disk SQLite may roll the whole transaction back. Then there
                 // is no savepoint left to go back to, and this error ends the batch.
-                RollbackTo.execute(&mut self.connection)?;
+                RollbackTo {}.execute(&mut self.connection)?;
             }
-            Release.execute(&mut self.connection)?;
+            Release {}.execute(&mut self.connection)?;
         }
-        Commit.execute(&mut self.connection).map(drop)
+        Commit {}.execute(&mut self.connection).map(drop)
     }
 
     /// Begins a transaction as soon as no other process has one. Until then, what that one commits is
@@ -232,7 +317,7 @@ impl Worker {
     fn begin(&mut self) -> QueryResult<()> {
         let start = Instant::now();
         loop {
-            let result = Begin.execute(&mut self.connection).map(drop);
+            let result = Begin {}.execute(&mut self.connection).map(drop);
             self.heed_other_writers();
             match result {
                 Err(error) if is_locked(&error.to_string()) && start.elapsed() < PATIENCE => {}
@@ -257,30 +342,12 @@ impl Worker {
     }
 }
 
-/// Statements without a parameter, prepared once: parsing two of them for each job took a tenth of
-/// the writer's time.
-macro_rules! statements {
-    ($($name:ident: $sql:literal),+ $(,)?) => {$(
-        #[derive(QueryId)]
-        struct $name;
-
-        impl QueryFragment<Sqlite> for $name {
-            fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-                out.push_sql($sql);
-                Ok(())
-            }
-        }
-
-        impl RunQueryDsl<SqliteConnection> for $name {}
-    )+};
-}
-
 statements! {
-    Begin: "BEGIN IMMEDIATE",
-    Savepoint: "SAVEPOINT job",
-    RollbackTo: "ROLLBACK TO job",
-    Release: "RELEASE job",
-    Commit: "COMMIT",
+    Begin: "BEGIN IMMEDIATE";
+    Savepoint: "SAVEPOINT job";
+    RollbackTo: "ROLLBACK TO job";
+    Release: "RELEASE job";
+    Commit: "COMMIT";
 }
 
 fn data_version(connection: &mut SqliteConnection) -> QueryResult<i64> {

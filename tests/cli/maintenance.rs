@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use bearerd::app::{self, Services};
 use bearerd::auth::{Auth, Check, TokenRequest};
 use bearerd::config::Config;
-use bearerd::domain::{Email, Name};
+use bearerd::domain::{Email, Name, TokenHash};
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Binary};
 use serde_json::{Value, json};
 
 use crate::support::{Place, stderr};
@@ -58,6 +59,37 @@ fn migrate_brings_the_database_up_to_date_and_says_so() {
         assert_eq!(place.print(&["migrate"]), "the database bearerd.sqlite is up to date\n");
     }
     assert_eq!(names(&place), ["bearerd.sqlite"]);
+}
+
+/// The digest of a token is looked up elsewhere than where the first release kept it.
+#[test]
+fn tokens_of_the_first_release_go_on_working() {
+    const FIRST: &str = "2026-11-23-000000_create_users_and_tokens";
+    let place = Place::new();
+    let config = config(&place, "bearerd.sqlite");
+    let tables = fs::read_to_string(format!("migrations/sqlite/{FIRST}/up.sql")).unwrap();
+    let mut file = SqliteConnection::establish(config.database.to_str().unwrap()).unwrap();
+    let tokens: Vec<_> = (0..3).map(|i| format!("old_{i}")).collect();
+    file.batch_execute(&tables).unwrap();
+    file.batch_execute(
+        "CREATE TABLE __diesel_schema_migrations
+             (version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL DEFAULT 0);
+         INSERT INTO __diesel_schema_migrations (version) VALUES ('20261123000000');
+         INSERT INTO users (name, email, password_hash, abilities, created_at, updated_at)
+             VALUES ('Ada', 'ada@example.org', '', '*', 0, 0)",
+    )
+    .unwrap();
+    for token in &tokens {
+        diesel::sql_query(
+            "INSERT INTO tokens (user_id, name, digest, abilities, created_at)
+             VALUES (1, 'laptop', ?, '*', strftime('%s'))",
+        )
+        .bind::<Binary, _>(TokenHash::of(token.as_bytes()).as_bytes().as_slice())
+        .execute(&mut file)
+        .unwrap();
+    }
+    drop(file);
+    assert_eq!(accepted(&config, &tokens), 3);
 }
 
 #[test]

@@ -67,6 +67,32 @@ fn without_a_token_ttl_nothing_is_pruned_for_its_age() {
     assert_eq!(ids(&server), [2, 3]);
 }
 
+#[test]
+fn a_token_swept_away_does_not_come_back_when_the_clock_is_set_back() {
+    let server = start_with(|config| config.token_ttl = Lifetime::NEVER);
+    let token = server.issue_for(EMAIL, &["*"], Some(MINUTE));
+    assert_eq!(server.get("/api/user", &token).status, 200);
+    server.set_clock(2 * 24 * 60 * MINUTE);
+    assert_eq!(sweep(&server), Purged { revoked: 0, expired: 1 });
+    server.set_clock(0);
+    assert_eq!(server.get("/api/user", &token).status, 401);
+}
+
+#[test]
+fn a_sweep_that_ended_half_way_is_finished_by_the_next() {
+    let server = start_with(|config| config.token_ttl = Lifetime::NEVER);
+    let dead: Vec<_> = (0..2).map(|_| server.issue_for(EMAIL, &["*"], Some(MINUTE))).collect();
+    let live = server.issue(&["*"]);
+    // The digests go first.
+    server.db_execute("DELETE FROM digests WHERE token_id = 1");
+    assert_eq!(server.get("/api/user", &dead[0]).status, 401);
+    server.set_clock(2 * 24 * 60 * MINUTE);
+    assert_eq!(sweep(&server), Purged { revoked: 0, expired: 2 });
+    assert_eq!(ids(&server), [3]);
+    assert_eq!(server.db_text("CAST(count(*) AS TEXT)", "digests"), "1");
+    assert_eq!(server.get("/api/user", &live).status, 200);
+}
+
 /// 400,000 tokens of Ada's: a quarter revoked, a quarter expired a minute after the beginning.
 fn db_insert_400_000_tokens(server: &Server) {
     server.db_execute(&format!(
@@ -127,4 +153,8 @@ fn a_large_sweep_fails_no_request_and_takes_no_live_token() {
         issued
     });
     assert_eq!(ids(&server).len(), 200_004 + issued);
+    // Each row has its digest, and no digest is left over.
+    let count = |table: &str| server.db_text("CAST(count(*) AS TEXT)", table);
+    assert_eq!(count("digests"), count("tokens"));
+    assert_eq!(count("digests JOIN tokens ON id = token_id"), count("tokens"));
 }
