@@ -56,7 +56,7 @@
 //! | --- | --- |
 //! | [`domain`] | the rules: tokens, abilities, access, expiry, emails, passwords. Pure |
 //! | [`config`] | the settings, read once |
-//! | `store` | the SQLite file: readers, the writer with its group commit, a file of queries a table |
+//! | `store` | the SQLite file: readers, the writer with its group commit, the queries |
 //! | `actors` | the token sweeper, the usage recorder, the password hasher |
 //! | [`auth`] | the application service, the verdict cache, the login limits |
 //! | `http` | the route table, the guard, the handlers, errors as answers |

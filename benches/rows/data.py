@@ -1,8 +1,8 @@
 """Large token files: filled in SQL, and kept in target/bench for as long as they fit.
 
 bearerd creates the file with its one user; the rows are those that it would have written for tokens
-drawn here. Each index is dropped first, as is what keeps the digests, and made afterwards, in order,
-which takes a tenth of the time.
+drawn here. The indexes, and the trigger that fills `digests`, are dropped first and made afterwards,
+and the digests are inserted in order, which takes a tenth of the time.
 """
 
 import binascii

@@ -66,7 +66,8 @@ def _sweep(bench, tokens, dead, **settings):
         began = ended = time.monotonic()
         while wrk.poll() is None and (not dead or removed < dead):
             time.sleep(0.05)
-            # It removes batch by batch: what it has begun with when the time is over does not count.
+            # Rows are counted when their batch's digests are gone: the time since the last count is
+            # left out.
             if (now := _purged(address)) > removed:
                 removed, ended = now, time.monotonic()
         rate = (removed - at_first) / (ended - began) if ended > began else 0

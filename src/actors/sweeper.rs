@@ -98,7 +98,7 @@ impl Handler<Sweep> for Worker {
         let pass = async move {
             let pass = async {
                 let result = store.purge(purge).await;
-                if counts && let Err(error) = store.count_live(ttl, now).await {
+                if counts && let Err(error) = store.note_live(ttl, now).await {
                     log::warn!("the live tokens were not counted: {error}");
                 }
                 result

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::verdicts::Verdict;
 use super::{Auth, Error, Session};
 use crate::domain::Presented;
 
@@ -10,7 +11,7 @@ use crate::domain::Presented;
 pub enum Check {
     /// It passed before, and is live.
     Live(Arc<Session>),
-    /// It can't be a token.
+    /// It can't be a token, or was revoked.
     Refused,
     /// It must be looked up: [`Auth::look_up`].
     Unknown(Presented),
@@ -26,10 +27,14 @@ impl Auth {
         };
         let now = self.now();
         match self.0.verdicts.get(&presented, now) {
-            Some(session) => {
+            Some(Verdict::Live(session)) => {
                 self.0.metrics.hits.inc();
                 self.note_use(&session, now);
                 Check::Live(session)
+            }
+            Some(Verdict::Revoked) => {
+                self.0.metrics.hits.inc();
+                Check::Refused
             }
             None => Check::Unknown(presented),
         }

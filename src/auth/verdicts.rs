@@ -1,5 +1,5 @@
 //! The verdict cache: tokens that passed a check, by their digest, so that the next check needs no
-//! query.
+//! query; and those of them that were revoked since.
 //!
 //! It never resurrects. A verdict is read outside any lock, and a revocation may commit meanwhile;
 //! so each shard counts the changes that touched it, and a verdict counts only if none did
@@ -14,7 +14,7 @@ use quick_cache::unsync::Cache;
 
 use super::Error;
 use crate::domain::{Abilities, Lifetime, Presented, Timestamp, Token, TokenHash, User};
-use crate::store::Observer;
+use crate::store::{Change, Observer};
 
 /// Verdicts kept at most.
 const CAPACITY: usize = 131_072;
@@ -22,7 +22,7 @@ const CAPACITY: usize = 131_072;
 const SHARDS: usize = 64;
 /// Owners that the sessions of several tokens share, at most.
 const OWNERS: usize = 4_096;
-/// How often a verdict is read anew because a revocation came between.
+/// How often a verdict is read, if a change comes between each time.
 const READS: usize = 8;
 /// Seconds between two notes of the same token's use.
 const USE_INTERVAL: i64 = 60;
@@ -79,18 +79,23 @@ impl Session {
     }
 }
 
+/// What is known of a token.
+#[derive(Clone, Debug)]
+pub(super) enum Verdict {
+    /// It passed, and is live until its session ends.
+    Live(Arc<Session>),
+    /// It passed once, and was revoked since: whoever goes on sending it costs no query.
+    Revoked,
+}
+
 /// The cache.
 pub(crate) struct Verdicts {
     shards: Box<[Mutex<Shard>]>,
     owners: Owners,
-    /// The latest time, in Unix seconds, by which tokens had ended that a purge removed: they stay
-    /// dead, were the clock set back.
-    purged_by: AtomicI64,
 }
 
 struct Shard {
-    sessions:
-        Cache<TokenHash, Arc<Session>, quick_cache::UnitWeighter, BuildHasherDefault<Uniform>>,
+    verdicts: Cache<TokenHash, Verdict, quick_cache::UnitWeighter, BuildHasherDefault<Uniform>>,
     /// How many changes of tokens touched this shard.
     changes: u64,
 }
@@ -99,27 +104,30 @@ impl Default for Verdicts {
     /// An empty cache.
     fn default() -> Self {
         let shard = || {
-            let sessions = Cache::with(
+            let verdicts = Cache::with(
                 CAPACITY / SHARDS,
                 (CAPACITY / SHARDS) as u64,
                 quick_cache::UnitWeighter,
                 BuildHasherDefault::default(),
                 Default::default(),
             );
-            Mutex::new(Shard { sessions, changes: 0 })
+            Mutex::new(Shard { verdicts, changes: 0 })
         };
         let shards = (0..SHARDS).map(|_| shard()).collect();
-        Self { shards, owners: Owners::default(), purged_by: AtomicI64::new(i64::MIN) }
+        Self { shards, owners: Owners::default() }
     }
 }
 
 impl Verdicts {
-    /// The session of a token that passed before and is still live. Waits for nothing.
-    pub(super) fn get(&self, presented: &Presented, now: Timestamp) -> Option<Arc<Session>> {
-        let now = now.max(Timestamp::from_unix(self.purged_by.load(Ordering::Acquire)));
+    /// What is known of a token: that it is live, or was revoked. Waits for nothing.
+    pub(super) fn get(&self, presented: &Presented, now: Timestamp) -> Option<Verdict> {
         let shard = self.shard(&presented.hash);
-        let session = shard.sessions.get(&presented.hash)?;
-        (session.is_live(now) && presented.names(&session.token)).then(|| session.clone())
+        let verdict = shard.verdicts.get(&presented.hash)?;
+        let holds = match verdict {
+            Verdict::Live(session) => session.is_live(now) && presented.names(&session.token),
+            Verdict::Revoked => true,
+        };
+        holds.then(|| verdict.clone())
     }
 
     /// Reads a token's session by `read` and keeps it; reads again if a revocation comes between.
@@ -142,7 +150,7 @@ impl Verdicts {
             let session = Arc::new(session);
             let mut shard = self.shard(hash);
             if shard.changes == before {
-                shard.sessions.insert(*hash, session.clone());
+                shard.verdicts.insert(*hash, Verdict::Live(session.clone()));
                 return Ok(Some(session));
             }
         }
@@ -156,23 +164,23 @@ impl Verdicts {
 }
 
 impl Observer for Verdicts {
-    fn changed(&self, tokens: &[TokenHash]) {
-        for hash in tokens {
+    fn changed(&self, changes: &[Change]) {
+        for change in changes {
+            let (Change::Revoked(hash) | Change::Other(hash)) = change;
             let mut shard = self.shard(hash);
             shard.changes += 1;
-            shard.sessions.remove(hash);
+            let was_known = shard.verdicts.remove(hash).is_some();
+            if was_known && matches!(change, Change::Revoked(_)) {
+                shard.verdicts.insert(*hash, Verdict::Revoked);
+            }
         }
-    }
-
-    fn purging(&self, ended_by: Timestamp) {
-        self.purged_by.fetch_max(ended_by.as_unix(), Ordering::AcqRel);
     }
 
     fn anything_changed(&self) {
         for shard in &self.shards {
             let mut shard = lock(shard);
             shard.changes += 1;
-            shard.sessions.clear();
+            shard.verdicts.clear();
         }
     }
 }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use diesel::connection::SimpleConnection;
 use diesel::migration::MigrationSource;
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
 use diesel::sqlite::Sqlite;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
@@ -48,8 +47,8 @@ const WRITER: &str = "PRAGMA busy_timeout = 100; PRAGMA trusted_schema = OFF;";
 const READER: &str =
     "PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;";
 const COPIER: &str = "PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF;";
-/// Durable at each commit, on macOS too. The cache, in which the writer's hot pages find room, grows
-/// only as it fills.
+/// Durable at each commit, on macOS too. The cache is 16 MiB at most, for the pages that every write
+/// changes; it grows only as it fills.
 const DURABLE: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
     PRAGMA fullfsync = ON; PRAGMA foreign_keys = ON; \
     PRAGMA cache_size = -16384;";
@@ -108,18 +107,9 @@ pub(super) fn open_copier(path: &Path) -> Result<SqliteConnection, Box<dyn std::
     Ok(connection)
 }
 
-/// A connection that can't write. Its cache has room for a hundredth of the file's pages, and 500 at
-/// least: in a large file that keeps the upper levels of its trees, so that a look-up reads the lowest
-/// alone.
+/// A connection that can't write.
 pub(super) fn prepare_reader(connection: &mut SqliteConnection) -> QueryResult<()> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = BigInt)]
-        page_count: i64,
-    }
-    connection.batch_execute(READER)?;
-    let Row { page_count } = diesel::sql_query("PRAGMA page_count").get_result(connection)?;
-    connection.batch_execute(&format!("PRAGMA cache_size = {}", (page_count / 100).max(500)))
+    connection.batch_execute(READER)
 }
 
 /// The path in a form that SQLite can't take for a URI or for a database in memory.

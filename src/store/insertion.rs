@@ -1,4 +1,5 @@
-//! Tokens added to the table `tokens`. Its trigger adds their digests to `digests`.
+//! Tokens added to the table `tokens`. Its trigger adds their digests to `digests`, which has no row
+//! number of its own: the last one inserted is the token's.
 
 use diesel::define_sql_function;
 use diesel::prelude::*;

@@ -1,11 +1,13 @@
-//! The SQLite file, and the only module that knows Diesel: a pool of readers, one writer, and one
-//! file of queries for each table.
+//! The SQLite file, and the only module that knows Diesel.
 //!
 //! Reads run on the readers' threads (`readers`), each on a connection that can't write. Writes
 //! queue for the writer (`writer`), which commits those that have gathered as one transaction.
+//! Both queues are bounded, and refuse with [`StoreError::Busy`].
+//!
+//! The queries: `users`; `tokens`, with what adds them in `insertion` and what removes them in `purge`.
+//! A token is found by the table `digests`: a trigger fills it, and whoever removes a token clears it.
 //! A row that a unique key names is asked for by `get_result`, not `first`: SQLite plans a query anew
 //! each time its `LIMIT` is bound.
-//! Both queues are bounded, and refuse with [`StoreError::Busy`].
 
 mod acting;
 mod backup;
@@ -31,7 +33,7 @@ use std::time::Duration;
 use diesel::prelude::*;
 use tokio::sync::oneshot;
 
-use crate::domain::{Timestamp, TokenHash};
+use crate::domain::TokenHash;
 use crate::metrics::{Metrics, Queue};
 
 pub use acting::Acting;
@@ -48,14 +50,20 @@ use writer::Writer;
 /// Told after each commit, and before any answer to it leaves, which tokens may no longer pass a
 /// check on what was read before.
 pub trait Observer: Send + Sync + 'static {
-    /// These tokens were revoked or changed, or their owner was.
-    fn changed(&self, tokens: &[TokenHash]);
-    /// Tokens that had ended by this time are about to be removed: from now on none of them may pass,
-    /// were the clock set back to before.
-    fn purging(&self, ended_by: Timestamp);
+    /// What became of tokens, in order.
+    fn changed(&self, changes: &[Change]);
     /// Anything may have changed: another process wrote to the file, or it isn't known whether a
     /// commit took place.
     fn anything_changed(&self);
+}
+
+/// What became of a token.
+#[derive(Clone, Copy, Debug)]
+pub enum Change {
+    /// It was revoked, which is for ever.
+    Revoked(TokenHash),
+    /// It was changed or removed, or its owner was.
+    Other(TokenHash),
 }
 
 /// The open database. Clones share it.
@@ -66,7 +74,6 @@ struct Shared {
     path: PathBuf,
     readers: Readers,
     writer: Writer,
-    observer: Arc<dyn Observer>,
     metrics: Metrics,
 }
 
@@ -133,11 +140,10 @@ impl Store {
             path: path.to_owned(),
             cause: cause.to_string(),
         };
-        let writer =
-            Writer::start(connection, observer.clone(), metrics.clone()).map_err(failed)?;
+        let writer = Writer::start(connection, observer, metrics.clone()).map_err(failed)?;
         let readers = Readers::start(path).map_err(failed)?;
         let path = path.to_owned();
-        Ok(Self(Arc::new(Shared { path, readers, writer, observer, metrics })))
+        Ok(Self(Arc::new(Shared { path, readers, writer, metrics })))
     }
 
     /// Whether the store can answer.
@@ -163,8 +169,8 @@ impl Store {
         }
     }
 
-    /// Answers what is queued, then closes the file, its write-ahead log merged into it. What is
-    /// asked afterwards is refused as [`StoreError::Unavailable`].
+    /// Answers what is queued, then closes the file, its write-ahead log merged into it. A purge ends
+    /// after its present chunk. What is asked afterwards is refused as [`StoreError::Unavailable`].
     ///
     /// The waiting is done on a thread of its own: a caller who gives up leaves it behind.
     pub async fn close(&self) {
@@ -195,6 +201,16 @@ impl Store {
         query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let result = self.0.readers.run(query).await;
+        self.note_refusal(Queue::Reads, &result);
+        result
+    }
+
+    /// A read of a row or two, which may share a transaction with others like it.
+    async fn read_briefly<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let result = self.0.readers.run_briefly(query).await;
         self.note_refusal(Queue::Reads, &result);
         result
     }

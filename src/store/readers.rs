@@ -1,6 +1,6 @@
-//! The readers: threads that run queries on connections that can't write. Queries that wait together
-//! share a transaction: SQLite takes and leaves its lock once for all of them, which is a tenth of
-//! what a token's look-up costs.
+//! The readers: threads that run queries on connections that can't write. Brief queries that wait
+//! together share a transaction: SQLite takes and leaves its lock once for all of them, which is a tenth
+//! of what a token's look-up costs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -36,6 +36,7 @@ pub(super) struct Readers {
 
 enum Job {
     Query(Query),
+    Brief(Query),
     /// One for each thread: it ends.
     Close,
 }
@@ -74,8 +75,24 @@ impl Readers {
         &self,
         query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.ask(query, Job::Query).await
+    }
+
+    /// The same for a query of a row or two, which may share a transaction with others like it.
+    pub(super) async fn run_briefly<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.ask(query, Job::Brief).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+        job: fn(Query) -> Job,
+    ) -> Result<T, StoreError> {
         let (answer, result) = oneshot::channel();
-        let job = Job::Query(Box::new(move |connection| {
+        let query: Query = Box::new(move |connection| {
             // A panic must cost its own query alone, not the thread.
             let result = match catch_unwind(AssertUnwindSafe(|| query(connection))) {
                 Ok(result) => result.map_err(StoreError::from),
@@ -83,8 +100,8 @@ impl Readers {
             };
             // Whoever asked may have hung up.
             let _ = answer.send(result);
-        }));
-        self.queue.try_send(job).map_err(|error| match error {
+        });
+        self.queue.try_send(job(query)).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::Busy,
             TrySendError::Disconnected(_) => closed(),
         })?;
@@ -109,27 +126,38 @@ impl Readers {
 }
 
 fn serve(jobs: &Receiver<Job>, connections: &Connections) {
-    let mut closing = false;
-    while !closing && let Ok(Job::Query(first)) = jobs.recv() {
-        // Gathered before the transaction begins: each query sees all that was committed before it
-        // was asked. The other readers get their share.
-        let share = jobs.len().div_ceil(connections.max_size() as usize).min(BATCH);
-        let mut batch = vec![first];
-        for job in jobs.try_iter().take(share) {
-            match job {
-                Job::Query(query) => batch.push(query),
-                Job::Close => {
-                    closing = true;
-                    break;
-                }
+    // A job that ended the gathering of others is the next.
+    let mut next = None;
+    while let Some(job) = next.take().or_else(|| jobs.recv().ok()) {
+        let batch = match job {
+            Job::Query(query) => vec![query],
+            Job::Brief(query) => {
+                let batch;
+                (batch, next) = gather(query, jobs, connections.max_size() as usize);
+                batch
             }
-        }
+            Job::Close => return,
+        };
         match connections.get() {
             Ok(mut connection) => answer(&mut connection, batch),
             // The queries are dropped, and with them the promise of an answer; the callers see that.
             Err(error) => log::error!("no connection for a reader: {error}"),
         }
     }
+}
+
+/// A brief query, and a reader's share of those that wait behind it; also the job of another kind that
+/// ended them. They are gathered before their transaction begins: each sees all that was committed
+/// before it was asked.
+fn gather(first: Query, jobs: &Receiver<Job>, readers: usize) -> (Vec<Query>, Option<Job>) {
+    let mut batch = vec![first];
+    for job in jobs.try_iter().take(jobs.len().div_ceil(readers).min(BATCH)) {
+        match job {
+            Job::Brief(query) => batch.push(query),
+            other => return (batch, Some(other)),
+        }
+    }
+    (batch, None)
 }
 
 fn answer(connection: &mut SqliteConnection, batch: Vec<Query>) {

@@ -1,12 +1,11 @@
-//! Statements in SQL that are prepared once for a connection. Diesel prepares some of its own anew
-//! each time (an `UPDATE` always), or spells them out first to see whether it knows them; these are
-//! those that a busy server runs thousands of times a second.
+//! SQL statements that each connection prepares once. Diesel prepares every `UPDATE` anew, and builds
+//! the text of many others before it finds them prepared: too slow for what a busy server runs
+//! thousands of times a second.
 
-/// Defines a type for each statement: its text, with the values to bind between its parts as
-/// `[field: type as SqlType]`.
+/// Defines a type for each statement, by which Diesel finds it prepared. A value to bind stands between
+/// brackets: `Revoke: "UPDATE … SET revoked_at = " [at: i64 as BigInt] " WHERE id = " [id: i64 as BigInt];`
 macro_rules! statements {
-    ($($(#[$docs:meta])* $name:ident: $($sql:literal $([$field:ident: $rust:ty as $type:ty])?)+;)+) => {$(
-        $(#[$docs])*
+    ($($name:ident: $($sql:literal $([$field:ident: $rust:ty as $type:ty])?)+;)+) => {$(
         #[derive(diesel::query_builder::QueryId)]
         pub(super) struct $name {
             $($(pub(super) $field: $rust,)?)+

@@ -8,7 +8,7 @@ use super::schema::{digests, tokens, users};
 use super::statements::statements;
 use super::users::UserRow;
 use super::writer::Transaction;
-use super::{Acting, Store, StoreError};
+use super::{Acting, Change, Store, StoreError};
 use crate::domain::{Abilities, Email, Lifetime, Name, Timestamp, Token, TokenHash, User};
 
 statements! {
@@ -71,7 +71,7 @@ fn has_not_ended(now: i64, age_cutoff: i64) -> _ {
     tokens::revoked_at.is_null().and(is_unexpired).and(tokens::created_at.gt(age_cutoff))
 }
 
-/// The time by which a token was created that is dead of age; one before all, if none is.
+/// Tokens created at this time or before are dead of age.
 fn age_cutoff(ttl: Lifetime, now: Timestamp) -> i64 {
     ttl.age_cutoff(now).map_or(i64::MIN, Timestamp::as_unix)
 }
@@ -86,7 +86,7 @@ impl Store {
         hash: TokenHash,
     ) -> Result<Option<(Token, User)>, StoreError> {
         let row = self
-            .read(move |c| {
+            .read_briefly(move |c| {
                 digests::table
                     .inner_join(tokens::table.inner_join(users::table))
                     .filter(digests::digest.eq(hash.as_bytes().as_slice()))
@@ -103,10 +103,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as from every question.
     pub async fn token_by_id(&self, id: i64) -> Result<Option<(Token, User)>, StoreError> {
-        self.read(move |c| row_by_id(c, id).optional()).await
+        self.read_briefly(move |c| row_by_id(c, id).optional()).await
     }
 
-    /// Gives the token with this id another name, if it belongs to `owner` and isn't revoked.
+    /// Gives the token with this id another name, if it belongs to `owner` and isn't revoked. Gives it as
+    /// it is now.
     ///
     /// # Errors
     /// [`StoreError`], as from every write that a token asks for.
@@ -126,7 +127,7 @@ impl Store {
                 .get_result::<(TokenRow, Vec<u8>)>(tx.connection)
                 .optional()?;
             Ok(renamed.map(|(row, digest)| {
-                forget(tx, &[digest]);
+                tell(tx, &[digest], Change::Other);
                 row.into()
             }))
         })
@@ -164,11 +165,11 @@ impl Store {
         .await
     }
 
-    /// Counts the live tokens, for the metrics. Reads the whole table: for the sweeper alone.
+    /// Notes how many tokens are live, for the metrics. Reads the whole table: for the sweeper alone.
     ///
     /// # Errors
     /// [`StoreError`], as from every question.
-    pub async fn count_live(&self, ttl: Lifetime, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn note_live(&self, ttl: Lifetime, now: Timestamp) -> Result<(), StoreError> {
         let live: i64 = self
             .read(move |c| {
                 tokens::table
@@ -202,7 +203,7 @@ impl Store {
     }
 
     /// Revokes the token with this id, if it belongs to `owner` (anybody, if `None`) and isn't
-    /// revoked yet.
+    /// revoked yet. Gives how many were.
     ///
     /// # Errors
     /// [`StoreError`], as from every write that a token asks for.
@@ -214,6 +215,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<usize, StoreError> {
         self.write_by(by, move |tx| {
+            // One text with an owner or without: it is prepared once.
             let anybody = owner.is_none().into_sql::<Bool>();
             let digest = tokens::table
                 .find(id)
@@ -224,12 +226,12 @@ impl Store {
                 .optional()?;
             let Some(digest) = digest else { return Ok(0) };
             Revoke { at: now.as_unix(), id }.execute(tx.connection)?;
-            Ok(forget(tx, &[digest]))
+            Ok(tell(tx, &[digest], Change::Revoked))
         })
         .await
     }
 
-    /// Revokes the tokens of `owner`, all but `except`.
+    /// Revokes the tokens of `owner`, all but `except`. Gives how many were.
     ///
     /// # Errors
     /// [`StoreError`], as from every write that a token asks for.
@@ -273,7 +275,7 @@ pub(super) fn revoke_all(
         .set(tokens::revoked_at.eq(now.as_unix()))
         .returning(tokens::digest)
         .load::<Vec<u8>>(tx.connection)?;
-    Ok(forget(tx, &digests))
+    Ok(tell(tx, &digests, Change::Revoked))
 }
 
 /// Has what was read of a user's tokens forgotten: the user is about to change. Tells how many of
@@ -283,11 +285,12 @@ pub(super) fn forget_all(tx: &mut Transaction<'_>, owner: i64) -> QueryResult<us
     let rows = rows.select((tokens::digest, tokens::revoked_at.is_null()));
     let (digests, unrevoked): (Vec<_>, Vec<bool>) =
         rows.load::<(Vec<u8>, bool)>(tx.connection)?.into_iter().unzip();
-    forget(tx, &digests);
+    tell(tx, &digests, Change::Other);
     Ok(unrevoked.into_iter().filter(|&is_unrevoked| is_unrevoked).count())
 }
 
-pub(super) fn forget(tx: &mut Transaction<'_>, digests: &[Vec<u8>]) -> usize {
-    tx.forget(digests.iter().filter_map(|digest| TokenHash::from_stored(digest)));
+/// [`Transaction::tell`] of digests as they are stored; gives how many.
+fn tell(tx: &mut Transaction<'_>, digests: &[Vec<u8>], change: fn(TokenHash) -> Change) -> usize {
+    tx.tell(digests.iter().filter_map(|digest| TokenHash::from_stored(digest)).map(change));
     digests.len()
 }

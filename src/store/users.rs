@@ -261,6 +261,7 @@ impl Store {
                 return Ok(UserChanged::LastAdmin);
             }
             let revoked = forget_all(tx, id)?;
+            // The rows go with the user; their digests would stay.
             let owned = tokens::table.filter(tokens::user_id.eq(id)).select(tokens::digest);
             diesel::delete(digests::table.filter(digests::digest.eq_any(owned)))
                 .execute(tx.connection)?;

@@ -5,6 +5,9 @@
 //! savepoint for each job so that one that fails spoils no other, and no answer before `COMMIT`.
 //! The idea is as old as IMS Fast Path: Gawlick and Kinkade, "Varieties of Concurrency Control in
 //! IMS/VS Fast Path", 1985.
+//!
+//! A long write, the sweeper's, goes on in one batch after the other, a chunk in each. Between them the
+//! writer rests: it may share a core with the checks of tokens, and the scheduler's turns are long.
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -20,25 +23,24 @@ use tokio::sync::oneshot;
 
 use super::connection::is_locked;
 use super::statements::statements;
-use super::{Observer, StoreError, closed};
-use crate::domain::TokenHash;
+use super::{Change, Observer, StoreError, closed};
 use crate::metrics::Metrics;
 
 /// Writes that may wait for the next batch; further ones are refused.
 pub(super) const QUEUE: usize = 1024;
-/// The most writes in one transaction.
+/// The most messages taken into one transaction, beside the chunks of long writes.
 const BATCH: usize = 256;
 /// How long a batch waits for another process's transaction.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the writer rests before it asks whether another process wrote.
 const POLL: Duration = Duration::from_millis(250);
 
-/// Pages after which the write-ahead log is merged into the file: 32 MiB, so that a page that many
+/// Pages after which the write-ahead log is merged into the file: 32 MB, so that a page that many
 /// commits change is copied once.
-const PAGES: u32 = 8000;
-/// The same while a long write goes on, which seldom changes a page twice: merging this many takes two
-/// milliseconds.
-const FEW_PAGES: u32 = 500;
+const MERGE_AFTER: u32 = 8000;
+/// The same during a long write. It seldom changes a page twice, so that waiting saves nothing, and to
+/// merge so few holds others up for two milliseconds.
+const MERGE_AFTER_IN_LONG_WRITE: u32 = 500;
 /// The longest rest between two chunks of a long write.
 const REST: Duration = Duration::from_millis(5);
 
@@ -53,16 +55,16 @@ enum Message {
     Close,
 }
 
-/// What a write sees: the connection, and a list of the tokens that its commit changes.
+/// What a write sees: the connection, and a list of what its commit changes.
 pub(super) struct Transaction<'a> {
     pub(super) connection: &'a mut SqliteConnection,
-    changed: &'a mut Vec<TokenHash>,
+    changes: &'a mut Vec<Change>,
 }
 
 impl Transaction<'_> {
-    /// Has the observer told, after the commit, that what was read of these tokens no longer counts.
-    pub(super) fn forget(&mut self, tokens: impl IntoIterator<Item = TokenHash>) {
-        self.changed.extend(tokens);
+    /// Has the observer told, after the commit, that what was read of tokens no longer counts.
+    pub(super) fn tell(&mut self, changes: impl IntoIterator<Item = Change>) {
+        self.changes.extend(changes);
     }
 }
 
@@ -73,15 +75,12 @@ trait Job: Send {
     /// Answers the caller: with what `run` gave, or with why the batch failed. Gives itself back if it
     /// goes on in the next batch.
     fn settle(self: Box<Self>, failure: Option<&str>) -> Option<Box<dyn Job>>;
-    /// Whether it must be on the disk before its answer.
-    fn is_durable(&self) -> bool;
 }
 
 struct Write<F, T> {
     work: F,
     result: Option<Result<ControlFlow<T>, StoreError>>,
     answer: oneshot::Sender<Result<T, StoreError>>,
-    is_durable: bool,
 }
 
 impl<F, T> Job for Write<F, T>
@@ -112,10 +111,6 @@ where
         let _ = self.answer.send(result);
         None
     }
-
-    fn is_durable(&self) -> bool {
-        self.is_durable
-    }
 }
 
 impl Writer {
@@ -127,14 +122,7 @@ impl Writer {
         let (jobs, messages) = bounded(QUEUE);
         // Before anything can be read and cached: no other process's write goes unnoticed.
         let data_version = data_version(&mut connection)?;
-        let worker = Worker {
-            connection,
-            observer,
-            metrics,
-            data_version,
-            merged_after: 0,
-            is_durable: true,
-        };
+        let worker = Worker { connection, observer, metrics, data_version, merged_after: 0 };
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || worker.serve(&messages))?;
@@ -148,31 +136,22 @@ impl Writer {
         work: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let mut work = Some(work);
-        let once = move |transaction: &mut Transaction<'_>| match work.take() {
+        self.run_in_chunks(move |transaction| match work.take() {
             Some(work) => work(transaction).map(ControlFlow::Break),
             None => Err(StoreError::Failed("a write ran twice".to_owned())),
-        };
-        self.queue(once, true).await
+        })
+        .await
     }
 
     /// Runs `work` in one batch after the other until it breaks off, each time for a chunk that commits
     /// by itself; so whoever else writes waits for a chunk at most. If the caller stops waiting, it
-    /// ends between two chunks. A power cut may undo the last chunks: what is asked for this way is as
-    /// well done later.
+    /// ends between two chunks.
     pub(super) async fn run_in_chunks<T: Send + 'static>(
         &self,
         work: impl FnMut(&mut Transaction<'_>) -> Result<ControlFlow<T>, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.queue(work, false).await
-    }
-
-    async fn queue<T: Send + 'static>(
-        &self,
-        work: impl FnMut(&mut Transaction<'_>) -> Result<ControlFlow<T>, StoreError> + Send + 'static,
-        is_durable: bool,
-    ) -> Result<T, StoreError> {
         let (answer, result) = oneshot::channel();
-        let job = Box::new(Write { work, result: None, answer, is_durable });
+        let job = Box::new(Write { work, result: None, answer });
         self.jobs.try_send(Message::Job(job)).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::Busy,
             TrySendError::Disconnected(_) => closed(),
@@ -185,7 +164,8 @@ impl Writer {
         self.jobs.len()
     }
 
-    /// Commits what is queued, merges the write-ahead log and closes the connection.
+    /// Commits what is queued, merges the write-ahead log and closes the connection. A long write ends
+    /// after its present chunk, and its caller is told that the store is closed.
     pub(super) fn close(&self) {
         let mut thread = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(thread) = thread.take() {
@@ -203,8 +183,6 @@ struct Worker {
     data_version: i64,
     /// The pages after which the write-ahead log is merged into the file.
     merged_after: u32,
-    /// Whether commits wait for the disk.
-    is_durable: bool,
 }
 
 impl Worker {
@@ -213,17 +191,7 @@ impl Worker {
         let mut unfinished = Vec::new();
         while !closing {
             let mut batch = unfinished;
-            // Whoever is waiting already comes along; nobody is waited for.
-            let first = if batch.is_empty() { messages.recv_timeout(POLL).ok() } else { None };
-            for message in first.into_iter().chain(messages.try_iter()).take(BATCH) {
-                match message {
-                    Message::Job(job) => batch.push(job),
-                    Message::Close => {
-                        closing = true;
-                        break;
-                    }
-                }
-            }
+            closing = gather(messages, &mut batch);
             let start = Instant::now();
             unfinished = match batch.is_empty() {
                 true => {
@@ -232,7 +200,10 @@ impl Worker {
                 }
                 false => self.commit(batch),
             };
-            self.merge_log_after(if unfinished.is_empty() { PAGES } else { FEW_PAGES });
+            self.merge_log_after(match unfinished.is_empty() {
+                true => MERGE_AFTER,
+                false => MERGE_AFTER_IN_LONG_WRITE,
+            });
             if !unfinished.is_empty() && messages.is_empty() {
                 // As long as the chunk took: half the time is for whoever shares the core.
                 std::thread::sleep(start.elapsed().min(REST));
@@ -244,16 +215,6 @@ impl Worker {
         if let Err(error) = self.connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE);") {
             log::warn!("the write-ahead log stays as it is until the next start: {error}");
         }
-    }
-
-    /// Has the next commit wait for the disk, or not.
-    fn sync_commits(&mut self, durably: bool) -> QueryResult<()> {
-        if durably != self.is_durable {
-            let level = if durably { "FULL" } else { "NORMAL" };
-            self.connection.batch_execute(&format!("PRAGMA synchronous = {level}"))?;
-            self.is_durable = durably;
-        }
-        Ok(())
     }
 
     /// Has the write-ahead log merged into the file after this many pages.
@@ -269,12 +230,12 @@ impl Worker {
 
     /// Runs the jobs as one transaction, tells the observer, and answers. Gives back those that go on.
     fn commit(&mut self, mut batch: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
-        let mut changed = Vec::new();
-        let failure = match self.transact(&mut batch, &mut changed) {
+        let mut changes = Vec::new();
+        let failure = match self.transact(&mut batch, &mut changes) {
             Ok(()) => {
                 self.metrics.batches.observe(batch.len() as f64);
-                if !changed.is_empty() {
-                    self.observer.changed(&changed);
+                if !changes.is_empty() {
+                    self.observer.changed(&changes);
                 }
                 None
             }
@@ -293,16 +254,15 @@ impl Worker {
     fn transact(
         &mut self,
         batch: &mut [Box<dyn Job>],
-        changed: &mut Vec<TokenHash>,
+        changes: &mut Vec<Change>,
     ) -> QueryResult<()> {
-        self.sync_commits(batch.iter().any(|job| job.is_durable()))?;
         self.begin()?;
         for job in batch {
             Savepoint {}.execute(&mut self.connection)?;
-            let known = changed.len();
+            let known = changes.len();
             let connection = &mut self.connection;
-            if job.run(&mut Transaction { connection, changed }).is_err() {
-                changed.truncate(known);
+            if job.run(&mut Transaction { connection, changes }).is_err() {
+                changes.truncate(known);
                 // On a full or failing disk SQLite may roll the whole transaction back. Then there
                 // is no savepoint left to go back to, and this error ends the batch.
                 RollbackTo {}.execute(&mut self.connection)?;
@@ -340,6 +300,25 @@ impl Worker {
             }
         }
     }
+}
+
+/// Adds to a batch what waits already; if the batch is empty, waits for a first message for a while.
+/// Tells whether there will be no more.
+fn gather(messages: &Receiver<Message>, batch: &mut Vec<Box<dyn Job>>) -> bool {
+    let first = match batch.is_empty() {
+        true => match messages.recv_timeout(POLL) {
+            Err(RecvTimeoutError::Disconnected) => return true,
+            message => message.ok(),
+        },
+        false => None,
+    };
+    for message in first.into_iter().chain(messages.try_iter()).take(BATCH) {
+        match message {
+            Message::Job(job) => batch.push(job),
+            Message::Close => return true,
+        }
+    }
+    false
 }
 
 statements! {

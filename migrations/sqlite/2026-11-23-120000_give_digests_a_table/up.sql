@@ -1,6 +1,6 @@
--- What a token is found by, apart from its row. Digests lie at random places of an index. When many
--- rows go at once, their digests can go in the digests' own order, a page of them at a time, and the
--- rows in theirs; in one table each row's end would rewrite a page of the index for itself alone.
+-- Where a token is looked up, and what keeps digests unique. Digests are random, so that by an index on
+-- tokens.digest each row that is removed rewrites a page for itself. Here the digests of many rows can
+-- go first, in their own order, several to a page; tokens.digest tells which.
 
 CREATE TABLE IF NOT EXISTS digests (
     digest   BLOB   PRIMARY KEY NOT NULL,
@@ -9,8 +9,8 @@ CREATE TABLE IF NOT EXISTS digests (
 
 INSERT OR IGNORE INTO digests SELECT digest, id FROM tokens ORDER BY digest;
 
--- Whoever adds a token's row need not know of this. Removing one takes the digest first, and then the
--- row: a row without its digest is found by nobody, and the next sweep goes on from there.
+-- Whoever adds a token need not know of this. Whoever removes one clears its digest, and before the row:
+-- a row without its digest is found by nobody, and the next sweep goes on from there.
 CREATE TRIGGER IF NOT EXISTS tokens_added AFTER INSERT ON tokens BEGIN
     INSERT INTO digests VALUES (NEW.digest, NEW.id);
 END;
