@@ -19,8 +19,7 @@ def peers(bench):
     """Who one is, by token; against the fastest of three peers, by processor time. Each gets the
     server's core alone, and is idle while others are asked."""
     scripts = {name: os.path.join(ROOT, "benches/peers", name, "run") for name in PEERS}
-    if bench.quick and not all(os.path.exists(os.path.join(ROOT, "target/peers", name))
-                               for name in PEERS):
+    if bench.quick:
         return LeftOut("a quick run installs no peers")
     create_user(bench)
     token = issue_token(bench)

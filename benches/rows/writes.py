@@ -58,7 +58,7 @@ def sweep(bench):
 def _sweep(bench, tokens, dead, **settings):
     """The load of a server that begins with a sweep, for as long as that takes, and the dead tokens
     that it removes a second."""
-    seconds = 2 * bench.seconds + 4
+    seconds = 3 * bench.seconds + 1
     with bearerd(bench, tokens.copy(bench.folder), **settings) as (address, _):
         how = with_token(tokens.some(1)[0])
         wrk = start(address + VERIFY, seconds if dead else bench.seconds, **how)

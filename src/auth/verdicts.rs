@@ -166,13 +166,18 @@ impl Verdicts {
 impl Observer for Verdicts {
     fn changed(&self, changes: &[Change]) {
         for change in changes {
-            let (Change::Revoked(hash) | Change::Other(hash)) = change;
+            let (Change::Revoked(hash) | Change::Purged(hash) | Change::Other(hash)) = change;
             let mut shard = self.shard(hash);
-            shard.changes += 1;
             let was_known = shard.verdicts.remove(hash).is_some();
-            if was_known && matches!(change, Change::Revoked(_)) {
-                shard.verdicts.insert(*hash, Verdict::Revoked);
+            match change {
+                // No read finds it live, and a sweep would have all of them begin anew, over and over.
+                Change::Purged(_) => continue,
+                Change::Revoked(_) if was_known => {
+                    shard.verdicts.insert(*hash, Verdict::Revoked);
+                }
+                Change::Revoked(_) | Change::Other(_) => {}
             }
+            shard.changes += 1;
         }
     }
 

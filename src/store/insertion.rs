@@ -3,8 +3,10 @@
 
 use diesel::define_sql_function;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 
-use super::schema::{tokens, users};
+use super::schema::users;
+use super::statements::statements;
 use super::users::UserRow;
 use super::writer::Transaction;
 use super::{Acting, Store, StoreError};
@@ -102,6 +104,13 @@ impl Store {
     }
 }
 
+statements! {
+    Insert: "INSERT INTO tokens (user_id, name, digest, abilities, created_at, expires_at) VALUES ("
+        [user_id: i64 as BigInt] "," [name: String as Text] "," [digest: [u8; 32] as Binary] ","
+        [abilities: String as Text] "," [created_at: i64 as BigInt] ","
+        [expires_at: Option<i64> as Nullable<BigInt>] ")";
+}
+
 define_sql_function! {
     /// The number of the row that this connection inserted last.
     fn last_insert_rowid() -> BigInt;
@@ -146,16 +155,15 @@ fn insert(
     token: NewToken,
     abilities: Abilities,
 ) -> QueryResult<Token> {
-    diesel::insert_into(tokens::table)
-        .values((
-            tokens::user_id.eq(user_id),
-            tokens::name.eq(token.name.as_str()),
-            tokens::digest.eq(token.hash.as_bytes().as_slice()),
-            tokens::abilities.eq(abilities.as_scope()),
-            tokens::created_at.eq(token.created_at.as_unix()),
-            tokens::expires_at.eq(token.expires_at.map(Timestamp::as_unix)),
-        ))
-        .execute(c)?;
+    let insert = Insert {
+        user_id,
+        name: token.name.as_str().to_owned(),
+        digest: *token.hash.as_bytes(),
+        abilities: abilities.as_scope().to_owned(),
+        created_at: token.created_at.as_unix(),
+        expires_at: token.expires_at.map(Timestamp::as_unix),
+    };
+    insert.execute(c)?;
     let NewToken { name, created_at, expires_at, .. } = token;
     Ok(Token {
         // RETURNING would make a table of its own for its one row, and take longer than the insert.

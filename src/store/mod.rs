@@ -62,7 +62,9 @@ pub trait Observer: Send + Sync + 'static {
 pub enum Change {
     /// It was revoked, which is for ever.
     Revoked(TokenHash),
-    /// It was changed or removed, or its owner was.
+    /// It was removed, long after its end.
+    Purged(TokenHash),
+    /// Anything else: its owner was removed, or one of the two was changed.
     Other(TokenHash),
 }
 

@@ -99,7 +99,7 @@ impl Store {
             tx.tell(
                 chunk
                     .iter()
-                    .filter_map(|digest| Some(Change::Other(TokenHash::from_stored(digest)?))),
+                    .filter_map(|digest| Some(Change::Purged(TokenHash::from_stored(digest)?))),
             );
             diesel::delete(digests::table.filter(digests::digest.eq_any(chunk)))
                 .execute(tx.connection)?;

@@ -15,7 +15,7 @@ impl Observer for Recorder {
     fn changed(&self, changes: &[Change]) {
         self.0.lock().unwrap().extend(changes.iter().map(|change| match change {
             Change::Revoked(_) => "revoked",
-            Change::Other(_) => "changed",
+            Change::Purged(_) | Change::Other(_) => "changed",
         }));
     }
 
