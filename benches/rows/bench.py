@@ -22,7 +22,7 @@ class Bench:
 
     @property
     def rounds(self):
-        return 2 if self.quick else 5
+        return 1 if self.quick else 5
 
     @property
     def seconds(self):

@@ -80,7 +80,7 @@ def _fill(path, live, dead, keep):
         "INSERT INTO tokens (user_id, name, digest, abilities, created_at, expires_at)"
         " VALUES (1, 'bench', ?, '*', ?, ?)", _rows(live, dead, keep, strings))
     database.execute("COMMIT")
-    database.execute("INSERT INTO digests SELECT digest, id FROM tokens ORDER BY digest")
+    database.execute("INSERT INTO digests SELECT substr(digest, 1, 8), id FROM tokens ORDER BY 1")
     for _, _, sql in dropped:
         database.execute(sql)
     database.execute("PRAGMA journal_mode = WAL").fetchall()

@@ -12,6 +12,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary};
 
 use super::schema::{digests, tokens};
+use super::tokens::head;
 use super::{Change, Store, StoreError};
 use crate::domain::{Lifetime, Timestamp, TokenHash};
 use crate::metrics::Fate;
@@ -101,8 +102,8 @@ impl Store {
                     .iter()
                     .filter_map(|digest| Some(Change::Purged(TokenHash::from_stored(digest)?))),
             );
-            diesel::delete(digests::table.filter(digests::digest.eq_any(chunk)))
-                .execute(tx.connection)?;
+            let heads = digests::head.eq_any(chunk.iter().map(head));
+            diesel::delete(digests::table.filter(heads)).execute(tx.connection)?;
             Ok(if sorted.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })
         .await

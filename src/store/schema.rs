@@ -29,8 +29,8 @@ diesel::table! {
 }
 
 diesel::table! {
-    digests (digest) {
-        digest -> Binary,
+    digests (head) {
+        head -> Binary,
         token_id -> BigInt,
     }
 }

@@ -1,11 +1,18 @@
 //! The table `users`.
 
+use diesel::define_sql_function;
 use diesel::prelude::*;
+use diesel::sql_types::{Binary, Integer};
 
 use super::schema::{digests, tokens, users};
-use super::tokens::{forget_all, revoke_all};
+use super::tokens::{HEAD, forget_all, revoke_all};
 use super::{Acting, Page, Store, StoreError};
 use crate::domain::{Abilities, Email, Name, PasswordHash, Timestamp, User};
+
+define_sql_function! {
+    /// So many bytes, from the first on, which is 1.
+    fn substr(bytes: Binary, first: Integer, count: Integer) -> Binary;
+}
 
 /// A user to be stored.
 #[derive(Clone, Debug)]
@@ -262,8 +269,8 @@ impl Store {
             }
             let revoked = forget_all(tx, id)?;
             // The rows go with the user; their digests would stay.
-            let owned = tokens::table.filter(tokens::user_id.eq(id)).select(tokens::digest);
-            diesel::delete(digests::table.filter(digests::digest.eq_any(owned)))
+            let owned = tokens::table.filter(tokens::user_id.eq(id)).select(substr(tokens::digest, 1, HEAD));
+            diesel::delete(digests::table.filter(digests::head.eq_any(owned)))
                 .execute(tx.connection)?;
             diesel::delete(users::table.find(id)).execute(tx.connection)?;
             Ok(UserChanged::Done(user, revoked))
