@@ -30,8 +30,9 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// Appends what all segments have in common that some server takes for `segment`: without case,
-/// without dots and blanks at the end, without a colon and what follows it. It is coarser than any one server, which does no harm: what
-/// matches under any reading between the strict one and this one, matches under this one.
+/// without dots and blanks at the end, without a colon and what follows it. It is coarser than any one
+/// server, which does no harm: what matches under any reading between the strict one and this one,
+/// matches under this one.
 pub(super) fn fold_into(folded: &mut String, segment: &str) {
     let segment = plain(segment);
     let name = segment.split(':').next().unwrap_or_default();
@@ -89,6 +90,7 @@ mod tests {
             ("admin", "\u{ff41}dmin"),
             ("admin", "ad\u{200b}min"),
             ("admin", "admin::$INDEX_ALLOCATION"),
+            ("admin", "admin\u{fe13}stream"),
         ] {
             assert_eq!(fold(one), fold(other), "{one} {other}");
         }
@@ -102,7 +104,7 @@ mod tests {
         fn folding_ignores_the_case_whatever_the_letters(segment in "\\PC{0,8}[a-z]") {
             let folded = fold(&segment);
             prop_assert_eq!(fold(&segment.to_lowercase()), folded.clone());
-            prop_assert!(!folded.is_empty() || segment.contains(':'));
+            prop_assert!(!folded.is_empty() || plain(&segment).contains(':'));
             prop_assert!(!folded.contains('/') || segment.contains('/'));
         }
     }
