@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use quick_cache::unsync::Cache;
 
 use super::Error;
+use super::owners::{Owner, Owners};
 use crate::domain::{Abilities, Lifetime, Presented, Timestamp, Token, TokenHash, User};
 use crate::store::{Change, Observer};
 
@@ -20,8 +21,6 @@ use crate::store::{Change, Observer};
 const CAPACITY: usize = 131_072;
 /// Shards, each with a lock of its own.
 const SHARDS: usize = 64;
-/// Owners that the sessions of several tokens share, at most.
-const OWNERS: usize = 4_096;
 /// How often a verdict is read, if a change comes between each time.
 const READS: usize = 8;
 /// Seconds between two notes of the same token's use.
@@ -33,7 +32,7 @@ pub struct Session {
     /// The token; of its last use, [`Session::last_used_at`] knows more.
     pub token: Token,
     /// Its owner. Tokens of one owner share what is known of them.
-    pub user: Arc<User>,
+    pub user: Arc<Owner>,
     /// What it can do: what both it and its owner may.
     pub abilities: Abilities,
     /// When it dies, if nothing else ends it.
@@ -48,7 +47,7 @@ impl Session {
         let ends_at = ttl.check(&token, &user, now).ok()?;
         let used_at = AtomicI64::new(token.last_used_at.map_or(i64::MIN, Timestamp::as_unix));
         let abilities = token.abilities.shared_with(&user.abilities);
-        Some(Self { token, user: Arc::new(user), abilities, ends_at, used_at })
+        Some(Self { token, user: Arc::new(Owner::new(user)), abilities, ends_at, used_at })
     }
 
     /// Whether its use at `now` is to be noted: once a minute, and when the clock was set back.
@@ -186,30 +185,6 @@ impl Observer for Verdicts {
             let mut shard = lock(shard);
             shard.changes += 1;
             shard.verdicts.clear();
-        }
-    }
-}
-
-/// The owners read last, so that each of a user's tokens needs no copy of them: a third of a
-/// session's memory. What is read anew from the store counts, never what is found here.
-struct Owners(Mutex<Cache<i64, Arc<User>>>);
-
-impl Default for Owners {
-    fn default() -> Self {
-        Self(Mutex::new(Cache::new(OWNERS)))
-    }
-}
-
-impl Owners {
-    /// Puts the copy that others have already in the place of an owner just read, if they are alike.
-    fn share(&self, owner: &mut Arc<User>) {
-        let mut owners = lock(&self.0);
-        match owners.get(&owner.id) {
-            // Emails are equal in any case of their letters.
-            Some(known) if known == owner && known.email.as_str() == owner.email.as_str() => {
-                *owner = known.clone();
-            }
-            _ => owners.insert(owner.id, owner.clone()),
         }
     }
 }

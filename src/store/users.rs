@@ -269,7 +269,11 @@ impl Store {
             }
             let revoked = forget_all(tx, id)?;
             // The rows go with the user; their digests would stay.
-            let owned = tokens::table.filter(tokens::user_id.eq(id)).select(substr(tokens::digest, 1, HEAD));
+            let owned = tokens::table.filter(tokens::user_id.eq(id)).select(substr(
+                tokens::digest,
+                1,
+                HEAD,
+            ));
             diesel::delete(digests::table.filter(digests::head.eq_any(owned)))
                 .execute(tx.connection)?;
             diesel::delete(users::table.find(id)).execute(tx.connection)?;
