@@ -1,5 +1,5 @@
-//! Tokens added to the table `tokens`. Its trigger adds their digests to `digests`, which has no row
-//! number of its own: the last one inserted is the token's.
+//! Tokens added to the table `tokens`. Its trigger adds the heads of their digests to `token_heads`, which
+//! has no row number of its own: the last one inserted is the token's.
 
 use diesel::define_sql_function;
 use diesel::prelude::*;

@@ -5,7 +5,8 @@
 //! Both queues are bounded, and refuse with [`StoreError::Busy`].
 //!
 //! The queries: `users`; `tokens`, with what adds them in `insertion` and what removes them in `purge`.
-//! A token is found by the table `digests`: a trigger fills it, and whoever removes a token clears it.
+//! A token is found by the first bytes of its digest, in the table `token_heads`: a trigger fills it, and
+//! whoever removes a token clears it.
 //! A row that a unique key names is asked for by `get_result`, not `first`: SQLite plans a query anew
 //! each time its `LIMIT` is bound.
 
@@ -62,7 +63,7 @@ pub trait Observer: Send + Sync + 'static {
 pub enum Change {
     /// It was revoked, which is for ever.
     Revoked(TokenHash),
-    /// It was removed, long after its end.
+    /// It was removed, after its end.
     Purged(TokenHash),
     /// Anything else: its owner was removed, or one of the two was changed.
     Other(TokenHash),

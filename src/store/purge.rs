@@ -1,9 +1,9 @@
 //! What the sweeper removes: a batch of dead tokens at a time, in chunks that each commit by
-//! themselves. Of a batch the digests go first, in their own order, then the rows in theirs, so that a
-//! chunk rewrites few pages. A row whose digest is gone is found by nobody; left behind by a crash, it
+//! themselves. Of a batch the heads of the digests go first, in their own order, then the rows in theirs, so
+//! that a chunk rewrites few pages. A row whose head is gone is found by nobody; left behind by a crash, it
 //! is dead all the same, and the next purge takes it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 use std::{iter, mem};
@@ -11,17 +11,17 @@ use std::{iter, mem};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary};
 
-use super::schema::{digests, tokens};
+use super::schema::{token_heads, tokens};
 use super::tokens::head;
 use super::{Change, Store, StoreError};
 use crate::domain::{Lifetime, Timestamp, TokenHash};
 use crate::metrics::Fate;
 
-/// The most rows that one transaction of a purge touches: a millisecond of the writer's time, so that
-/// token checks on the same core, logins and revocations get their turn.
+/// The most rows that one transaction of a purge touches: two or three milliseconds of the writer's time,
+/// so that token checks on the same core, logins and revocations get their turn.
 const CHUNK: usize = 500;
-/// The most rows of a batch, 60 bytes each in memory. The more there are, the more digests go with each
-/// page that is rewritten: five, out of 2,000,000.
+/// The most rows of a batch, 70 bytes each in memory. The more there are, the more heads go with each page
+/// that is rewritten: ten, out of 2,000,000.
 const BATCH: usize = 100_000;
 /// The most rows of one read: half a millisecond of a reader's time.
 const STEP: i64 = 500;
@@ -89,22 +89,22 @@ impl Store {
 
     /// Removes a batch; gives the number of rows that were there.
     async fn remove(&self, batch: Batch) -> Result<usize, StoreError> {
-        self.remove_digests(batch.digests).await?;
+        self.remove_heads(batch.digests).await?;
         self.remove_rows(batch.ids).await
     }
 
-    async fn remove_digests(&self, mut sorted: BTreeSet<[u8; 32]>) -> Result<(), StoreError> {
+    async fn remove_heads(&self, mut digests: BTreeMap<[u8; 32], i64>) -> Result<(), StoreError> {
         self.write_in_chunks(move |tx| {
-            let chunk = take_chunk(&mut sorted);
+            let chunk = take_chunk(|| digests.pop_first());
             // Were the clock set back, a verdict could outlive its row.
-            tx.tell(
-                chunk
-                    .iter()
-                    .filter_map(|digest| Some(Change::Purged(TokenHash::from_stored(digest)?))),
-            );
-            let heads = digests::head.eq_any(chunk.iter().map(head));
-            diesel::delete(digests::table.filter(heads)).execute(tx.connection)?;
-            Ok(if sorted.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            let hashes = chunk.iter().filter_map(|(digest, _)| TokenHash::from_stored(digest));
+            tx.tell(hashes.map(Change::Purged));
+            diesel::delete(token_heads::table)
+                .filter(token_heads::head.eq_any(chunk.iter().map(|(digest, _)| head(digest))))
+                // A row that a crash left without its head may have been inserted anew since.
+                .filter(token_heads::token_id.eq_any(chunk.iter().map(|(_, id)| id)))
+                .execute(tx.connection)?;
+            Ok(if digests.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })
         .await
     }
@@ -115,7 +115,7 @@ impl Store {
         let removed = self.write_in_chunks(move |tx| {
             // One chunk late: only now has it been committed.
             metrics.tokens(Fate::Purged, mem::take(&mut uncounted));
-            let chunk = tokens::id.eq_any(take_chunk(&mut ids));
+            let chunk = tokens::id.eq_any(take_chunk(|| ids.pop_first()));
             uncounted = diesel::delete(tokens::table.filter(chunk)).execute(tx.connection)?;
             total += uncounted;
             Ok(match ids.is_empty() {
@@ -129,9 +129,8 @@ impl Store {
     }
 }
 
-/// Takes a chunk from the beginning.
-fn take_chunk<T: Ord>(sorted: &mut BTreeSet<T>) -> Vec<T> {
-    iter::from_fn(|| sorted.pop_first()).take(CHUNK).collect()
+fn take_chunk<T>(next: impl FnMut() -> Option<T>) -> Vec<T> {
+    iter::from_fn(next).take(CHUNK).collect()
 }
 
 /// Dead tokens, one batch after the other, in the order in which they died.
@@ -145,7 +144,7 @@ struct Dead {
 /// What is removed of dead tokens. Sorted as it comes: one sort at the end would hold up a core.
 #[derive(Default)]
 struct Batch {
-    digests: BTreeSet<[u8; 32]>,
+    digests: BTreeMap<[u8; 32], i64>,
     ids: BTreeSet<i64>,
 }
 
@@ -189,7 +188,9 @@ impl Dead {
             for row in rows {
                 batch.ids.insert(row.id);
                 // Bytes of another length are no digest: nothing finds them, and the row goes all the same.
-                batch.digests.extend(<[u8; 32]>::try_from(row.digest));
+                batch
+                    .digests
+                    .extend(<[u8; 32]>::try_from(row.digest).map(|digest| (digest, row.id)));
             }
             // As long as the read took: half the time is for whoever shares the core.
             tokio::time::sleep(start.elapsed()).await;

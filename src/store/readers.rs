@@ -1,6 +1,5 @@
 //! The readers: threads that run queries on connections that can't write. Brief queries that wait
-//! together share a transaction: SQLite takes and leaves its lock once for all of them, which is a tenth
-//! of what a token's look-up costs.
+//! together share a transaction: SQLite takes and leaves its lock, by system calls, once for all of them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

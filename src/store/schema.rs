@@ -29,12 +29,12 @@ diesel::table! {
 }
 
 diesel::table! {
-    digests (head) {
+    token_heads (head) {
         head -> Binary,
         token_id -> BigInt,
     }
 }
 
 diesel::joinable!(tokens -> users (user_id));
-diesel::joinable!(digests -> tokens (token_id));
-diesel::allow_tables_to_appear_in_same_query!(users, tokens, digests);
+diesel::joinable!(token_heads -> tokens (token_id));
+diesel::allow_tables_to_appear_in_same_query!(users, tokens, token_heads);

@@ -4,7 +4,7 @@ use diesel::dsl::auto_type;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 
-use super::schema::{digests, tokens, users};
+use super::schema::{token_heads, tokens, users};
 use super::statements::statements;
 use super::users::UserRow;
 use super::writer::Transaction;
@@ -16,12 +16,9 @@ statements! {
     NoteUse: "UPDATE tokens SET last_used_at = " [at: i64 as BigInt] " WHERE id = " [id: i64 as BigInt];
 }
 
-/// Bytes of a digest that the table `digests` has: enough to tell tokens apart.
-pub(super) const HEAD: i32 = 8;
-
-/// What of a digest the table `digests` has.
+/// What of a digest the table `token_heads` has: enough to tell tokens apart.
 pub(super) fn head(digest: &[u8; 32]) -> &[u8] {
-    &digest[..HEAD as usize]
+    &digest[..8]
 }
 
 /// A part of a longer list.
@@ -80,7 +77,7 @@ fn has_not_ended(now: i64, age_cutoff: i64) -> _ {
 }
 
 /// Tokens created at this time or before are dead of age.
-fn age_cutoff(ttl: Lifetime, now: Timestamp) -> i64 {
+pub(super) fn age_cutoff(ttl: Lifetime, now: Timestamp) -> i64 {
     ttl.age_cutoff(now).map_or(i64::MIN, Timestamp::as_unix)
 }
 
@@ -95,9 +92,9 @@ impl Store {
     ) -> Result<Option<(Token, User)>, StoreError> {
         let row = self
             .read_briefly(move |c| {
-                digests::table
+                token_heads::table
                     .inner_join(tokens::table.inner_join(users::table))
-                    .filter(digests::head.eq(head(hash.as_bytes())))
+                    .filter(token_heads::head.eq(head(hash.as_bytes())))
                     .filter(tokens::digest.eq(hash.as_bytes().as_slice()))
                     .select((TokenRow::as_select(), UserRow::as_select()))
                     .get_result::<Rows>(c)

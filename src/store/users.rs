@@ -4,13 +4,13 @@ use diesel::define_sql_function;
 use diesel::prelude::*;
 use diesel::sql_types::{Binary, Integer};
 
-use super::schema::{digests, tokens, users};
-use super::tokens::{HEAD, forget_all, revoke_all};
+use super::schema::{token_heads, tokens, users};
+use super::tokens::{forget_all, revoke_all};
 use super::{Acting, Page, Store, StoreError};
 use crate::domain::{Abilities, Email, Name, PasswordHash, Timestamp, User};
 
 define_sql_function! {
-    /// So many bytes, from the first on, which is 1.
+    /// SQLite's: so many bytes from that one on, of which the first is 1.
     fn substr(bytes: Binary, first: Integer, count: Integer) -> Binary;
 }
 
@@ -241,11 +241,11 @@ impl Store {
                     users::updated_at.eq(now.as_unix()),
                 ))
                 .execute(tx.connection)?;
-            forget_all(tx, id)?;
             let revoked = match new_password {
                 true => revoke_all(tx, id, change.keep, now)?,
                 false => 0,
             };
+            forget_all(tx, id)?;
             Ok(UserChanged::Done(user, revoked))
         })
         .await
@@ -268,13 +268,12 @@ impl Store {
                 return Ok(UserChanged::LastAdmin);
             }
             let revoked = forget_all(tx, id)?;
-            // The rows go with the user; their digests would stay.
-            let owned = tokens::table.filter(tokens::user_id.eq(id)).select(substr(
-                tokens::digest,
-                1,
-                HEAD,
-            ));
-            diesel::delete(digests::table.filter(digests::head.eq_any(owned)))
+            // The rows go with the user; their heads would stay.
+            let owned = tokens::table.filter(tokens::user_id.eq(id));
+            let heads = owned.select(substr(tokens::digest, 1, 8));
+            diesel::delete(token_heads::table)
+                .filter(token_heads::head.eq_any(heads))
+                .filter(token_heads::token_id.eq_any(owned.select(tokens::id)))
                 .execute(tx.connection)?;
             diesel::delete(users::table.find(id)).execute(tx.connection)?;
             Ok(UserChanged::Done(user, revoked))

@@ -93,6 +93,38 @@ fn tokens_of_the_first_release_go_on_working() {
 }
 
 #[test]
+fn a_row_by_hand_that_nobody_could_find_is_refused() {
+    let place = Place::new();
+    place.create_ada();
+    place.issue();
+    let path = place.path().join("bearerd.sqlite");
+    let mut file = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    for (digest, fault) in [
+        ("(SELECT digest FROM tokens)", "there already"),
+        ("(SELECT hex(digest) FROM tokens)", "32 bytes"),
+        ("randomblob(31)", "32 bytes"),
+    ] {
+        // With these SQLite would pass over a key that is taken.
+        for insert in ["INSERT", "INSERT OR IGNORE", "INSERT OR REPLACE"] {
+            let error = file
+                .batch_execute(&format!(
+                    "{insert} INTO tokens (user_id, name, digest, abilities, created_at)
+                     VALUES (1, 'by hand', {digest}, '*', 0)"
+                ))
+                .unwrap_err();
+            assert!(error.to_string().contains(fault), "{insert} {digest}: {error}");
+        }
+    }
+    let faults = || check(&place, "bearerd.sqlite").1["database"]["faults"].clone();
+    assert_eq!(faults(), serde_json::json!([]));
+    file.batch_execute("DELETE FROM token_heads").unwrap();
+    assert!(faults()[0].as_str().unwrap().starts_with("the token 1 is live"), "{}", faults());
+    // A sweep that was cut off leaves such a row.
+    file.batch_execute("UPDATE tokens SET revoked_at = 0").unwrap();
+    assert_eq!(faults(), serde_json::json!([]));
+}
+
+#[test]
 fn a_backup_is_one_private_file_that_works() {
     let place = Place::new();
     place.create_ada();

@@ -187,6 +187,18 @@ fn a_token_brought_over_from_sanctum_works_with_its_own_id_alone() {
 }
 
 #[test]
+fn a_digest_that_only_begins_like_a_token_s_is_not_its() {
+    let server = start();
+    let secret = "a1".repeat(20);
+    let digest = format!("{}{}", &sha_256(&secret)[..16], "00".repeat(24));
+    server.db_execute(&format!(
+        "INSERT INTO tokens (id, user_id, name, digest, abilities, created_at)
+         VALUES (17, 1, 'of another secret', x'{digest}', '*', {START})"
+    ));
+    assert_eq!(server.get("/api/user", &format!("17|{secret}")).status, 401);
+}
+
+#[test]
 fn a_token_of_an_earlier_prefix_keeps_working() {
     let server = start_with(|config| config.token_prefix = TokenPrefix::parse("old_").unwrap());
     let token = server.issue(&["*"]);
