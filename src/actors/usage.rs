@@ -1,6 +1,6 @@
 //! The usage recorder: keeps `last_used_at` without a write on the check path.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,7 +34,7 @@ impl UsageRecorder {
         let count = dropped.clone();
         let address = Supervisor::start(|context: &mut Context<Recorder>| {
             context.set_mailbox_capacity(MAILBOX);
-            Recorder { store, pending: BTreeMap::new(), flush: None, dropped: count }
+            Recorder { store, pending: HashMap::new(), flush: None, dropped: count }
         });
         Self { address, dropped }
     }
@@ -61,9 +61,8 @@ impl UsageRecorder {
 
 struct Recorder {
     store: Store,
-    /// Each token's latest use, until it is flushed: in the order of the rows, so that a write changes
-    /// few pages.
-    pending: BTreeMap<i64, Timestamp>,
+    /// Each token's latest use, until it is flushed.
+    pending: HashMap<i64, Timestamp>,
     /// The flush that is due; none while nothing is pending, so that an idle server stays idle.
     flush: Option<SpawnHandle>,
     dropped: Arc<AtomicU64>,
@@ -110,7 +109,9 @@ impl Handler<Flush> for Recorder {
             context.cancel_future(due);
         }
         let (store, dropped) = (self.store.clone(), self.dropped.clone());
-        let uses: Vec<_> = mem::take(&mut self.pending).into_iter().collect();
+        let mut uses: Vec<_> = mem::take(&mut self.pending).into_iter().collect();
+        // In the order of the rows, so that each write changes few pages.
+        uses.sort_unstable_by_key(|&(id, _)| id);
         let flush = async move {
             let mut rest = uses.as_slice();
             while !rest.is_empty() {
