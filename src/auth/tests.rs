@@ -186,11 +186,30 @@ fn a_read_that_nothing_disturbs_passes_and_is_kept() {
         assert!(!passes_from_memory(&bench));
         assert_eq!(check_across(&bench, async {}).await, (true, 1));
         assert!(passes_from_memory(&bench));
-        let auth = &bench.services.auth;
-        auth.revoke(By::Operator, bench.issued.token.id, None).await.unwrap();
-        let check = auth.check(bench.issued.plain.expose().as_bytes());
-        assert!(matches!(check, Check::Refused), "without a query");
         bench.services.close().await;
+    });
+}
+
+#[test]
+fn a_revoked_token_that_was_known_is_refused_without_a_query() {
+    block_on(async {
+        for by_password in [false, true] {
+            let bench = bench().await;
+            let auth = &bench.services.auth;
+            let owner = auth.look_up(&bench.presented).await.unwrap().user.id;
+            if by_password {
+                let password = Password::chosen("another one".to_owned()).unwrap();
+                let update = UserUpdate { password: Some(password), ..UserUpdate::default() };
+                auth.update_user(By::Operator, owner, update).await.unwrap();
+            } else {
+                auth.revoke(By::Operator, bench.issued.token.id, None).await.unwrap();
+                let update = UserUpdate { admin: Some(true), ..UserUpdate::default() };
+                auth.update_user(By::Operator, owner, update).await.unwrap();
+            }
+            let check = auth.check(bench.issued.plain.expose().as_bytes());
+            assert!(matches!(check, Check::Refused), "by a password: {by_password}");
+            bench.services.close().await;
+        }
     });
 }
 

@@ -129,11 +129,11 @@ impl Verdicts {
         holds.then(|| verdict.clone())
     }
 
-    /// Reads a token's session by `read` and keeps it; reads again if a revocation comes between.
+    /// Reads a token's session by `read` and keeps it; reads again if a change comes between.
     /// `None` if the token is not live.
     ///
     /// # Errors
-    /// Those of `read`; [`Error::Busy`] if a revocation came between each of several reads.
+    /// Those of `read`; [`Error::Busy`] if a change came between each of several reads.
     pub(super) async fn read<R>(
         &self,
         hash: &TokenHash,
@@ -167,14 +167,14 @@ impl Observer for Verdicts {
         for change in changes {
             let (Change::Revoked(hash) | Change::Purged(hash) | Change::Other(hash)) = change;
             let mut shard = self.shard(hash);
-            let was_known = shard.verdicts.remove(hash).is_some();
-            match change {
-                // No read finds it live, and a sweep would have all of them begin anew, over and over.
-                Change::Purged(_) => continue,
-                Change::Revoked(_) if was_known => {
+            match (change, shard.verdicts.remove(hash)) {
+                // It was dead, so that no read under way takes it for live, unless the clock is set back
+                // meanwhile; and a sweep would have all reads begin anew, over and over.
+                (Change::Purged(_), _) => continue,
+                (Change::Revoked(_), Some(_)) | (_, Some((_, Verdict::Revoked))) => {
                     shard.verdicts.insert(*hash, Verdict::Revoked);
                 }
-                Change::Revoked(_) | Change::Other(_) => {}
+                _ => {}
             }
             shard.changes += 1;
         }
