@@ -35,7 +35,6 @@ pub use forward_auth::{Original, Question, Requirement};
 pub(crate) use limits::LoginLimiter;
 pub use login::Credentials;
 pub use owners::Owner;
-pub(crate) use owners::Shown;
 pub use upkeep::BackupError;
 pub use users::{NewUser, UserUpdate};
 pub use verdicts::Session;

@@ -11,32 +11,36 @@ use crate::domain::User;
 /// Owners that the sessions of several tokens share, at most.
 const OWNERS: usize = 4_096;
 
-/// A token's owner, as of when they were read from the store.
+/// A token's owner, as of when they were read from the store; and how answers show them, which would
+/// take 3 % of a request's time if each wrote it anew.
 #[derive(Debug)]
 pub struct Owner {
     user: User,
-    shown: OnceLock<Shown>,
-}
-
-/// An owner as answers show them.
-#[derive(Debug)]
-pub(crate) struct Shown {
-    /// All that a user sees of their own account; `None` if it can't be written.
-    pub account: Option<Bytes>,
-    /// What an application behind a proxy is told, in headers.
-    pub id: Bytes,
-    pub email: Bytes,
-    pub name: Bytes,
+    account: OnceLock<Bytes>,
+    headers: OnceLock<[Bytes; 3]>,
 }
 
 impl Owner {
     pub(super) fn new(user: User) -> Self {
-        Self { user, shown: OnceLock::new() }
+        Self { user, account: OnceLock::new(), headers: OnceLock::new() }
     }
 
-    /// How they are shown: as `show` writes it, once. For each request it would take 3 % of its time.
-    pub(crate) fn shown(&self, show: impl FnOnce(&User) -> Shown) -> &Shown {
-        self.shown.get_or_init(|| show(&self.user))
+    /// The body of the answer that shows them their account: as the first `write` gives it.
+    pub(crate) fn account<E>(
+        &self,
+        write: impl FnOnce(&User) -> Result<Bytes, E>,
+    ) -> Result<Bytes, E> {
+        if let Some(account) = self.account.get() {
+            return Ok(account.clone());
+        }
+        let account = write(&self.user)?;
+        Ok(self.account.get_or_init(|| account).clone())
+    }
+
+    /// The headers' values that name them to an application behind a proxy: as the first `write` gives
+    /// them.
+    pub(crate) fn headers(&self, write: impl FnOnce(&User) -> [Bytes; 3]) -> &[Bytes; 3] {
+        self.headers.get_or_init(|| write(&self.user))
     }
 
     fn is_same(&self, other: &Self) -> bool {

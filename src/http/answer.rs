@@ -7,33 +7,31 @@ use actix_web::web::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// An answer's JSON.
+/// An answer with a JSON body.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
-    written(status, write(body))
-}
-
-/// An answer whose JSON has been written. Nothing under `/api` is for a cache.
-pub(super) fn written(status: StatusCode, body: Option<Bytes>) -> HttpResponse {
-    match body {
-        Some(body) => HttpResponse::build(status)
-            .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
-            .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
-            .body(body),
-        None => HttpResponse::InternalServerError().finish(),
-    }
-}
-
-/// Writes JSON. If it can't be written, the log says why.
-pub(super) fn write(body: &impl Serialize) -> Option<Bytes> {
-    // Most bodies fit, and are written without a copy.
-    let mut bytes = Vec::with_capacity(256);
-    match serde_json::to_writer(&mut bytes, body) {
-        Ok(()) => Some(bytes.into()),
+    match to_json(body) {
+        Ok(body) => with_json(status, body.into()),
         Err(error) => {
             log::error!("an answer could not be written: {error}");
-            None
+            HttpResponse::InternalServerError().finish()
         }
     }
+}
+
+/// The same, whose body has been written before. Nothing under `/api` is for a cache.
+pub(super) fn with_json(status: StatusCode, body: Bytes) -> HttpResponse {
+    HttpResponse::build(status)
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
+        .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .body(body)
+}
+
+/// A body's JSON.
+pub(super) fn to_json(body: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    // Most bodies fit, and are written without a copy.
+    let mut bytes = Vec::with_capacity(256);
+    serde_json::to_writer(&mut bytes, body)?;
+    Ok(bytes)
 }
 
 // What most answers wrap their body in.

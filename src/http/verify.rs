@@ -2,17 +2,19 @@
 //! whether its token may do what it is about. The answer's status says so, and its headers say who
 //! it is. `guard` checks the token; this is what it checks it for.
 
+use std::borrow::Cow;
+
 use actix_web::HttpResponse;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
-use actix_web::web::Query;
+use actix_web::web::{Bytes, Query};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::error::ApiError;
 use super::extract::Current;
-use super::users::shown;
 use crate::auth::{self, Auth, Original, Question, Requirement};
 use crate::config::TrustedProxies;
-use crate::domain::{Abilities, Access, Faults};
+use crate::domain::{Abilities, Access, Faults, User};
 
 /// The headers in which proxies name the original request: its URI, its method, and its host.
 struct Naming {
@@ -131,9 +133,8 @@ pub(super) async fn answer(current: Option<Current>) -> Result<HttpResponse, Api
     let mut response = HttpResponse::Ok();
     response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
     let Some(session) = current else { return Ok(response.finish()) };
-    let owner = shown(&session.user);
-    let [email, id, name] = [&owner.email, &owner.id, &owner.name]
-        .map(|text| HeaderValue::from_maybe_shared(text.clone()));
+    let owner = session.user.headers(header_texts).clone();
+    let [email, id, name] = owner.map(HeaderValue::from_maybe_shared);
     for (name, value) in [
         ("remote-user", email),
         ("x-auth-user-id", id),
@@ -146,4 +147,37 @@ pub(super) async fn answer(current: Option<Current>) -> Result<HttpResponse, Api
         response.insert_header((HeaderName::from_static(name), value));
     }
     Ok(response.finish())
+}
+
+/// A user's email, number and name, as headers' values.
+fn header_texts(user: &User) -> [Bytes; 3] {
+    let name = header_text(user.name.as_str());
+    // The email as it is, in UTF-8: two of them must never look alike to the application behind.
+    [user.email.as_str().to_owned(), user.id.to_string(), name.into_owned()].map(Bytes::from)
+}
+
+/// A text as a header's value: percent-encoded if it is not ASCII, or if it would look encoded.
+fn header_text(text: &str) -> Cow<'_, str> {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    match text.is_ascii() && !text.contains('%') {
+        true => text.into(),
+        false => utf8_percent_encode(text, KEPT).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_encoded_where_it_would_not_read_as_itself() {
+        for (name, value) in [
+            ("Ada Lovelace", "Ada Lovelace"),
+            ("Jörg", "J%C3%B6rg"),
+            ("Jörg O'Neil", "J%C3%B6rg%20O%27Neil"),
+            ("J%C3%B6rg", "J%25C3%25B6rg"),
+        ] {
+            assert_eq!(header_text(name), value);
+        }
+    }
 }
