@@ -15,7 +15,7 @@ use support::{Failure, create_user, settings};
 
 /// Tokens in the file that are looked up.
 const TOKENS: usize = 10_000;
-/// The most that may wait for the writer.
+/// Tokens issued at once to fill it: no more than may wait for the writer.
 const AT_ONCE: usize = 1000;
 
 fn main() -> Result<(), Failure> {

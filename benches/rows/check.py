@@ -63,7 +63,8 @@ def many(bench):
 @row
 def cold(bench):
     """The check of tokens that are in no cache: each request has another one of 1,000,000, and each
-    round another server, because the one before would know them. Against the bare handler."""
+    round another server, because the one before would know them. The file is read through first, so
+    that its pages are in memory. Against the bare handler."""
     tokens = token_file(bench, bench.sized(1_000_000))
     token = tokens.some(1)[0]
     with bearerd(bench, tokens.database) as (address, _):
@@ -78,8 +79,8 @@ def cold(bench):
 
 
 def _walk_cold(bench, tokens, seconds):
-    """A new server's load with tokens that it has never seen; it ends with the last one. The file's
-    pages are in memory: how long the system keeps those of a large one is not what is measured."""
+    """A new server's load with tokens that it has never seen; it ends with the last one. How long the
+    system keeps a large file's pages in memory is not what is measured."""
     with open(tokens.database, "rb") as file:
         while file.read(1 << 24):
             pass
@@ -96,7 +97,7 @@ def _walk_cold(bench, tokens, seconds):
 def grow(bench):
     """The check with 10,000,000 tokens in the file, against 10,000: of one that is cached, and of
     those that are not. Of those, each side asks for 10,000 and then starts anew, because the small
-    file has no more."""
+    file has no more; the files are read through first."""
     few, plenty = bench.sized(10_000), bench.sized(10_000_000)
     small, large = (token_file(bench, count, keep=few) for count in (few, plenty))
     with (bearerd(bench, large.database) as (address, process),

@@ -6,7 +6,7 @@ import subprocess
 from .bench import LOAD_CORES, Figure, row
 from .kernel import pinned
 from .load import alternate, finish, load, ratios, start, with_token
-from .servers import VERIFY, bearerd, create_user, issue_token
+from .servers import VERIFY, bearerd, create_user, issue_token, rounds_of
 
 FLOOD = 256
 # What benches/bcrypt.rs does, in PHP.
@@ -24,9 +24,7 @@ echo min($times);
 @row
 def login(bench):
     """Logins at once on all cores, at bcrypt's cost 12; against as many of bcrypt's own checks."""
-    output = subprocess.run([bench.programs["logins"], "--bench", str(bench.rounds)],
-                            cwd=bench.folder, check=True, stdout=subprocess.PIPE, text=True).stdout
-    rounds = [tuple(map(float, line.split())) for line in output.splitlines()]
+    rounds = rounds_of(bench, "logins")
     return [
         Figure("logins a second, on all cores", [r[0] for r in rounds], 1),
         Figure("checks of a password a second, by bcrypt alone", [r[1] for r in rounds], 1),

@@ -18,14 +18,14 @@ PEERS = ["knox", "better_auth", "pocketbase"]
 def peers(bench):
     """Who one is, by token; against the fastest of three peers, by processor time. Each gets the
     server's core alone, and is idle while others are asked."""
-    scripts = {name: os.path.join(ROOT, "benches/peers", name, "run") for name in PEERS}
     if bench.quick:
         return LeftOut("a quick run installs no peers")
+    scripts = [os.path.join(ROOT, "benches/peers", name, "run") for name in PEERS]
     create_user(bench)
     token = issue_token(bench)
     with contextlib.ExitStack() as stack:
         address, process = stack.enter_context(bearerd(bench))
-        peers = [stack.enter_context(_peer(bench, script)) for script in scripts.values()]
+        peers = [stack.enter_context(_peer(bench, script)) for script in scripts]
         sides = [(process, f"{address}/api/user", with_token(token))]
         sides += [(peer, said["url"], {"headers": said["headers"]}) for peer, said in peers]
         ours, *theirs = compare(bench, *sides)

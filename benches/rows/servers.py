@@ -31,6 +31,13 @@ def build():
             if m.get("executable") and m["target"]["kind"][0] in ("bin", "bench")}
 
 
+def rounds_of(bench, program):
+    """What a bench program prints: a line of figures for each round."""
+    output = subprocess.run([bench.programs[program], "--bench", str(bench.rounds)],
+                            cwd=bench.folder, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return [tuple(map(float, line.split())) for line in output.splitlines()]
+
+
 @contextlib.contextmanager
 def running(arguments, folder, cores=SERVER_CORES, **settings):
     """Runs a server that prints where it listens, until the block ends; gives its URL and its

@@ -1,13 +1,12 @@
 """What is written: tokens issued, revoked, and swept away."""
 
-import subprocess
 import time
 
 from .bench import Figure, row
 from .data import token_file
 from .kernel import interrupt
 from .load import alternate, finish, ratios, start, with_token
-from .servers import VERIFY, bearerd, metric
+from .servers import VERIFY, bearerd, metric, rounds_of
 
 
 @row
@@ -25,9 +24,7 @@ def revoke(bench):
 
 
 def _commits(bench, program, what):
-    output = subprocess.run([bench.programs[program], "--bench", str(bench.rounds)],
-                            cwd=bench.folder, check=True, stdout=subprocess.PIPE, text=True).stdout
-    rounds = [tuple(map(float, line.split())) for line in output.splitlines()]
+    rounds = rounds_of(bench, program)
     return [
         Figure(f"{what} a second, one commit each", [r[0] for r in rounds]),
         Figure("… by 64 clients at once", [r[1] for r in rounds]),
@@ -66,8 +63,8 @@ def _sweep(bench, tokens, dead, **settings):
         began = ended = time.monotonic()
         while wrk.poll() is None and (not dead or removed < dead):
             time.sleep(0.05)
-            # Rows are counted when their batch's digests are gone: the time since the last count is
-            # left out.
+            # Rows are counted when their batch's heads are gone: the time since the last count is left
+            # out.
             if (now := _purged(address)) > removed:
                 removed, ended = now, time.monotonic()
         rate = (removed - at_first) / (ended - began) if ended > began else 0
