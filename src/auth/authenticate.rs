@@ -60,7 +60,10 @@ impl Auth {
         self.0.metrics.misses.inc();
         let read = || async {
             let row = self.0.store.token_by_hash(presented.hash).await?;
-            Ok(row.and_then(|(token, user)| Session::open(token, user, self.0.ttl, self.now())))
+            Ok(row.and_then(|(token, user)| {
+                let owner = self.0.verdicts.owners.share(user);
+                Session::open(token, owner, self.0.ttl, self.now())
+            }))
         };
         let session = self.0.verdicts.read(&presented.hash, read).await?;
         let session = session.filter(|session| presented.names(&session.token));

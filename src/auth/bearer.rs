@@ -55,7 +55,8 @@ impl Auth {
     pub async fn confirm(&self, bearer: &Bearer) -> Result<(), Error> {
         let row = self.0.store.token_by_id(bearer.token.id).await?;
         let session = row.and_then(|(token, user)| {
-            Session::open(token, user, self.0.ttl, self.now()).map(Arc::new)
+            let owner = self.0.verdicts.owners.share(user);
+            Session::open(token, owner, self.0.ttl, self.now()).map(Arc::new)
         });
         Bearer::admit(session.ok_or(Error::InvalidToken)?, bearer.needs).map(drop)
     }

@@ -43,9 +43,9 @@ impl Owner {
         self.headers.get_or_init(|| write(&self.user))
     }
 
-    fn is_same(&self, other: &Self) -> bool {
+    fn is(&self, user: &User) -> bool {
         // Emails are equal in any case of their letters.
-        self.user == other.user && self.user.email.as_str() == other.user.email.as_str()
+        self.user == *user && self.user.email.as_str() == user.email.as_str()
     }
 }
 
@@ -68,12 +68,16 @@ impl Default for Owners {
 }
 
 impl Owners {
-    /// Puts the copy that others have already in the place of an owner just read, if they are alike.
-    pub(super) fn share(&self, owner: &mut Arc<Owner>) {
+    /// An owner just read: the copy that others have already, if it is alike.
+    pub(super) fn share(&self, user: User) -> Arc<Owner> {
         let mut owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match owners.get(&owner.id) {
-            Some(known) if known.is_same(owner) => *owner = known.clone(),
-            _ => owners.insert(owner.id, owner.clone()),
+        if let Some(known) = owners.get(&user.id)
+            && known.is(&user)
+        {
+            return known.clone();
         }
+        let owner = Arc::new(Owner::new(user));
+        owners.insert(owner.id, owner.clone());
+        owner
     }
 }

@@ -57,7 +57,9 @@ async fn check_across(bench: &Bench, end: impl Future<Output = ()>) -> (bool, u3
             let _ = released.await;
         }
         let now = (parts.clock)();
-        Ok(row.and_then(|(token, user)| Session::open(token, user, parts.ttl, now)))
+        Ok(row.and_then(|(token, user)| {
+            Session::open(token, parts.verdicts.owners.share(user), parts.ttl, now)
+        }))
     };
     let check = parts.verdicts.read(&bench.presented.hash, hold);
     let (session, ()) = futures_util::join!(check, async {
@@ -256,7 +258,7 @@ fn the_cache_is_bounded() {
                 expires_at: None,
                 revoked_at: None,
             };
-            let (token, owner) = (&token, &owner);
+            let (token, owner) = (&token, &verdicts.owners.share(owner.clone()));
             let read =
                 || async { Ok(Session::open(token.clone(), owner.clone(), Lifetime::NEVER, now)) };
             kept.extend(verdicts.read(&hash, read).await.unwrap());
