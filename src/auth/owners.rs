@@ -21,7 +21,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    pub(super) fn new(user: User) -> Self {
+    fn new(user: User) -> Self {
         Self { user, account: OnceLock::new(), headers: OnceLock::new() }
     }
 

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 
 use bearerd::app::{self, Services};
 use bearerd::auth::{Auth, Check, TokenRequest};
@@ -185,14 +185,21 @@ fn a_backup_that_fails_leaves_nothing_behind() {
 }
 
 /// Issues tokens until told to stop, and notes each that was acknowledged.
-async fn issue_tokens(auth: &Auth, acknowledged: &Mutex<Vec<String>>, stop: &AtomicBool) {
+async fn issue_tokens(auth: &Auth, acknowledged: &Acknowledged, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         let request =
             TokenRequest { name: Name::parse("ci").unwrap(), abilities: None, expires_in: None };
         let email = Email::parse("ada@example.org").unwrap();
         let issued = auth.issue(email, request).await.unwrap();
-        acknowledged.lock().unwrap().push(issued.plain.expose().to_owned());
+        acknowledged.tokens.lock().unwrap().push(issued.plain.expose().to_owned());
+        acknowledged.one_more.notify_one();
     }
+}
+
+#[derive(Default)]
+struct Acknowledged {
+    tokens: Mutex<Vec<String>>,
+    one_more: Condvar,
 }
 
 /// How many of the tokens a database accepts.
@@ -215,7 +222,7 @@ fn accepted(config: &Config, tokens: &[String]) -> usize {
 fn a_backup_while_32_clients_write_holds_every_token_acknowledged_before_it_began() {
     let place = Place::new();
     place.create_ada();
-    let (acknowledged, stop) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+    let (acknowledged, stop) = (Acknowledged::default(), AtomicBool::new(false));
     let (before, after) = std::thread::scope(|scope| {
         scope.spawn(|| {
             app::block_on(async {
@@ -226,19 +233,18 @@ fn a_backup_while_32_clients_write_holds_every_token_acknowledged_before_it_bega
                 services.close().await;
             });
         });
-        let start = Instant::now();
-        while acknowledged.lock().unwrap().len() < 2000 {
-            assert!(start.elapsed() < Duration::from_secs(60), "nobody writes");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let before = acknowledged.lock().unwrap().clone();
+        let few = |tokens: &mut Vec<_>| tokens.len() < 2000;
+        let Acknowledged { tokens, one_more } = &acknowledged;
+        let enough =
+            one_more.wait_timeout_while(tokens.lock().unwrap(), Duration::from_secs(60), few);
+        let before = enough.unwrap().0.clone();
         let output = place.run(&["backup", "copy.sqlite"]);
-        let after = acknowledged.lock().unwrap().len();
+        let after = tokens.lock().unwrap().len();
         stop.store(true, Ordering::Relaxed);
         assert!(output.status.success(), "{}", stderr(&output));
         (before, after)
     });
-    assert!(after > before.len(), "the clients were held up");
+    assert!(before.len() >= 2000 && after > before.len(), "the clients were held up");
     let (code, report) = check(&place, "copy.sqlite");
     assert_eq!((code, &report["database"]["faults"]), (Some(0), &json!([])));
     assert_eq!(accepted(&config(&place, "copy.sqlite"), &before), before.len());

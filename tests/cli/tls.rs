@@ -1,9 +1,10 @@
 //! HTTPS, and what a hangup does.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
 use crate::start::refusal;
 use crate::support::{Place, Serving, stderr};
@@ -25,15 +26,24 @@ fn is_answered(server: &Serving, cert: &str) -> bool {
     agent.get(format!("{}/healthz", server.url)).call().is_ok()
 }
 
+/// Starts a server; gives the lines of its log too.
+fn start_logging(mut command: Command) -> (Serving, Receiver<String>) {
+    command.stderr(Stdio::piped());
+    let mut server = Serving::start(command);
+    let log = BufReader::new(server.child.stderr.take().unwrap());
+    let (line, lines) = mpsc::channel();
+    // It ends with the server.
+    std::thread::spawn(move || {
+        log.lines().map_while(Result::ok).try_for_each(|text| line.send(text))
+    });
+    (server, lines)
+}
+
 /// Hangs up on the server, and waits until its log says this.
-fn hang_up(server: &Serving, log: &Path, expected: &str) {
+fn hang_up(server: &Serving, log: &Receiver<String>, expected: &str) {
     let id = server.child.id().to_string();
     assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
-    let start = Instant::now();
-    while !fs::read_to_string(log).unwrap().contains(expected) {
-        assert!(start.elapsed() < Duration::from_secs(10), "{}", fs::read_to_string(log).unwrap());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    while !log.recv_timeout(Duration::from_secs(10)).unwrap().contains(expected) {}
 }
 
 const TLS: [&str; 4] = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
@@ -43,10 +53,7 @@ const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--log", "info"];
 fn a_hangup_brings_the_new_certificate_and_bad_files_keep_the_old() {
     let place = Place::new();
     let first = write_certificate(&place);
-    let log = place.path().join("log");
-    let mut command = place.command(&[&SERVE[..], &TLS].concat());
-    command.stderr(fs::File::create(&log).unwrap());
-    let mut server = Serving::start(command);
+    let (mut server, log) = start_logging(place.command(&[&SERVE[..], &TLS].concat()));
     assert!(server.url.starts_with("https://127.0.0.1:"), "{}", server.url);
     assert!(is_answered(&server, &first));
 
@@ -66,10 +73,7 @@ fn a_hangup_does_not_end_a_server_without_https() {
     let place = Place::new();
     place.create_ada();
     let token = place.issue();
-    let log = place.path().join("log");
-    let mut command = place.command(&SERVE);
-    command.stderr(fs::File::create(&log).unwrap());
-    let server = Serving::start(command);
+    let (server, log) = start_logging(place.command(&SERVE));
     hang_up(&server, &log, "there is nothing to read again");
     assert_eq!(server.status(&token), 200);
 }
