@@ -1,6 +1,7 @@
 //! The server, through HTTP: each test starts one of its own on a free port and a fresh database.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod access_control;
 mod account;
 mod cors;
 mod errors;
