@@ -17,5 +17,6 @@ mod support;
 mod sweep;
 mod tls;
 mod tokens;
+mod upgrade;
 mod users;
 mod verify;

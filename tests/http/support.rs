@@ -44,8 +44,24 @@ pub fn start() -> Server {
 }
 
 pub fn start_with(change: impl FnOnce(&mut Config)) -> Server {
+    let (folder, mut config) = settings();
+    change(&mut config);
+    let server = launch(folder, config, Arc::new(AtomicI64::new(START)));
+    server.create_user(EMAIL, PASSWORD, &["*"]);
+    server
+}
+
+/// A server on the database that this SQL makes.
+pub fn start_on(sql: &str) -> Server {
+    let (folder, config) = settings();
+    let path = config.database.to_string_lossy();
+    SqliteConnection::establish(&path).unwrap().batch_execute(sql).unwrap();
+    launch(folder, config, Arc::new(AtomicI64::new(START)))
+}
+
+fn settings() -> (TempDir, Config) {
     let folder = tempfile::tempdir().unwrap();
-    let mut config = Config {
+    let config = Config {
         database: folder.path().join("test.sqlite"),
         listen: ([127, 0, 0, 1], 0).into(),
         bcrypt_cost: 4,
@@ -53,10 +69,7 @@ pub fn start_with(change: impl FnOnce(&mut Config)) -> Server {
         login_attempts: 1000,
         ..Config::default()
     };
-    change(&mut config);
-    let server = launch(folder, config, Arc::new(AtomicI64::new(START)));
-    server.create_user(EMAIL, PASSWORD, &["*"]);
-    server
+    (folder, config)
 }
 
 fn launch(folder: TempDir, config: Config, now: Arc<AtomicI64>) -> Server {
