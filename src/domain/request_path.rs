@@ -36,6 +36,10 @@ pub enum PathError {
     /// A control character, raw or encoded.
     #[error("The path has a control character.")]
     Control,
+    /// A space that is not encoded, in the path or the query: no request line has one, but a header
+    /// has, in which a proxy joined what a client sent with what it wrote itself.
+    #[error("The path or the query has a space that is not encoded.")]
+    Space,
     /// No UTF-8, or no longer once it is decoded.
     #[error("The path is not UTF-8.")]
     NotUtf8,
@@ -62,6 +66,9 @@ impl RequestPath {
     /// # Errors
     /// [`PathError`] if servers may differ about which path that is.
     pub fn parse(target: &[u8]) -> Result<Self, PathError> {
+        if target.contains(&b' ') {
+            return Err(PathError::Space);
+        }
         let raw = target.split(|&byte| byte == b'?').next().unwrap_or_default();
         let decoded = decode(raw)?;
         let segments = resolve(decoded.strip_prefix('/').ok_or(PathError::NoSlash)?)?;
@@ -213,6 +220,9 @@ mod tests {
             ("/a\tb", Control),
             ("/a%7f", Control),
             ("/a%C2%85", Control),
+            ("/a b", Space),
+            ("/a, /b", Space),
+            ("/a?, /b", Space),
             ("/%", BadEscape),
             ("/%2", BadEscape),
             ("/%zz", BadEscape),
