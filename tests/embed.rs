@@ -8,7 +8,9 @@ use std::process::{Child, Command, Stdio};
 use actix_web::test as http;
 use actix_web::{App, web};
 use bearerd::auth::{By, Error, NewUser, TokenRequest};
-use bearerd::domain::{Abilities, Email, Name, Password};
+use bearerd::domain::{
+    Abilities, Access, Email, ForwardAuthHeaders, Name, Password, PathPattern, Rule, Rules,
+};
 use bearerd::{Bearerd, Config, Current, Needs};
 use serde_json::{Value, json};
 
@@ -181,6 +183,51 @@ async fn a_route_that_needs_nothing_hears_of_nobody_within_another_guard() {
             .insert_header(("Authorization", format!("Bearer {token}")))
             .to_request();
         assert_eq!(http::call_and_read_body(&server, request).await, name, "{path}");
+    }
+    bearerd.close().await;
+}
+
+fn public_rules() -> Rules {
+    Rules::new(vec![Rule {
+        path: PathPattern::parse("/public/**").ok(),
+        ..Rule::any(Access::Public)
+    }])
+}
+
+#[actix_web::test]
+async fn rules_without_a_way_to_name_requests_do_not_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("x.sqlite");
+    let config = Config { database: database.clone(), rules: public_rules(), ..Config::default() };
+    let refusal = Bearerd::open(&config).err().unwrap().to_string();
+    assert!(refusal.starts_with("rules need forward_auth_headers, "), "{refusal}");
+    assert!(!database.exists(), "nothing was started");
+}
+
+#[actix_web::test]
+async fn envoy_asks_below_the_place_where_the_routes_are_mounted() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config {
+        database: folder.path().join("x.sqlite"),
+        rules: public_rules(),
+        forward_auth_headers: Some(ForwardAuthHeaders::Envoy),
+        trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()],
+        ..Config::default()
+    };
+    let bearerd = Bearerd::open(&config).unwrap();
+    let routes = web::scope("/auth").configure(bearerd.routes());
+    let server = http::init_service(App::new().service(routes)).await;
+    for (path, status) in [
+        ("/auth/api/verify/public/x", 200),
+        ("/auth/api/verify/secret", 403),
+        ("/auth/api/verify/auth/api/verify/public/x", 403),
+    ] {
+        let request = http::TestRequest::get().uri(path).insert_header(("Host", "x"));
+        let request = request.peer_addr(([127, 0, 0, 1], 1).into()).to_request();
+        let answer = http::try_call_service(&server, request).await;
+        let answer = answer
+            .map_or_else(|error| error.as_response_error().status_code(), |answer| answer.status());
+        assert_eq!(answer, status, "{path}");
     }
     bearerd.close().await;
 }

@@ -126,6 +126,8 @@ impl Services {
     /// # Errors
     /// [`OpenError`]
     pub fn open(config: &Config, clock: Clock) -> Result<Self, OpenError> {
+        // Before the database is created.
+        let forward_auth_headers = config.naming()?;
         let metrics = Metrics::new().map_err(|error| OpenError::Open {
             path: "metrics".into(),
             cause: error.to_string(),
@@ -139,6 +141,7 @@ impl Services {
             hasher: Hasher::start(config.bcrypt_cost, metrics.clone()),
             limiter: LoginLimiter::new(config.login_attempts),
             rules: config.rules.clone(),
+            forward_auth_headers,
             usage: usage.clone(),
             clock,
             ttl: config.token_ttl,

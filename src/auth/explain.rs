@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Auth, Error, Question, Requirement};
-use crate::domain::{Abilities, Access, Ambiguous, Presented, Token, User};
+use crate::domain::{Abilities, Access, Ambiguous, ForwardAuthHeaders, Presented, Token, User};
 
 /// Which token is asked about.
 #[derive(Debug)]
@@ -89,11 +89,16 @@ impl Auth {
     pub async fn explain(
         &self,
         subject: Subject,
-        question: Question,
+        mut question: Question,
         trusted: bool,
     ) -> Result<Explanation, Error> {
         let mut steps = Steps::default();
-        if !trusted && self.has_rules() && question.original.is_some() {
+        let naming = self.forward_auth_headers();
+        if naming == Some(ForwardAuthHeaders::Envoy) && !question.named.is_empty() {
+            question.named.clear();
+            steps.pass("query", "Envoy's query is the client's, so abilities in it are not read");
+        }
+        if !trusted && naming.is_some() && question.original.is_some() {
             steps.fail(
                 400,
                 "proxy",

@@ -2,7 +2,7 @@
 //! what the access rules say to it.
 
 use super::{Auth, Error, Session};
-use crate::domain::{Abilities, Access};
+use crate::domain::{Abilities, Access, ForwardAuthHeaders};
 
 /// What is asked about a request.
 #[derive(Clone, Debug, Default)]
@@ -47,9 +47,9 @@ impl Original {
 }
 
 impl Auth {
-    /// Whether there are access rules.
-    pub fn has_rules(&self) -> bool {
-        !self.0.rules.is_empty()
+    /// How a proxy names the request that the access rules decide; none without rules.
+    pub fn forward_auth_headers(&self) -> Option<ForwardAuthHeaders> {
+        self.0.forward_auth_headers
     }
 
     /// What a request must have to pass. Abilities that are named and the rule that matches count
@@ -59,18 +59,20 @@ impl Auth {
     /// [`Error::Unclear`] where there are rules, and the question names neither abilities nor a
     /// request, or the request's path can be read in two ways; [`Error::NoRule`] if none matches.
     pub fn requirement(&self, question: Question) -> Result<Requirement, Error> {
-        let rules = &self.0.rules;
         let Question { mut named, original } = question;
-        if rules.is_empty() {
+        let Some(naming) = self.0.forward_auth_headers else {
             return Ok(Requirement::Token(named));
-        }
+        };
         let Some(Original { method, host, uri }) = original else {
             return match named.is_empty() {
                 false => Ok(Requirement::Token(named)),
-                true => Err(Error::Unclear(UNNAMED.to_owned())),
+                true => Err(Error::Unclear(format!(
+                    "There are access rules, so the request must name abilities in its query, or \
+                     come from a trusted proxy that names the original request in {naming}."
+                ))),
             };
         };
-        let decision = rules.decide(&method, &host, &uri);
+        let decision = self.0.rules.decide(&method, &host, &uri);
         let decided = decision.map_err(|reason| Error::Unclear(reason.to_string()))?;
         let (_, rule) = decided.ok_or(Error::NoRule)?;
         match &rule.access {
@@ -83,11 +85,6 @@ impl Auth {
         }
     }
 }
-
-/// Why a question without content is not answered.
-const UNNAMED: &str = "There are access rules, so the request must name abilities in its query, or \
-    come from a trusted proxy that names the original request in X-Forwarded-Method, \
-    X-Forwarded-Host and X-Forwarded-Uri, or in X-Original-Method and X-Original-URI.";
 
 impl Requirement {
     /// A live token.

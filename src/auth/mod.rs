@@ -22,7 +22,8 @@ use std::time::Duration;
 
 use crate::actors::{Hasher, UsageRecorder};
 use crate::domain::{
-    Abilities, Clock, Lifetime, Name, PlainToken, Rules, Timestamp, Token, TokenPrefix, User,
+    Abilities, Clock, ForwardAuthHeaders, Lifetime, Name, PlainToken, Rules, Timestamp, Token,
+    TokenPrefix, User,
 };
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -66,6 +67,8 @@ pub(crate) struct Parts {
     pub prefix: TokenPrefix,
     /// Which requests pass that a proxy asks about.
     pub rules: Rules,
+    /// How the proxy names those requests; some exactly where there are rules.
+    pub forward_auth_headers: Option<ForwardAuthHeaders>,
     /// For how long a dead token's row is kept.
     pub retain: Duration,
     /// Where it is counted.

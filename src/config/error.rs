@@ -57,6 +57,17 @@ pub enum ConfigError {
         /// The one there is not.
         missing: &'static str,
     },
+    /// Access rules without the setting that says how requests are named for them.
+    #[error(
+        "{} need forward_auth_headers, which says how the proxy names the request that it asks \
+         about; set it to \"x-forwarded\" for Caddy or Traefik, \"x-original-uri\" for nginx, \
+         \"x-original-url\" for ingress-nginx, \"envoy\" for Envoy",
+        place(RULES, origin)
+    )]
+    Unnamed {
+        /// Where the rules are, if they were read.
+        origin: Option<Source>,
+    },
     /// A configuration file that can't be read.
     #[error("can't read the configuration file {path}: {cause}")]
     Unreadable {

@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::domain::{Issuer, Lifetime, Origins, Rules, TokenHeader, TokenPrefix};
+use crate::domain::{
+    ForwardAuthHeaders, Issuer, Lifetime, Origins, Rules, TokenHeader, TokenPrefix,
+};
 
 use rules::RULES;
 
@@ -46,6 +48,9 @@ pub struct Config {
     pub login_attempts: u32,
     /// The reverse proxies that are believed when they say whose request they pass on.
     pub trusted_proxies: Vec<IpNet>,
+    /// How the proxy names the request that it asks `/api/verify` about; [`Config::naming`] has it
+    /// together with the rules.
+    pub forward_auth_headers: Option<ForwardAuthHeaders>,
     /// A request header that may hold a token, beside `Authorization`.
     pub token_header: Option<TokenHeader>,
     /// Whether `/api/verify` takes a token as the password of HTTP Basic.
@@ -80,6 +85,7 @@ impl Default for Config {
             bcrypt_cost: 12,
             login_attempts: 5,
             trusted_proxies: Vec::new(),
+            forward_auth_headers: None,
             token_header: None,
             basic_auth: false,
             retain: Duration::from_secs(DAY as u64),
@@ -134,6 +140,7 @@ impl Config {
             config.set(&key, &value, &Source::Flag)?;
         }
         config.tls_files()?;
+        config.naming()?;
         Ok(config)
     }
 
@@ -158,6 +165,22 @@ impl Config {
             (None, None) => Ok(None),
             (Some(_), None) => Err(self.alone("tls_cert", "tls_key")),
             (None, Some(_)) => Err(self.alone("tls_key", "tls_cert")),
+        }
+    }
+
+    /// How the proxy names the request that the access rules decide; none without rules.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unnamed`] if there are rules, and `forward_auth_headers` is not set: a guess
+    /// would let clients name requests in a way that the proxy doesn't overwrite.
+    pub fn naming(&self) -> Result<Option<ForwardAuthHeaders>, ConfigError> {
+        match (self.rules.is_empty(), self.forward_auth_headers) {
+            (true, _) => Ok(None),
+            (false, Some(headers)) => Ok(Some(headers)),
+            (false, None) => {
+                let origin = self.given.get(RULES).map(|given| given.source.clone());
+                Err(ConfigError::Unnamed { origin })
+            }
         }
     }
 
@@ -206,6 +229,11 @@ impl Config {
             warnings.push(
                 "there are access rules, and no trusted_proxies: nobody may name a request for them"
                     .to_owned(),
+            );
+        }
+        if self.rules.is_empty() && self.forward_auth_headers.is_some() {
+            warnings.push(
+                "forward_auth_headers is set without access rules: it has no effect".to_owned(),
             );
         }
         warnings
@@ -300,6 +328,7 @@ mod tests {
         assert_eq!(Config::default().warnings(), [""; 0]);
         assert_eq!(warnings("listen", "127.1.2.3:80"), [""; 0]);
         assert_eq!(warnings("bcrypt_cost", "10"), [""; 0]);
+        assert!(warnings("forward_auth_headers", "envoy")[0].contains("has no effect"));
         assert!(warnings("bcrypt_cost", "9")[0].starts_with("bcrypt_cost is 9:"));
         for open in ["0.0.0.0:8080", "[::]:8080", "192.0.2.1:80"] {
             assert!(warnings("listen", open)[0].starts_with(&format!("listen is {open}:")));

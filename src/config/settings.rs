@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Config, DAY, Source};
-use crate::domain::{Issuer, Lifetime, Origins, TokenHeader, TokenPrefix};
+use crate::domain::{ForwardAuthHeaders, Issuer, Lifetime, Origins, TokenHeader, TokenPrefix};
 
 /// One setting: its name everywhere, and how its value is read.
 pub struct Setting {
@@ -109,6 +109,17 @@ pub const SETTINGS: &[Setting] = &[
             let networks = text.split(',').map(network).collect::<Option<_>>();
             config.trusted_proxies = if text.is_empty() { Vec::new() } else { networks? };
             Some(())
+        },
+    },
+    Setting {
+        key: "forward_auth_headers",
+        about: "how the proxy names the request that it asks about, for the access rules",
+        allowed: "x-forwarded (Caddy, Traefik), x-original-uri (nginx), x-original-url \
+                  (ingress-nginx) or envoy (Envoy); nothing if there are no access rules",
+        default: "",
+        read: |config, text| {
+            unless_empty(text, ForwardAuthHeaders::parse)
+                .map(|headers| config.forward_auth_headers = headers)
         },
     },
     Setting {
@@ -229,6 +240,7 @@ mod tests {
             ("BEARERD_TRUSTED_PROXIES", "10.0.0.0/33", "10.1.2.0/24"),
             ("BEARERD_TRUSTED_PROXIES", "::ffff:10.0.0.0/104", "10.1.2.0/24"),
             ("BEARERD_TRUSTED_PROXIES", "::/0", "not all there are"),
+            ("BEARERD_FORWARD_AUTH_HEADERS", "nginx", "x-original-uri (nginx)"),
             ("BEARERD_ISSUER", "https://a/", "https://auth.example.org"),
             ("BEARERD_TOKEN_HEADER", "Cookie", "X-Api-Token"),
             ("BEARERD_BASIC_AUTH", "yes", "true or false"),

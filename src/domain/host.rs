@@ -28,6 +28,17 @@ impl Host {
     }
 }
 
+/// Splits an absolute `http` or `https` URL into its host, perhaps with a port, and its path and query
+/// as they are spelled. `None` if it is anything else: servers differ about a URL without a path, and
+/// about a user before the host.
+pub fn split_url(url: &[u8]) -> Option<(&str, &[u8])> {
+    let rest = url.strip_prefix(b"https://").or_else(|| url.strip_prefix(b"http://"))?;
+    let slash = rest.iter().position(|&byte| byte == b'/')?;
+    let (host, target) = rest.split_at(slash);
+    let host = str::from_utf8(host).ok()?;
+    Host::parse(host).map(|_| (host, target))
+}
+
 /// Which hosts a rule is for: one, or every one below a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPattern {
@@ -163,6 +174,38 @@ mod tests {
         ] {
             assert_eq!(Host::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_url_is_split_into_its_host_and_what_the_client_asked_for() {
+        for (url, host, target) in [
+            ("https://a.org/", "a.org", "/"),
+            ("http://a.org:8080/b?c=/d", "a.org:8080", "/b?c=/d"),
+            ("https://[::1]:443//b/../c", "[::1]:443", "//b/../c"),
+            ("https://a.org/http://b.org/", "a.org", "/http://b.org/"),
+        ] {
+            assert_eq!(split_url(url.as_bytes()), Some((host, target.as_bytes())), "{url}");
+        }
+        for url in [
+            "",
+            "/b",
+            "a.org/b",
+            "//a.org/b",
+            "ftp://a.org/b",
+            "HTTPS://a.org/b",
+            "https:/a.org/b",
+            "https:///b",
+            "https://a.org",
+            "https://a.org?/b",
+            "https://a.org#/b",
+            "https://a.org\\/b",
+            "https://u@a.org/b",
+            "https://a.org, https://b.org/b",
+            " https://a.org/b",
+        ] {
+            assert_eq!(split_url(url.as_bytes()), None, "{url}");
+        }
+        assert_eq!(split_url(b"https://\xff/b"), None);
     }
 
     #[test]

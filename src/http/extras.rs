@@ -17,6 +17,7 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{Error, HttpResponse, ResponseError};
 
+use super::routes::VERIFY;
 use crate::domain::{Origins, TokenHeader};
 
 /// A year, in which a browser asks by HTTPS alone (RFC 6797).
@@ -64,8 +65,10 @@ impl Extras {
         if self.https {
             headers.push((STRICT_TRANSPORT_SECURITY, STAY));
         }
-        // A proxy takes any 2xx for leave to pass, so /api/verify answers no preflight.
-        let is_shared = request.path().starts_with("/api/") && request.path() != "/api/verify";
+        // A proxy takes any 2xx for permission, so no preflight is answered at /api/verify, nor below
+        // it, where Envoy puts the path of the original request.
+        let path = request.path();
+        let is_shared = path.starts_with("/api/") && !path.starts_with(VERIFY);
         if self.origins == Origins::None || !is_shared {
             return (headers, false);
         }

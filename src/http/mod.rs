@@ -15,6 +15,7 @@ mod guard;
 mod health;
 mod oauth;
 mod openapi;
+mod original_request;
 #[cfg(feature = "server")]
 mod pages;
 mod paging;

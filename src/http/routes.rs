@@ -19,6 +19,7 @@ use super::timing::counted;
 use super::{admin, explain, health, oauth, tokens, users, verify};
 use crate::auth::Auth;
 use crate::config::TrustedProxies;
+use crate::domain::ForwardAuthHeaders;
 #[cfg(feature = "server")]
 use crate::metrics::Metrics;
 
@@ -58,13 +59,16 @@ const PUT: Method = Method::PUT;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
+/// Where a reverse proxy asks.
+pub(super) const VERIFY: &str = "/api/verify";
+
 /// What is offered in the place of a method that no proxy passes on.
 static COMMON: [Method; 7] = [GET, POST, PUT, PATCH, DELETE, Method::OPTIONS, Method::TRACE];
 
 /// The first path that matches is taken; those asked for most stand first.
 #[rustfmt::skip] // A row a line.
 pub(super) static ENDPOINTS: &[Endpoint] = &[
-    any("/api/verify", Asked, docs::delegation::VERIFY, || web::to(verify::answer)),
+    any(VERIFY, Asked, docs::delegation::VERIFY, || web::to(verify::answer)),
     on(GET, "/api/user", LiveToken, docs::users::SHOW, || web::to(users::show)),
     on(PUT, "/api/user", users::ACCOUNT, docs::users::UPDATE, || web::to(users::update)),
     on(GET, "/api/tokens/current", LiveToken, docs::tokens::SHOW_CURRENT, || web::to(tokens::show_current)),
@@ -122,8 +126,15 @@ impl Site {
 
     /// The routes of one path.
     fn resource(&self, path: &'static str, endpoints: &'static [Endpoint]) -> Resource {
+        // Envoy appends the original path, and sends the original method.
+        let is_envoys =
+            path == VERIFY && self.auth.forward_auth_headers() == Some(ForwardAuthHeaders::Envoy);
+        let mut patterns = vec![path.to_owned()];
+        if is_envoys {
+            patterns.push(format!("{path}/{{original:.*}}"));
+        }
         // On the resource, so that two of them in one application each keep to their own.
-        let mut resource = web::resource(path)
+        let mut resource = web::resource(patterns)
             .app_data(web::Data::new(self.auth.clone()))
             .app_data(web::Data::new(self.issuer.clone()))
             .app_data(web::Data::from(self.description.clone()))
@@ -136,6 +147,7 @@ impl Site {
             let route = (endpoint.route)();
             let route = match &endpoint.method {
                 Some(method) => route.guard(accepts(method)),
+                None if is_envoys => route,
                 // Its content is what it is about (RFC 9110 has no such method), and a question has none.
                 None => route.guard(guard::fn_guard(|context| context.head().method != *"QUERY")),
             };

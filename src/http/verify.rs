@@ -6,35 +6,15 @@ use std::borrow::Cow;
 
 use actix_web::HttpResponse;
 use actix_web::dev::ServiceRequest;
-use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use actix_web::web::{Bytes, Query};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::error::ApiError;
 use super::extract::Current;
-use crate::auth::{self, Auth, Original, Question, Requirement};
-use crate::config::TrustedProxies;
-use crate::domain::{Abilities, Access, Faults, User};
-
-/// The headers in which proxies name the original request: its URI, its method, and its host.
-struct Naming {
-    uri: HeaderName,
-    method: HeaderName,
-    host: HeaderName,
-}
-
-/// Caddy and Traefik send these.
-const FORWARDED: Naming = Naming {
-    uri: HeaderName::from_static("x-forwarded-uri"),
-    method: HeaderName::from_static("x-forwarded-method"),
-    host: HeaderName::from_static("x-forwarded-host"),
-};
-/// nginx is configured to send these. The host is its own choice, never the client's header.
-const ORIGINAL: Naming = Naming {
-    uri: HeaderName::from_static("x-original-uri"),
-    method: HeaderName::from_static("x-original-method"),
-    host: HeaderName::from_static("host"),
-};
+use super::original_request::original;
+use crate::auth::{self, Auth, Question, Requirement};
+use crate::domain::{Abilities, Access, Faults, ForwardAuthHeaders, User};
 
 /// What a request to `/api/verify` takes to be let through.
 ///
@@ -42,13 +22,15 @@ const ORIGINAL: Naming = Naming {
 /// 400 for headers or a path that can be read in two ways, and where neither abilities nor a
 /// request are named though there are rules; 403 where no rule matches; 422 for what is no ability.
 pub(super) fn requirement(request: &ServiceRequest, auth: &Auth) -> Result<Requirement, ApiError> {
-    let named = match request.query_string() {
-        "" => Vec::new(),
-        query => abilities(query)?,
+    let naming = auth.forward_auth_headers();
+    let named = match (naming, request.query_string()) {
+        // That query is the original request's.
+        (Some(ForwardAuthHeaders::Envoy), _) | (_, "") => Vec::new(),
+        (_, query) => abilities(query)?,
     };
-    let original = match auth.has_rules() {
-        true => original(request)?,
-        false => None,
+    let original = match naming {
+        Some(naming) => original(request, naming)?,
+        None => None,
     };
     Ok(auth.requirement(Question { named, original })?)
 }
@@ -80,51 +62,6 @@ fn abilities(query: &str) -> Result<Vec<Access>, ApiError> {
         true => Ok(named),
         false => Err(auth::Error::Invalid(faults).into()),
     }
-}
-
-/// The request that a trusted proxy wants to let through.
-fn original(request: &ServiceRequest) -> Result<Option<Original>, ApiError> {
-    let headers = request.headers();
-    let naming = match [&FORWARDED, &ORIGINAL].map(|naming| headers.contains_key(&naming.uri)) {
-        [false, false] => return Ok(None),
-        [true, false] => FORWARDED,
-        [false, true] => ORIGINAL,
-        // The proxy wrote one of them, and passed the other on as the client sent it.
-        [true, true] => {
-            let text = "The request names its original in X-Forwarded-Uri and in X-Original-URI; the \
-                proxy must remove one of them.";
-            return Err(ApiError::Malformed(text.to_owned()));
-        }
-    };
-    let peer = request.peer_addr().map(|peer| peer.ip());
-    let trusted = request.app_data::<TrustedProxies>();
-    if !trusted.zip(peer).is_some_and(|(trusted, peer)| trusted.contain(peer)) {
-        // Not ignored: what the query names alone would decide over it.
-        let peer = peer.map_or("the peer".to_owned(), |peer| peer.to_canonical().to_string());
-        let text = format!("{peer} names a request, and is not among trusted_proxies.");
-        return Err(ApiError::Malformed(text));
-    }
-    let text = |name| {
-        let value = only(headers, name)?;
-        value.to_str().map(str::to_owned).map_err(|_| missing(name))
-    };
-    Ok(Some(Original {
-        method: text(&naming.method)?,
-        host: text(&naming.host)?,
-        uri: only(headers, &naming.uri)?.as_bytes().to_owned(),
-    }))
-}
-
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a HeaderValue, ApiError> {
-    let mut values = headers.get_all(name);
-    match (values.next(), values.next()) {
-        (Some(value), None) => Ok(value),
-        _ => Err(missing(name)),
-    }
-}
-
-fn missing(name: &HeaderName) -> ApiError {
-    ApiError::Malformed(format!("The proxy must send the header {name} once, in ASCII."))
 }
 
 /// `/api/verify`, once the guard has let it through: who it is. Nobody, where a rule makes the request

@@ -10,11 +10,16 @@ use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use crate::config::ConfigError;
+
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
 /// Why a database can't be used. Each is one line for the person who started the program.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// Settings that don't go together.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Missing folder, missing permission, a directory in the file's place.
     #[error("can't open the database {path}: {cause}")]
     Open {

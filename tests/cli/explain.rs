@@ -4,6 +4,7 @@ use crate::support::{Place, stderr};
 
 const RULES: &str = "
 trusted_proxies = [\"127.0.0.1\"]
+forward_auth_headers = \"x-forwarded\"
 [[rules]]
 path = \"/open\"
 public = true

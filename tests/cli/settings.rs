@@ -16,6 +16,7 @@ const WRONG: &[(&str, &str)] = &[
     ("bcrypt_cost", "16"),
     ("login_attempts", "0"),
     ("trusted_proxies", "proxy.example.org"),
+    ("forward_auth_headers", "forwarded"),
     ("token_header", "X-Forwarded-For"),
     ("basic_auth", "yes"),
     ("retain", "-1h"),
@@ -110,7 +111,9 @@ fn the_annotated_file_has_every_setting_with_its_default() {
 fn example_rules(place: &Place) -> String {
     let example = place.print(&["check", "--example"]);
     let lines = example.lines().skip_while(|line| *line != "#[[rules]]");
-    lines.map(|line| line.strip_prefix('#').unwrap_or(line)).collect::<Vec<_>>().join("\n")
+    let lines = lines.map(|line| line.strip_prefix('#').unwrap_or(line));
+    let naming = "forward_auth_headers = \"x-forwarded\"";
+    [naming].into_iter().chain(lines).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -194,6 +197,26 @@ fn a_wrong_rule_is_named_and_nothing_starts() {
     let output = place.run(&["user", "list"]);
     assert!(stderr(&output).ends_with(", log, rules\n"), "{}", stderr(&output));
     assert!(!place.path().join("bearerd.sqlite").exists(), "nothing was started");
+}
+
+#[test]
+fn rules_without_a_way_to_name_requests_are_refused_with_what_to_set() {
+    let place = Place::new();
+    let rules = "[[rules]]\npublic = true\n";
+    fs::write(place.path().join("bearerd.toml"), rules).unwrap();
+    for command in [&["check"][..], &["serve", "--listen=127.0.0.1:0"], &["user", "list"]] {
+        let output = place.run(command);
+        assert_eq!(output.status.code(), Some(2), "{command:?}");
+        assert_eq!(
+            stderr(&output),
+            "bearerd: rules in bearerd.toml need forward_auth_headers, which says how the proxy \
+             names the request that it asks about; set it to \"x-forwarded\" for Caddy or Traefik, \
+             \"x-original-uri\" for nginx, \"x-original-url\" for ingress-nginx, \"envoy\" for Envoy\n"
+        );
+    }
+    assert!(!place.path().join("bearerd.sqlite").exists(), "nothing was started");
+    let rows = place.print(&["check", "--forward-auth-headers=envoy"]);
+    assert!(rows.contains("forward_auth_headers  envoy"), "{rows}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use bearerd::config::Config;
 use serde_json::{Value, json};
 
-use crate::support::{EMAIL, Server, rules, start_with};
+use crate::support::{EMAIL, Server, set_rules, start_with};
 
 const RULES: &str = r#"
     [[rules]]
@@ -16,7 +16,7 @@ const RULES: &str = r#"
 
 fn server() -> Server {
     start_with(|config: &mut Config| {
-        config.rules = rules(RULES);
+        set_rules(config, "x-forwarded", RULES);
         config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
     })
 }

@@ -12,6 +12,7 @@ mod limits;
 mod login;
 mod oauth;
 mod openapi;
+mod original_request;
 mod shutdown;
 mod support;
 mod sweep;

@@ -13,7 +13,7 @@ use bearerd::Bearerd;
 use bearerd::app::{self, App};
 use bearerd::auth::{Auth, By, NewUser, TokenRequest};
 use bearerd::config::Config;
-use bearerd::domain::{Abilities, Clock, Email, Name, Password, Rules, Timestamp};
+use bearerd::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::Text;
 use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection};
@@ -291,11 +291,15 @@ impl Server {
     }
 }
 
-/// Access rules as a configuration file holds them.
-pub fn rules(text: &str) -> Rules {
+/// Sets the access rules that a configuration file spells, for a proxy that names requests in this
+/// way.
+pub fn set_rules(config: &mut Config, naming: &str, rules: &str) {
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), text).unwrap();
-    Config::load(Some(file.path()), [], []).unwrap().rules
+    std::fs::write(file.path(), rules).unwrap();
+    let naming = ("forward_auth_headers".to_owned(), naming.to_owned());
+    let loaded = Config::load(Some(file.path()), [], [naming]).unwrap();
+    config.rules = loaded.rules;
+    config.forward_auth_headers = loaded.forward_auth_headers;
 }
 
 fn agent() -> ureq::Agent {

@@ -12,10 +12,13 @@ pub(super) const TAG: &str = "proxies and services";
 pub(in crate::http) const VERIFY: Operation =
     Operation::new(TAG, "verify", "Say whether a request may pass, and whose it is")
         .details(
-            "For a reverse proxy, with whatever method. Where there are access rules, a trusted \
-             proxy names the original request in `X-Forwarded-Method`, `X-Forwarded-Host` and \
-             `X-Forwarded-Uri`, or in `X-Original-Method` and `X-Original-URI`. Where a rule makes \
-             that public, no token is needed, and none of the identity's headers is sent.",
+            "For a reverse proxy, with any method. If there are access rules, a trusted proxy names \
+             the original request as the setting `forward_auth_headers` says: in \
+             `X-Forwarded-Method`, `X-Forwarded-Host` and `X-Forwarded-Uri`; in `X-Original-Method` \
+             and `X-Original-URI` beside `Host`; in `X-Original-Method` and `X-Original-URL`; or, as \
+             Envoy does, by its own method and host and by its path and query behind `/api/verify`. \
+             If a rule makes that request public, no token is needed, and no identity headers are \
+             sent.",
         )
         .query(&[
             Query::Abilities("ability", "Abilities that are needed, all of them"),
