@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::support::{Server, start, start_with};
+use crate::support::{Server, set_rules, start, start_with};
 
 /// A server with a new certificate, and that certificate.
 fn start_with_tls() -> (Server, CertificateDer<'static>) {
@@ -89,10 +89,16 @@ fn http_2_is_spoken_with_whoever_offers_it() {
     let mut stream = connect(&server, &cert, &["h2", "http/1.1"]);
     assert_eq!(spoken(&stream).as_deref(), Some("h2"));
 
-    // RFC 9113: the preface, empty SETTINGS, and HEADERS that end both themselves and stream 1.
     let mut block = vec![0x82, 0x87, 0x04, 8];
     block.extend(b"/healthz");
     block.extend([0x01, 1, b'x']);
+    assert_eq!(ask_by_http_2(&mut stream, &block), 0x88, "the answer's status is 200");
+}
+
+/// Sends one request with these header fields, encoded by HPACK, and gives the first byte of the
+/// answer's.
+fn ask_by_http_2(stream: &mut StreamOwned<ClientConnection, TcpStream>, block: &[u8]) -> u8 {
+    // RFC 9113: the preface, empty SETTINGS, and HEADERS that end both themselves and stream 1.
     let mut request = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
     request.extend([0, 0, block.len() as u8, 0x01, 0x05, 0, 0, 0, 1]);
     request.extend(block);
@@ -104,8 +110,51 @@ fn http_2_is_spoken_with_whoever_offers_it() {
         let mut payload = vec![0; length as usize];
         stream.read_exact(&mut payload).unwrap();
         if head[3] == 0x01 {
-            assert_eq!(payload[0], 0x88, "the answer's status is 200");
-            break;
+            return payload[0];
+        }
+    }
+}
+
+#[test]
+fn by_http_2_a_question_has_its_host_in_authority() {
+    let (server, cert) = start_with_tls();
+    let rules = "[[rules]]\nhost = \"app.example.org\"\npublic = true\n";
+    for (naming, path, fields) in [
+        ("envoy", "/api/verify/x", &[][..]),
+        (
+            "x-original-uri",
+            "/api/verify",
+            &[("x-original-method", "GET"), ("x-original-uri", "/x")],
+        ),
+    ] {
+        let server = start_with(|config| {
+            (config.tls_cert, config.tls_key) =
+                (server.config.tls_cert.clone(), server.config.tls_key.clone());
+            config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+            set_rules(config, naming, rules);
+        });
+        for (authority, host, passes) in [
+            (Some("app.example.org"), None, true),
+            (Some("app.example.org:443"), None, true),
+            (Some("app.example.org"), Some("app.example.org"), true),
+            (Some("other.example.org"), None, false),
+            (Some("app.example.org"), Some("other.example.org"), false),
+            (Some("other.example.org"), Some("app.example.org"), false),
+            (None, Some("app.example.org"), true),
+            (None, None, false),
+        ] {
+            let mut block = vec![0x82, 0x87];
+            let own = [(":path", Some(path)), (":authority", authority), ("host", host)];
+            let own = own.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
+            for (name, value) in own.chain(fields.iter().copied()) {
+                block.extend([0, name.len() as u8]);
+                block.extend(name.as_bytes());
+                block.push(value.len() as u8);
+                block.extend(value.as_bytes());
+            }
+            let mut stream = connect(&server, &cert, &["h2"]);
+            let answer = ask_by_http_2(&mut stream, &block);
+            assert_eq!(answer == 0x88, passes, "{naming} {authority:?} {host:?}");
         }
     }
 }
