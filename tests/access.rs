@@ -7,6 +7,7 @@
 
 use bearerd::domain::{Abilities, Access, Ambiguous, PathPattern, Rule, Rules};
 use proptest::prelude::*;
+use unicode_normalization::UnicodeNormalization;
 
 /// Decodes each escape once. Nginx and Go both answer a broken one with 400 by themselves.
 fn decode(raw: &[u8]) -> Option<Vec<u8>> {
@@ -104,7 +105,20 @@ fn odd_paths(target: &[u8]) -> Vec<Vec<u8>> {
         })
         .collect::<Vec<_>>()
         .join(&b'/');
-    vec![backslashed, without_parameters, behind_host, slashes_kept, twice, trimmed]
+    // An application that normalises once it has decoded, and drops characters without a width.
+    let decoded = decode(&path).unwrap_or_default();
+    let decoded = String::from_utf8_lossy(&decoded);
+    let normalised = decoded.nfkc().filter(|c| !['\u{ad}', '\u{fe0f}'].contains(c));
+    let normalised = normalised.map(|c| if c == '\\' { '/' } else { c }).collect::<String>();
+    vec![
+        normalised.into_bytes(),
+        backslashed,
+        without_parameters,
+        behind_host,
+        slashes_kept,
+        twice,
+        trimmed,
+    ]
 }
 
 fn is_below(path: &[u8], folder: &str) -> bool {
@@ -184,6 +198,13 @@ fn slash() -> impl Strategy<Value = String> {
         1 => Just("/x/.../"),
         1 => Just("/%252e%252e/"),
         1 => Just("/x/%c0%ae%c0%ae/"),
+        1 => Just("/x/%e2%80%a5/"),
+        1 => Just("/x/\u{ff0e}./"),
+        1 => Just("/x/.%c2%ad./"),
+        1 => Just("/x/..%ef%b8%8f/"),
+        1 => Just("/x/..%ef%bc%8f"),
+        1 => Just("/x/..\u{ff3c}"),
+        1 => Just("%ef%bc%8f"),
         1 => Just("\\"),
         1 => Just("/\\"),
         1 => Just("%2f"),
@@ -207,6 +228,8 @@ fn tail() -> impl Strategy<Value = String> {
         1 => Just("%00"),
         1 => Just("#x"),
         1 => Just("%23"),
+        1 => Just("%ef%bc%9b"),
+        1 => Just("%ef%bc%9f"),
         1 => Just("%3f"),
         1 => Just("%"),
         1 => Just("\t"),
@@ -296,6 +319,9 @@ fn spellings_that_once_opened_some_server_are_decided_or_refused() {
         "/%2561dmin",
         "/x/%c0%ae%c0%ae/admin",
         "/x//../admin",
+        "/public/..%ef%bc%8fadmin/x",
+        "/public/%e2%80%a5/admin/x",
+        "/public/.%ef%b8%8f./admin/x",
         "/admin%00",
         "/admin%20",
         "/admin.",

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::reading::{Reading, fold_into, is_dots_and_blanks};
+use super::reading::{Reading, fold_into, folds_to_delimiter, is_dots_and_blanks};
 use super::request_path::RequestPath;
 
 /// Which paths a rule is for: segments between slashes, where `*` stands for any one segment, and
@@ -35,7 +35,10 @@ pub enum PatternError {
     #[error("* as a whole segment, for any one, and ** as the last, for any number")]
     Star,
     /// A character that no request's path has once it is decoded, or none that is let through.
-    #[error("a path as it reads decoded, without %, ?, #, ;, \\ and control characters")]
+    #[error(
+        "a path as it reads decoded, without %, ?, #, ;, \\, control characters and characters that \
+         normalise to one of these, to / or to dots"
+    )]
     Character,
 }
 
@@ -46,7 +49,7 @@ impl PathPattern {
     /// [`PatternError`] says what would be right.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let path = text.strip_prefix('/').ok_or(PatternError::NoSlash)?;
-        if path.chars().any(|c| c.is_control() || "%?#;\\".contains(c)) {
+        if path.chars().any(|c| c.is_control() || "%?#;\\".contains(c) || folds_to_delimiter(c)) {
             return Err(PatternError::Character);
         }
         let path = path.strip_suffix('/').unwrap_or(path);
@@ -154,6 +157,9 @@ mod tests {
             ("/a;b", Character),
             ("/a\\b", Character),
             ("/a\n", Character),
+            ("/a\u{ff0f}b", Character),
+            ("/a\u{2026}", Character),
+            ("/.\u{fe0f}./b", Dots),
         ] {
             assert_eq!(PathPattern::parse(text).map(|_| ()), Err(error), "{text}");
         }

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::decompose_compatible;
 
 /// How strictly a request is compared with a rule. What matches strictly matches loosely too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,13 +21,43 @@ pub(super) enum Reading {
 fn plain(segment: &str) -> Cow<'_, str> {
     match segment.is_ascii() {
         true => segment.into(),
-        false => segment.nfkd().filter(|c| !is_invisible(*c) && *c != '/').collect(),
+        false => segment.nfkd().filter(|c| !is_ignorable(*c)).collect(),
     }
 }
 
-/// Whether some file systems ignore it.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+/// Whether some file systems, and applications that normalise to NFKC_Casefold, drop the character:
+/// Unicode's Default_Ignorable_Code_Point.
+fn is_ignorable(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fff8}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+/// Whether a character beyond ASCII becomes a delimiter of paths, or a dot, in an application that
+/// normalises to NFKC or NFKD: `／`, `℀`, `．`, `…`. A path that has one leads elsewhere there.
+pub(super) fn folds_to_delimiter(c: char) -> bool {
+    let mut folds = false;
+    if !c.is_ascii() {
+        decompose_compatible(c, |part| folds |= "/\\;?#%.".contains(part));
+    }
+    folds
 }
 
 /// Appends what all segments have in common that some server takes for `segment`: without case,
@@ -89,6 +120,7 @@ mod tests {
             ("caf\u{e9}", "cafe\u{301}"),
             ("admin", "\u{ff41}dmin"),
             ("admin", "ad\u{200b}min"),
+            ("admin", "ad\u{fe0f}min\u{e0100}"),
             ("admin", "admin::$INDEX_ALLOCATION"),
             ("admin", "admin\u{fe13}stream"),
         ] {
@@ -99,9 +131,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_character_that_normalises_to_a_delimiter_is_known() {
+        let is_delimiter = |c: char| "/\\;?#%.".contains(c);
+        let cased = |c: char| c.to_lowercase().chain(c.to_uppercase());
+        let mut known = 0;
+        // The planes left out hold no characters, or private ones.
+        for c in ('\u{80}'..='\u{3ffff}').chain('\u{e0000}'..='\u{e0fff}') {
+            let folds = std::iter::once(c).chain(cased(c)).any(|c| {
+                let c = std::iter::once(c);
+                c.clone().nfkd().flat_map(cased).any(is_delimiter)
+                    || c.nfkc().flat_map(cased).any(is_delimiter)
+            });
+            assert_eq!(folds_to_delimiter(c), folds, "{c} U+{:04X}", u32::from(c));
+            known += usize::from(folds);
+        }
+        assert!(known > 50, "{known}");
+    }
+
     proptest! {
         #[test]
         fn folding_ignores_the_case_whatever_the_letters(segment in "\\PC{0,8}[a-z]") {
+            prop_assume!(!segment.contains(folds_to_delimiter));
             let folded = fold(&segment);
             prop_assert_eq!(fold(&segment.to_lowercase()), folded.clone());
             prop_assert!(!folded.is_empty() || plain(&segment).contains(':'));

@@ -1,6 +1,6 @@
 //! The path of a request that access rules decide on, read in the one way that all servers share.
 
-use super::reading::{Reading, fold_into, is_dots_and_blanks};
+use super::reading::{Reading, fold_into, folds_to_delimiter, is_dots_and_blanks};
 
 /// The path of a request that a proxy asks about: decoded once, without empty segments, `.` and
 /// `..`; and only if every server in front and behind reads it so.
@@ -33,6 +33,10 @@ pub enum PathError {
     /// `#`, raw or encoded, or an encoded `?`: the path's end to those who read it twice.
     #[error("The path has a # or an encoded question mark.")]
     Delimiter,
+    /// A character that normalises to `/ \ ; ? # %` or to dots, such as `％` or `…`: one of those to
+    /// applications that normalise.
+    #[error("The path has a character that some servers take for a slash, a dot or the like.")]
+    Lookalike,
     /// A control character, raw or encoded.
     #[error("The path has a control character.")]
     Control,
@@ -119,6 +123,9 @@ fn decode(mut raw: &[u8]) -> Result<String, PathError> {
     let text = String::from_utf8(bytes).map_err(|_| PathError::NotUtf8)?;
     if text.chars().any(char::is_control) {
         return Err(PathError::Control);
+    }
+    if text.contains(folds_to_delimiter) {
+        return Err(PathError::Lookalike);
     }
     Ok(text)
 }
@@ -214,6 +221,18 @@ mod tests {
             ("/a#b", Delimiter),
             ("/a%23b", Delimiter),
             ("/a%3Fb", Delimiter),
+            ("/public/..%ef%bc%8fadmin/x", Lookalike),
+            ("/public/..\u{ff0f}admin/x", Lookalike),
+            ("/a\u{2100}b", Lookalike),
+            ("/a%ef%bc%bcb", Lookalike),
+            ("/a%cd%beb", Lookalike),
+            ("/a%e2%81%87b", Lookalike),
+            ("/a%ef%b9%9fb", Lookalike),
+            ("/a%ef%bc%85%ef%bc%92%ef%bd%85", Lookalike),
+            ("/a/%e2%80%a5/b", Lookalike),
+            ("/a/%ef%bc%8e./b", Lookalike),
+            ("/a\u{2026}", Lookalike),
+            ("/\u{2488}", Lookalike),
             ("/a%00", Control),
             ("/a\0", Control),
             ("/a%0a", Control),
@@ -255,6 +274,10 @@ mod tests {
             ("/a/..%20/b", Dots),
             ("/a/.%20/b", Dots),
             ("/a/%20/b", Dots),
+            ("/a/.%c2%ad./b", Dots),
+            ("/a/.%ef%b8%8f./b", Dots),
+            ("/a/.%f3%a0%84%80/b", Dots),
+            ("/a/..%c2%a0/b", Dots),
         ] {
             assert_eq!(strict(target), Err(error), "{target}");
         }
