@@ -23,6 +23,8 @@ pub struct Metrics {
     logins: IntCounterVec,
     /// Seconds that a password took to be checked or hashed, once a thread had it.
     pub hashing: Histogram,
+    /// Rounds of bcrypt: a hash of cost 12 takes 4,096.
+    pub bcrypt_rounds: IntCounter,
     /// Writes in one transaction; their count is that of the commits.
     pub batches: Histogram,
     refusals: IntCounterVec,
@@ -84,6 +86,10 @@ impl Metrics {
             let counters = IntCounterVec::new(Opts::new(name(text), help), &[label])?;
             registry.register(Box::new(counters.clone())).map(|()| counters)
         };
+        let counter = |text: &str, help: &str| {
+            let counter = IntCounter::new(name(text), help)?;
+            registry.register(Box::new(counter.clone())).map(|()| counter)
+        };
         let gauge = |text: &str, help: &str| {
             let gauge = IntGauge::new(name(text), help)?;
             registry.register(Box::new(gauge.clone())).map(|()| gauge)
@@ -129,6 +135,10 @@ impl Metrics {
                 "password_hash_duration_seconds",
                 "Seconds that a password took to be checked or hashed",
                 vec![0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0],
+            )?,
+            bcrypt_rounds: counter(
+                "bcrypt_rounds_total",
+                "Rounds of bcrypt, 2^cost for each hash",
             )?,
             batches: histogram(
                 "commit_writes",

@@ -2,7 +2,6 @@
 //! logins and not token checks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use actix::prelude::*;
@@ -14,13 +13,12 @@ use crate::metrics::{Metrics, Queue};
 /// Passwords that may wait for a thread or be on one; further ones are refused.
 const QUEUE: usize = 64;
 
-/// The dearest hash that is checked: the highest cost that the settings allow.
-const HIGHEST_COST: u32 = 15;
-
 /// The handle of the password hasher. Clones share it.
 #[derive(Clone)]
 pub struct Hasher {
     address: Addr<Worker>,
+    /// What new hashes cost.
+    cost: u32,
     /// A `SyncArbiter` queues without bound. A place is taken here first, and travels inside the
     /// message: a caller who hangs up frees none while the work goes on.
     places: Arc<Semaphore>,
@@ -38,28 +36,32 @@ pub enum HasherError {
     Failed(String),
 }
 
-/// What a check of a password found.
+/// A password to be checked.
 #[derive(Debug)]
-pub enum Verified {
-    /// It is another password, or there was no hash to check it against.
-    No,
-    /// It is the password.
-    Yes,
-    /// It is the password, and the hash has another cost than new ones; here is one that hasn't.
-    Outdated(PasswordHash),
+pub struct Guess {
+    /// The password.
+    pub password: Password,
+    /// The hash to check it against. Without one, the guess is wrong.
+    pub hash: Option<PasswordHash>,
+    /// The highest cost among the stored hashes, if there are any.
+    pub highest_cost: Option<u32>,
+    /// The rounds of bcrypt that the same attempt has taken before.
+    pub spent: u64,
 }
 
 impl Hasher {
     /// Starts the threads, one for each core. New hashes cost 2^`cost` rounds.
     pub fn start(cost: u32, metrics: Metrics) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let (highest, counting) = (Arc::new(AtomicU32::new(cost)), metrics.clone());
-        let address = SyncArbiter::start(threads, move || Worker {
-            cost,
-            highest: highest.clone(),
-            metrics: counting.clone(),
-        });
-        Self { address, places: Arc::new(Semaphore::new(QUEUE)), metrics }
+        let counting = metrics.clone();
+        let address =
+            SyncArbiter::start(threads, move || Worker { cost, metrics: counting.clone() });
+        Self { address, cost, places: Arc::new(Semaphore::new(QUEUE)), metrics }
+    }
+
+    /// Whether a hash has another cost than new ones.
+    pub fn is_outdated(&self, hash: &PasswordHash) -> bool {
+        hash.cost() != Some(self.cost)
     }
 
     /// Hashes a password.
@@ -70,17 +72,13 @@ impl Hasher {
         self.ask(|place| Hash { password, _place: place }).await
     }
 
-    /// Checks a password against a hash. Without one it takes the time of a check all the same, so
-    /// that nobody learns by the clock whether there was one.
+    /// Whether a guess is right. A wrong one takes the rounds of the highest cost, whatever the cost
+    /// of its hash and whether it has one, so that its time tells nothing about the account.
     ///
     /// # Errors
     /// [`HasherError`]
-    pub async fn verify(
-        &self,
-        password: Password,
-        hash: Option<PasswordHash>,
-    ) -> Result<Verified, HasherError> {
-        self.ask(|place| Verify { password, hash, _place: place }).await
+    pub async fn verify(&self, guess: Guess) -> Result<bool, HasherError> {
+        self.ask(|place| Verify { guess, _place: place }).await
     }
 
     /// Notes how many passwords wait, or are on a thread.
@@ -110,8 +108,6 @@ impl Hasher {
 struct Worker {
     /// What new hashes cost.
     cost: u32,
-    /// The highest cost among the hashes met so far: what a check takes that finds nothing.
-    highest: Arc<AtomicU32>,
     metrics: Metrics,
 }
 
@@ -135,10 +131,9 @@ struct Hash {
 }
 
 #[derive(Message)]
-#[rtype(result = "Result<Verified, HasherError>")]
+#[rtype(result = "Result<bool, HasherError>")]
 struct Verify {
-    password: Password,
-    hash: Option<PasswordHash>,
+    guess: Guess,
     _place: OwnedSemaphorePermit,
 }
 
@@ -147,62 +142,51 @@ impl Handler<Hash> for Worker {
 
     fn handle(&mut self, message: Hash, _: &mut Self::Context) -> Self::Result {
         let start = Instant::now();
-        let result = hash(&message.password, self.cost);
+        let result = self.hash(&message.password);
         self.metrics.hashed(start.elapsed());
         result
     }
 }
 
 impl Handler<Verify> for Worker {
-    type Result = Result<Verified, HasherError>;
+    type Result = Result<bool, HasherError>;
 
     fn handle(&mut self, message: Verify, _: &mut Self::Context) -> Self::Result {
         let start = Instant::now();
-        let result = self.verify(message);
+        let right = self.verify(&message.guess);
         self.metrics.hashed(start.elapsed());
-        result
+        Ok(right)
     }
 }
 
 impl Worker {
-    fn verify(&self, message: Verify) -> Result<Verified, HasherError> {
-        let Verify { password, hash: stored, .. } = message;
-        let stored = stored.and_then(|hash| Some((cost_of(&hash)?, hash)));
-        let Some((cost, stored)) = stored else {
-            spend(&password, self.highest.load(Ordering::Relaxed));
-            return Ok(Verified::No);
-        };
-        let highest = self.highest.fetch_max(cost, Ordering::Relaxed).max(cost);
-        match bcrypt::verify(password.expose(), stored.expose()) {
-            Ok(true) if cost == self.cost => Ok(Verified::Yes),
-            Ok(true) => hash(&password, self.cost).map(Verified::Outdated),
-            Ok(false) | Err(_) => {
-                // A cheaper hash took less time. Its own rounds and those of each cost from there
-                // up to the highest add up to the highest's: 2^c + 2^c + 2^(c+1) + … .
-                for cost in cost..highest {
-                    spend(&password, cost);
-                }
-                Ok(Verified::No)
-            }
+    fn hash(&self, password: &Password) -> Result<PasswordHash, HasherError> {
+        self.metrics.bcrypt_rounds.inc_by(1 << self.cost);
+        bcrypt::hash(password.expose(), self.cost)
+            .map(PasswordHash::new)
+            .map_err(|error| HasherError::Failed(error.to_string()))
+    }
+
+    fn verify(&self, guess: &Guess) -> bool {
+        let checked = guess.hash.as_ref().filter(|hash| hash.cost().is_some());
+        let rounds = checked.map_or(0, PasswordHash::rounds);
+        self.metrics.bcrypt_rounds.inc_by(rounds);
+        let password = guess.password.expose();
+        if checked.is_some_and(|hash| bcrypt::verify(password, hash.expose()).unwrap_or(false)) {
+            return true;
+        }
+        let highest = 1 << guess.highest_cost.unwrap_or(0).max(self.cost);
+        self.spend(highest.max(rounds).saturating_sub(guess.spent + rounds));
+        false
+    }
+
+    /// Takes this many rounds: as a sum of powers of two, each of which is a hash's.
+    fn spend(&self, rounds: u64) {
+        for cost in PasswordHash::COSTS.filter(|cost| rounds >> cost & 1 == 1) {
+            self.metrics.bcrypt_rounds.inc_by(1 << cost);
+            let _ = std::hint::black_box(bcrypt::hash_with_salt("", cost, [0; 16]));
         }
     }
-}
-
-fn hash(password: &Password, cost: u32) -> Result<PasswordHash, HasherError> {
-    bcrypt::hash(password.expose(), cost)
-        .map(PasswordHash::new)
-        .map_err(|error| HasherError::Failed(error.to_string()))
-}
-
-/// Takes the time of one hash of this cost.
-fn spend(password: &Password, cost: u32) {
-    let _ = std::hint::black_box(bcrypt::hash_with_salt(password.expose(), cost, [0; 16]));
-}
-
-/// The cost that a bcrypt hash names, if it is one, and none that would keep a thread for minutes.
-fn cost_of(hash: &PasswordHash) -> Option<u32> {
-    let parts: bcrypt::HashParts = hash.expose().parse().ok()?;
-    Some(parts.get_cost()).filter(|cost| (4..=HIGHEST_COST).contains(cost))
 }
 
 #[cfg(test)]
@@ -212,6 +196,11 @@ mod tests {
 
     fn password(text: &str) -> Password {
         Password::claimed(text.to_owned()).unwrap()
+    }
+
+    async fn verify(hasher: &Hasher, text: &str, hash: Option<PasswordHash>) -> bool {
+        let guess = Guess { password: password(text), hash, highest_cost: None, spent: 0 };
+        hasher.verify(guess).await.unwrap()
     }
 
     #[test]
@@ -230,14 +219,11 @@ mod tests {
                 ("secret".to_owned(), false),
                 (String::new(), false),
             ] {
-                let verified =
-                    hasher.verify(password("secret"), Some(PasswordHash::new(hash.clone()))).await;
-                assert_eq!(matches!(verified, Ok(Verified::Yes)), matches, "{hash}");
+                let stored = PasswordHash::new(hash.clone());
+                assert_eq!(verify(&hasher, "secret", Some(stored)).await, matches, "{hash}");
             }
-            let wrong = hasher.verify(password("Secret"), Some(own)).await.unwrap();
-            assert!(matches!(wrong, Verified::No));
-            let unknown = hasher.verify(password("secret"), None).await.unwrap();
-            assert!(matches!(unknown, Verified::No));
+            assert!(!verify(&hasher, "Secret", Some(own)).await);
+            assert!(!verify(&hasher, "secret", None).await);
         });
     }
 

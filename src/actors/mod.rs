@@ -5,6 +5,6 @@ mod hasher;
 mod sweeper;
 mod usage;
 
-pub use hasher::{Hasher, HasherError, Verified};
+pub use hasher::{Guess, Hasher, HasherError};
 pub use sweeper::{Schedule, Sweeper};
 pub use usage::UsageRecorder;

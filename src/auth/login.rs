@@ -2,9 +2,10 @@ use std::net::IpAddr;
 
 use super::tokens::stored;
 use super::{Auth, Error, Issued, TokenRequest};
-use crate::actors::Verified;
-use crate::domain::{Email, Password, User};
+use crate::actors::Guess;
+use crate::domain::{Email, Password, PasswordHash, User};
 use crate::metrics::{Fate, Login};
+use crate::store::Account;
 
 /// Who somebody claims to be.
 #[derive(Clone, Debug)]
@@ -23,7 +24,8 @@ impl Auth {
     /// its email and address.
     ///
     /// A wrong password, an unknown email and a disabled user give the same error after the same
-    /// time. A hash of another cost than the setting's is replaced.
+    /// rounds of bcrypt: those of the highest cost that is stored or configured. A login that
+    /// succeeds replaces a hash of another cost than the setting's.
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`]; [`Error::WrongCredentials`]; [`Error::Invalid`] if more
@@ -55,12 +57,27 @@ impl Auth {
         from: IpAddr,
     ) -> Result<(Issued, User), Error> {
         let attempts = async {
+            let Credentials { email, password } = &credentials;
+            let mut matched = None;
             // A login beside this one may have replaced the password's hash while it was checked:
-            // then it is checked once more, against the new one.
+            // then the password is checked once more, against the new one.
             for _ in 0..2 {
-                if let Some(logged_in) = self.attempt(&credentials, request.clone()).await? {
-                    return Ok(logged_in);
+                let account = self.0.store.account_by_email(email).await?;
+                let account = account.filter(|account| account.user.disabled_at.is_none());
+                let hash = account.as_ref().map(|account| &account.password_hash);
+                let right = self.is_password(password, hash, matched.as_ref()).await?;
+                let (Some(account), true) = (account, right) else {
+                    return Err(Error::WrongCredentials);
+                };
+                let Account { user, password_hash } = account;
+                let (plain, token) = self.draw(request.clone());
+                let insertion =
+                    self.0.store.insert_token_for_login(user.id, password_hash.clone(), token);
+                if let Some((token, user)) = stored(insertion.await?)? {
+                    self.renew_hash(user.id, password_hash, password).await;
+                    return Ok((Issued { plain, token }, user));
                 }
+                matched = Some(password_hash);
             }
             Err(Error::WrongCredentials)
         };
@@ -87,34 +104,38 @@ impl Auth {
         result
     }
 
-    /// One attempt; `None` if the password's hash changed while it was checked.
-    async fn attempt(
+    /// Whether a password is that of a hash. `matched` is the hash that it was the password of when
+    /// the same attempt checked it before; that check counts towards the rounds of a failure.
+    pub(super) async fn is_password(
         &self,
-        credentials: &Credentials,
-        request: TokenRequest,
-    ) -> Result<Option<(Issued, User)>, Error> {
-        let Credentials { email, password } = credentials.clone();
-        let account = self.0.store.account_by_email(&email).await?;
-        let hash = account.as_ref().map(|account| account.password_hash.clone());
-        let verified = self.0.hasher.verify(password, hash).await?;
-        let account = account.filter(|account| account.user.disabled_at.is_none());
-        let (Some(account), Verified::Yes | Verified::Outdated(_)) = (account, &verified) else {
-            return Err(Error::WrongCredentials);
+        password: &Password,
+        hash: Option<&PasswordHash>,
+        matched: Option<&PasswordHash>,
+    ) -> Result<bool, Error> {
+        // A login that replaces a hash changes its cost. Another hash of the same cost is that of
+        // another password, and a check of it would double the rounds of this attempt.
+        let hash = hash.filter(|hash| matched.is_none_or(|matched| matched.cost() != hash.cost()));
+        let guess = Guess {
+            password: password.clone(),
+            hash: hash.cloned(),
+            highest_cost: self.0.store.highest_password_cost().await?,
+            spent: matched.map_or(0, PasswordHash::rounds),
         };
-        let mut hash = account.password_hash;
-        if let Verified::Outdated(new) = verified {
-            let replaced =
-                self.0.store.replace_password_hash(account.user.id, hash.clone(), new.clone());
-            match replaced.await {
-                Ok(true) => hash = new,
-                Ok(false) => return Ok(None),
-                // The old one stays good, and the next login tries again.
-                Err(error) => log::warn!("a password's hash was not replaced: {error}"),
-            }
+        Ok(self.0.hasher.verify(guess).await?)
+    }
+
+    /// Replaces the hash of a password that was right, if new hashes have another cost.
+    async fn renew_hash(&self, user_id: i64, old: PasswordHash, password: &Password) {
+        if !self.0.hasher.is_outdated(&old) {
+            return;
         }
-        let (plain, token) = self.draw(request);
-        let stored =
-            stored(self.0.store.insert_token_for_login(account.user.id, hash, token).await?)?;
-        Ok(stored.map(|(token, user)| (Issued { plain, token }, user)))
+        let renewed = async {
+            let new = self.0.hasher.hash(password.clone()).await?;
+            Ok::<_, Error>(self.0.store.replace_password_hash(user_id, old, new).await?)
+        };
+        if let Err(error) = renewed.await {
+            // The old hash stays valid, and the next login tries again.
+            log::warn!("the password hash of user {user_id} was not replaced: {error}");
+        }
     }
 }

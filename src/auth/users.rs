@@ -1,7 +1,6 @@
 use std::net::IpAddr;
 
 use super::{Auth, Bearer, By, Error};
-use crate::actors::Verified;
 use crate::domain::{Abilities, Email, Faults, Name, Password, PasswordHash, User};
 use crate::metrics::Fate;
 use crate::store::{Account, Page, StoreError, UserChange, UserChanged, UserRecord};
@@ -138,6 +137,7 @@ impl Auth {
         current_password: Option<Password>,
         from: IpAddr,
     ) -> Result<User, Error> {
+        let mut matched = None;
         for _ in 0..TRIES {
             // The session may be older than the row, and what needs no password by the one needs it
             // by the other.
@@ -145,7 +145,9 @@ impl Auth {
             let email_was = Some(account.user.email.clone());
             let verified = match (email == account.user.email, &current_password) {
                 (true, _) => None,
-                (false, Some(password)) => Some(self.verify_own(account, password, from).await?),
+                (false, Some(password)) => {
+                    Some(self.verify_own(account, password, &mut matched, from).await?)
+                }
                 (false, None) => {
                     let text = "The current password field is required for a new email.";
                     return Err(Error::Invalid(Faults::one("current_password", text)));
@@ -173,10 +175,10 @@ impl Auth {
         new: Password,
         from: IpAddr,
     ) -> Result<(), Error> {
-        let mut password_hash = None;
+        let (mut password_hash, mut matched) = (None, None);
         for _ in 0..TRIES {
             let account = self.own_account(bearer).await?;
-            let verified = Some(self.verify_own(account, &current, from).await?);
+            let verified = Some(self.verify_own(account, &current, &mut matched, from).await?);
             if password_hash.is_none() {
                 password_hash = Some(self.0.hasher.hash(new.clone()).await?);
             }
@@ -226,25 +228,28 @@ impl Auth {
         self.0.store.account(bearer.user.id).await?.ok_or(Error::InvalidToken)
     }
 
-    /// The hash of an account's password, if this is it. Whoever holds a token may guess no more
-    /// often than who logs in.
+    /// The hash of an account's password, if this is it; it is left in `matched`, where a second try
+    /// finds it. Whoever holds a token may guess no more often than who logs in.
     async fn verify_own(
         &self,
         account: Account,
         password: &Password,
+        matched: &mut Option<PasswordHash>,
         from: IpAddr,
     ) -> Result<PasswordHash, Error> {
         let Account { user, password_hash } = account;
+        if matched.as_ref().is_some_and(|matched| matched.expose() == password_hash.expose()) {
+            return Ok(password_hash);
+        }
         let attempt = async {
-            match self.0.hasher.verify(password.clone(), Some(password_hash.clone())).await? {
-                Verified::Yes | Verified::Outdated(_) => Ok(()),
-                Verified::No => {
-                    let text = "The current password field is incorrect.";
-                    Err(Error::Invalid(Faults::one("current_password", text)))
-                }
+            if self.is_password(password, Some(&password_hash), matched.as_ref()).await? {
+                return Ok(());
             }
+            let text = "The current password field is incorrect.";
+            Err(Error::Invalid(Faults::one("current_password", text)))
         };
         self.limited(&user.email, from, attempt).await?;
+        *matched = Some(password_hash.clone());
         Ok(password_hash)
     }
 }

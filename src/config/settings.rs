@@ -5,7 +5,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Config, DAY, Source};
-use crate::domain::{ForwardAuthHeaders, Issuer, Lifetime, Origins, TokenHeader, TokenPrefix};
+use crate::domain::{
+    ForwardAuthHeaders, Issuer, Lifetime, Origins, PasswordHash, TokenHeader, TokenPrefix,
+};
 
 /// One setting: its name everywhere, and how its value is read.
 pub struct Setting {
@@ -84,7 +86,8 @@ pub const SETTINGS: &[Setting] = &[
         allowed: "a whole number from 4 to 15",
         default: "12",
         read: |config, text| {
-            config.bcrypt_cost = text.parse().ok().filter(|cost| (4..=15).contains(cost))?;
+            let cost = text.parse().ok().filter(|cost| PasswordHash::COSTS.contains(cost));
+            config.bcrypt_cost = cost?;
             Some(())
         },
     },

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -65,6 +66,22 @@ impl PasswordHash {
     /// The hash that `text` spells. What is no bcrypt hash matches no password.
     pub fn new(text: String) -> Self {
         Self(text.into())
+    }
+
+    /// The costs that can be configured, and of hashes that are checked. A higher one would keep a
+    /// thread busy for minutes.
+    pub const COSTS: RangeInclusive<u32> = 4..=15;
+
+    /// The cost of the hash: bcrypt takes 2^cost rounds. `None` for text that is not a bcrypt hash,
+    /// and for a cost outside [`COSTS`](Self::COSTS); neither matches a password.
+    pub fn cost(&self) -> Option<u32> {
+        let parts: bcrypt::HashParts = self.expose().parse().ok()?;
+        Some(parts.get_cost()).filter(|cost| Self::COSTS.contains(cost))
+    }
+
+    /// The rounds of bcrypt that a check takes: none for a hash without a cost.
+    pub fn rounds(&self) -> u64 {
+        self.cost().map_or(0, |cost| 1 << cost)
     }
 
     /// The hash's text, for the hash function and the store alone.

@@ -4,7 +4,8 @@
 //! queue for the writer (`writer`), which commits those that have gathered as one transaction.
 //! Both queues are bounded, and refuse with [`StoreError::Busy`].
 //!
-//! The queries: `users`; `tokens`, with what adds them in `insertion` and what removes them in `purge`.
+//! The queries: `users`, and `password_costs`; `tokens`, with what adds them in `insertion` and what removes
+//! them in `purge`.
 //! A token is found by the first bytes of its digest, in the table `token_heads`: a trigger fills it, and
 //! whoever removes a token clears it.
 //! A row that a unique key names is asked for by `get_result`, not `first`: SQLite plans a query anew
@@ -15,6 +16,7 @@ mod backup;
 mod connection;
 mod insertion;
 mod integrity;
+mod password_costs;
 mod purge;
 mod readers;
 mod schema;

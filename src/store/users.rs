@@ -321,7 +321,7 @@ impl Store {
         .await
     }
 
-    /// Puts `new` in the place of a password's hash, unless that is no longer `old`; tells which.
+    /// Puts `new` in the place of a password's hash, unless that is no longer `old`.
     ///
     /// # Errors
     /// [`StoreError`], as from every write.
@@ -330,13 +330,13 @@ impl Store {
         user_id: i64,
         old: PasswordHash,
         new: PasswordHash,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<(), StoreError> {
         self.write(move |tx| {
-            let replaced = diesel::update(users::table.find(user_id))
+            diesel::update(users::table.find(user_id))
                 .filter(users::password_hash.eq(old.expose()))
                 .set(users::password_hash.eq(new.expose()))
                 .execute(tx.connection)?;
-            Ok(replaced == 1)
+            Ok(())
         })
         .await
     }

@@ -10,6 +10,7 @@ mod guard;
 mod health;
 mod limits;
 mod login;
+mod login_rounds;
 mod oauth;
 mod openapi;
 mod original_request;
