@@ -14,7 +14,8 @@ pub enum Error {
     /// Wrong email, wrong password, or a disabled user; nobody is told which.
     #[error("the provided credentials are incorrect")]
     WrongCredentials,
-    /// This email, or any, was tried from this address too often within a minute.
+    /// This email was tried too often within a minute, from this network or from all, or this network
+    /// tried too many.
     #[error("too many attempts; the next is allowed in {wait} s")]
     TooManyAttempts {
         /// How many a minute may have.

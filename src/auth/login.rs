@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use super::tokens::stored;
 use super::{Auth, Error, Issued, TokenRequest};
 use crate::actors::Guess;
-use crate::domain::{Email, Password, PasswordHash, User};
+use crate::domain::{Email, Network, Password, PasswordHash, User};
 use crate::metrics::{Fate, Login};
 use crate::store::Account;
 
@@ -19,9 +19,10 @@ pub struct Credentials {
 impl Auth {
     /// Issues a token for an email and a password, sent `from` this address.
     ///
-    /// Of one email from one address no more attempts a minute than the setting says get as far as
-    /// the database and the hash, and ten times as many of one address; a success clears those of
-    /// its email and address.
+    /// Of one email from one network (an IPv4 address, or an IPv6 /64) no more attempts a minute than
+    /// the setting says get as far as the database and the hash; of one network, and of one email,
+    /// ten times as many. A success clears those of its email and network, and makes the network one
+    /// that the email's limit does not apply to.
     ///
     /// A wrong password, an unknown email and a disabled user give the same error after the same
     /// rounds of bcrypt: those of the highest cost that is stored or configured. A login that
@@ -81,24 +82,24 @@ impl Auth {
             }
             Err(Error::WrongCredentials)
         };
-        self.limited(&credentials.email, from, attempts).await
+        self.limited(&credentials.email, from.into(), attempts).await
     }
 
     /// Counts an attempt to guess the password that goes with an email. A success clears those of
-    /// the email and address; one that was turned away told nobody anything, and doesn't count.
+    /// the email and network. One that is answered with 503 told nobody anything, and counts for the
+    /// network alone.
     pub(super) async fn limited<T>(
         &self,
         email: &Email,
-        from: IpAddr,
+        network: Network,
         attempt: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         // Before anything is spent on it, and before others can be under way uncounted.
-        let at = self.now();
-        self.0.limiter.count(email, from, at)?;
+        let counted = self.0.limiter.count(email, network, self.now())?;
         let result = attempt.await;
         match &result {
-            Ok(_) => self.0.limiter.clear(email, from),
-            Err(Error::Busy | Error::Unavailable(_)) => self.0.limiter.give_back(email, from, at),
+            Ok(_) => self.0.limiter.succeeded(counted),
+            Err(Error::Busy | Error::Unavailable(_)) => self.0.limiter.turned_away(counted),
             Err(_) => {}
         }
         result

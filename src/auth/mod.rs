@@ -9,6 +9,7 @@ mod forward_auth;
 mod limits;
 mod login;
 mod owners;
+mod sliding_count;
 mod tokens;
 mod upkeep;
 mod users;

@@ -114,7 +114,7 @@ fn a_bearer_whose_token_has_died_since_has_nothing_written() {
 }
 
 #[test]
-fn a_login_that_a_full_queue_turns_away_does_not_count() {
+fn a_login_that_a_full_queue_turns_away_counts_for_its_network_alone() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
         // Dear enough that no password is done while the queue is full.
@@ -135,13 +135,19 @@ fn a_login_that_a_full_queue_turns_away_does_not_count() {
                 Some(refused) => break assert!(refused.is_err()),
             }
         }
-        for _ in 0..20 {
+        let log_in = async |host| {
             let email = Email::parse("ada@example.org").unwrap();
             let credentials = Credentials { email, password: password.clone() };
             let name = Name::parse("x").unwrap();
             let request = TokenRequest { name, abilities: None, expires_in: None };
-            let result = services.auth.log_in(credentials, request, [192, 0, 2, 1].into()).await;
-            assert!(matches!(result, Err(Error::Busy)), "{result:?}");
+            services.auth.log_in(credentials, request, [192, 0, 2, host].into()).await
+        };
+        for _ in 0..10 {
+            assert!(matches!(log_in(0).await, Err(Error::Busy)));
+        }
+        assert!(matches!(log_in(0).await, Err(Error::TooManyAttempts { limit: 10, .. })));
+        for host in 1..20 {
+            assert!(matches!(log_in(host).await, Err(Error::Busy)), "the email's are not used up");
         }
         drop(waiting);
         services.close().await;

@@ -248,7 +248,7 @@ impl Auth {
             let text = "The current password field is incorrect.";
             Err(Error::Invalid(Faults::one("current_password", text)))
         };
-        self.limited(&user.email, from, attempt).await?;
+        self.limited(&user.email, from.into(), attempt).await?;
         *matched = Some(password_hash.clone());
         Ok(password_hash)
     }

@@ -170,3 +170,46 @@ fn guesses_of_the_current_password_count_with_the_logins() {
     assert_eq!(put("192.0.2.1", "/api/user", &name).status, 200, "a name takes no password");
     assert_eq!(email("192.0.2.2", PASSWORD).status, 200, "from elsewhere");
 }
+
+#[test]
+fn three_hundred_guesses_at_one_account_from_sixty_addresses_are_stopped_at_fifty() {
+    // An email without an account is limited in the same way, so that the limit tells nothing.
+    for email in [EMAIL, "nobody@example.org"] {
+        let server = limited();
+        let guess = |i: i32| {
+            log_in_from(&server, &format!("192.0.2.{}", i % 60), &credentials(email, "wrong"))
+        };
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            let eighth = |first| move || (first..300).step_by(8).map(guess).collect::<Vec<_>>();
+            let threads: Vec<_> = (0..8).map(|first| scope.spawn(eighth(first))).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+        assert_eq!((count(401), count(429)), (50, 250), "{email}");
+        let refused = log_in_from(&server, "198.51.100.1", &credentials(email, PASSWORD));
+        assert_eq!((refused.status, refused.header("retry-after")), (429, Some("60")), "{email}");
+        assert_eq!(refused.header("x-ratelimit-limit"), Some("50"), "{email}");
+        server.set_clock(60);
+        assert_ne!(log_in_from(&server, "198.51.100.1", &credentials(email, "x")).status, 429);
+    }
+}
+
+#[test]
+fn guesses_from_many_addresses_lock_no_owner_out_of_the_networks_of_their_latest_logins() {
+    let server = limited();
+    let right = credentials(EMAIL, PASSWORD);
+    let wrong = credentials(EMAIL, "wrong");
+    for home in ["203.0.113.1", "2001:db8:0:1::1"] {
+        assert_eq!(log_in_from(&server, home, &right).status, 201);
+    }
+    server.set_clock(3600);
+    for i in 0..60 {
+        let expected = if i < 50 { 401 } else { 429 };
+        assert_eq!(log_in_from(&server, &format!("192.0.2.{i}"), &wrong).status, expected);
+    }
+    assert_eq!(log_in_from(&server, "198.51.100.1", &right).status, 429, "from elsewhere");
+    assert_eq!(log_in_from(&server, "2001:db8:0:1::2", &right).status, 201);
+    for expected in [401, 401, 401, 401, 401, 429] {
+        assert_eq!(log_in_from(&server, "203.0.113.1", &wrong).status, expected);
+    }
+}
