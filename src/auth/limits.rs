@@ -80,7 +80,7 @@ impl LoginLimiter {
         network: Network,
         now: Timestamp,
     ) -> Result<Attempt, Error> {
-        let email = self.digest.hash_one(email.as_str().to_ascii_lowercase());
+        let email = self.digest.hash_one(email.key());
         let pair = self.digest.hash_one((email, network));
         let Attempts { by_pair, by_network, by_email, known } = &mut *self.lock();
         let is_known = known.get(&email).is_some_and(|pairs| pairs.contains(&pair));

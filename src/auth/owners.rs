@@ -42,11 +42,6 @@ impl Owner {
     pub(crate) fn headers(&self, write: impl FnOnce(&User) -> [Bytes; 3]) -> &[Bytes; 3] {
         self.headers.get_or_init(|| write(&self.user))
     }
-
-    fn is(&self, user: &User) -> bool {
-        // Emails are equal in any case of their letters.
-        self.user == *user && self.user.email.as_str() == user.email.as_str()
-    }
 }
 
 impl Deref for Owner {
@@ -72,7 +67,7 @@ impl Owners {
     pub(super) fn share(&self, user: User) -> Arc<Owner> {
         let mut owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = owners.get(&user.id)
-            && known.is(&user)
+            && known.user == user
         {
             return known.clone();
         }

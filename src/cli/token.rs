@@ -74,7 +74,7 @@ impl TokenTask {
 
 impl Issue {
     fn run(self, config: &Config) -> Result<(), CliError> {
-        let email = input::flag("email", Email::parse(&self.email))?;
+        let email = input::flag("email", Email::claimed(&self.email))?;
         let expires_in = match self.expires_in.as_deref() {
             None => None,
             Some(text) => {
@@ -96,7 +96,7 @@ impl Issue {
 impl List {
     fn run(self, config: &Config) -> Result<(), CliError> {
         let email = match &self.email {
-            Some(text) => Some(input::flag("email", Email::parse(text))?),
+            Some(text) => Some(input::flag("email", Email::claimed(text))?),
             None => None,
         };
         let rows = with_services(config, async |auth| {

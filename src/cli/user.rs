@@ -92,7 +92,7 @@ impl UserTask {
                 print_users(format.json, users)
             }
             Self::Show { email, format } => {
-                let email = input::flag("email", Email::parse(&email))?;
+                let email = input::flag("email", Email::claimed(&email))?;
                 let user =
                     with_services(config, async |auth| Ok(auth.user_by_email(&email).await?))?;
                 match format.json {
@@ -119,7 +119,7 @@ impl UserTask {
                 change(config, &email, update, "set the abilities of")
             }
             Self::Delete { email } => {
-                let email = input::flag("email", Email::parse(&email))?;
+                let email = input::flag("email", Email::claimed(&email))?;
                 with_services(config, async |auth| {
                     let user = auth.user_by_email(&email).await?;
                     Ok(auth.delete_user(By::Operator, user.id).await?)
@@ -132,7 +132,7 @@ impl UserTask {
 
 /// Changes the user with this email, and says what was done.
 fn change(config: &Config, email: &str, update: UserUpdate, done: &str) -> Result<(), CliError> {
-    let email = input::flag("email", Email::parse(email))?;
+    let email = input::flag("email", Email::claimed(email))?;
     let user = with_services(config, async |auth| {
         let user = auth.user_by_email(&email).await?;
         Ok(auth.update_user(By::Operator, user.id, update).await?)

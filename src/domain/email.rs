@@ -1,9 +1,15 @@
+use std::borrow::Cow;
 use std::fmt;
 
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use serde::Serialize;
+use unicode_normalization::char::is_combining_mark;
+use unicode_normalization::{UnicodeNormalization, is_nfkc};
+use unicode_security::{RestrictionLevel, RestrictionLevelDetection};
 
-/// An email address: kept as given, compared without regard to ASCII case.
-#[derive(Clone, Debug, Serialize)]
+/// An email address. Two of them are equal if they are spelled alike; whether they name the same
+/// account is a comparison of their [keys](Email::key).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Email(Box<str>);
 
 /// Why a string is no [`Email`]. Reads on from "The email field …".
@@ -18,26 +24,50 @@ pub enum EmailError {
     /// Not `local@domain`.
     #[error("must be a valid email address, such as ada@example.org")]
     Malformed,
+    /// A domain beyond ASCII that can't be registered or looked up.
+    #[error("must have a domain that the DNS can hold, such as bücher.example (UTS 46)")]
+    Domain,
+    /// It looks like another address.
+    #[error(
+        "must keep to letters and digits of one script before the @, and in each part of the domain, \
+         without any that are easily taken for others (UTS 39)"
+    )]
+    Confusable,
 }
 
 impl Email {
-    /// The address that `text` spells, its ends trimmed. The local part is an RFC 5321 dot-string
-    /// (no quoted form), the domain a host name; both may be international (RFC 6531).
+    /// A new address. The local part is an RFC 5321 dot-string (no quoted form), the domain a host
+    /// name; both may be international (RFC 6531). The text is trimmed and composed (NFC), and
+    /// labels of the domain that are written as `xn--…` are decoded; otherwise it is kept as given.
+    ///
+    /// Beyond ASCII, an address that looks like another is refused: compatibility characters and
+    /// invisible ones, and parts that are not *Highly Restrictive* by UTS 39, section 5.2. A part
+    /// that is wholly of another script, such as Cyrillic, is accepted, even where all its letters
+    /// have a look-alike in Latin.
     ///
     /// # Errors
     /// [`EmailError`] says which rule `text` breaks.
     pub fn parse(text: &str) -> Result<Self, EmailError> {
+        let text = compose(text.trim());
+        let (local, domain) = split(&text)?;
+        let domain = decode(domain).ok_or(EmailError::Domain)?;
+        if !(is_unmistakable(local) && domain.split('.').all(is_unmistakable)) {
+            return Err(EmailError::Confusable);
+        }
+        let text = format!("{local}@{domain}");
+        // Decoded, it may have grown.
+        split(&text)?;
+        Ok(Self(text.into()))
+    }
+
+    /// An address that an account is said to have: `local@domain`, trimmed, and otherwise as given.
+    /// Accounts that are older than the rules of [`Email::parse`] are found by it too.
+    ///
+    /// # Errors
+    /// [`EmailError`] for one that no account can have had.
+    pub fn claimed(text: &str) -> Result<Self, EmailError> {
         let text = text.trim();
-        if text.is_empty() {
-            return Err(EmailError::Empty);
-        }
-        if text.len() > 254 {
-            return Err(EmailError::TooLong);
-        }
-        let (local, domain) = text.rsplit_once('@').ok_or(EmailError::Malformed)?;
-        if !(is_local_part(local) && is_domain(domain)) {
-            return Err(EmailError::Malformed);
-        }
+        split(text)?;
         Ok(Self(text.into()))
     }
 
@@ -50,47 +80,102 @@ impl Email {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The text by which accounts are told apart: it is the same for all spellings of an address, in
+    /// upper or lower case, composed or not, with a domain in Unicode or in `xn--…`. Of an ASCII
+    /// address it is the lower case.
+    pub fn key(&self) -> String {
+        let parsed = Self::parse(&self.0);
+        fold(parsed.as_ref().unwrap_or(self).as_str())
+    }
 }
 
-fn is_local_part(local: &str) -> bool {
-    local.len() <= 64
+/// The text composed (NFC). Two vowels of Thai and Lao are typed as one character which NFKC takes
+/// apart; they look the same either way, and are taken apart here, so that no name with them is
+/// refused.
+fn compose(text: &str) -> String {
+    text.replace('\u{e33}', "\u{e4d}\u{e32}").replace('\u{eb3}', "\u{ecd}\u{eb2}").nfc().collect()
+}
+
+/// The local part and the domain, if the ASCII of both is well-formed.
+fn split(text: &str) -> Result<(&str, &str), EmailError> {
+    if text.is_empty() {
+        return Err(EmailError::Empty);
+    }
+    if text.len() > 254 {
+        return Err(EmailError::TooLong);
+    }
+    let (local, domain) = text.rsplit_once('@').ok_or(EmailError::Malformed)?;
+    let is_local = local.len() <= 64
         && local.split('.').all(|atom| {
-            !atom.is_empty()
-                && atom.chars().all(|c| match c.is_ascii() {
-                    true => c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c),
-                    false => is_distinct(c),
-                })
-        })
-}
-
-fn is_domain(domain: &str) -> bool {
-    domain.split('.').all(|label| {
+            let allowed = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+            !atom.is_empty() && atom.chars().all(|c| allowed(c) || !c.is_ascii())
+        });
+    let is_domain = domain.split('.').all(|label| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
         !label.is_empty()
-            && label.len() <= 63
+            && (label.len() <= 63 || !label.is_ascii())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label.chars().all(|c| {
-                if c.is_ascii() { c.is_ascii_alphanumeric() || c == '-' } else { is_distinct(c) }
-            })
-    })
+            && label.chars().all(|c| allowed(c) || !c.is_ascii())
+    });
+    if is_local && is_domain { Ok((local, domain)) } else { Err(EmailError::Malformed) }
 }
 
-/// Whether a character beyond ASCII is a letter or digit that nobody takes for one of ASCII's: the
-/// Kelvin sign in lower case is a k, and whoever compares so would take one email for another.
+/// The domain in Unicode, if the DNS can hold it; as given, if it is ASCII that encodes none.
+fn decode(domain: &str) -> Option<Cow<'_, str>> {
+    let (bytes, rules) = (domain.as_bytes(), AsciiDenyList::STD3);
+    let hyphens = Hyphens::CheckFirstLast;
+    Uts46::new().to_ascii(bytes, rules, hyphens, DnsLength::Verify).ok()?;
+    let (unicode, valid) = Uts46::new().to_unicode(bytes, rules, hyphens);
+    valid.ok()?;
+    if domain.eq_ignore_ascii_case(&unicode) {
+        return Some(domain.into());
+    }
+    // UTS 46 maps characters to others, as NFKC does. But for their case, they must stay.
+    let is_encoded =
+        |label: &str| label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"));
+    let mut labels = domain.split('.').zip(unicode.split('.'));
+    let same = labels.all(|(given, shown)| is_encoded(given) || fold(given) == fold(shown));
+    same.then_some(unicode)
+}
+
+/// Whether a local part, or a label of a domain, can't be taken for another one.
+fn is_unmistakable(part: &str) -> bool {
+    const JOINERS: [char; 2] = ['\u{200c}', '\u{200d}'];
+    if part.is_ascii() {
+        return true;
+    }
+    let is_letter = |c: char| c.is_alphanumeric() || is_combining_mark(c) || JOINERS.contains(&c);
+    // What UTS 46 maps, ignores or forbids in a domain has no place in a local part either; it lets
+    // joiners pass only where a script needs them (RFC 5892, appendix A).
+    let is_valid = |atom: &str| {
+        let bytes = atom.as_bytes();
+        let (mapped, valid) = Uts46::new().to_unicode(bytes, AsciiDenyList::EMPTY, Hyphens::Allow);
+        atom.is_ascii() || (valid.is_ok() && fold(atom) == fold(&mapped))
+    };
+    // UTS 39 is about identifiers, which have no punctuation.
+    let is_word = |c: &char| c.is_ascii_alphanumeric() || !(c.is_ascii() || JOINERS.contains(c));
+    let word: String = part.chars().filter(is_word).collect();
+    part.chars().all(|c| c.is_ascii() || (is_letter(c) && is_distinct(c)))
+        && is_nfkc(part)
+        && part.split('.').all(is_valid)
+        && word.check_restriction_level(RestrictionLevel::HighlyRestrictive)
+}
+
+/// Whether a character beyond ASCII is none of ASCII's in another case: a dotless i in upper case is
+/// an I, so that an application which compares in upper case would take one email for another.
 fn is_distinct(c: char) -> bool {
     let mut upper = c.to_uppercase();
     let is_ascii_in_capitals =
         matches!((upper.next(), upper.next()), (Some(c), None) if c.is_ascii());
-    c.is_alphanumeric() && !is_ascii_in_capitals && !c.to_lowercase().any(|c| c.is_ascii())
+    !is_ascii_in_capitals && !c.to_lowercase().any(|c| c.is_ascii())
 }
 
-impl PartialEq for Email {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.eq_ignore_ascii_case(&other.0)
-    }
+/// The text without differences of case. By way of upper case: a sigma has two lower ones.
+fn fold(text: &str) -> String {
+    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfc().collect()
 }
-
-impl Eq for Email {}
 
 impl fmt::Display for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,6 +185,8 @@ impl fmt::Display for Email {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -109,10 +196,10 @@ mod tests {
             "a.b+c@sub.example.co",
             "root@localhost",
             "o'neil@example.org",
-            "jörg@bücher.example",
+            "ada@r3---sn-4g5e.example.org",
             " ada@example.org ",
         ] {
-            assert!(Email::parse(good).is_ok(), "{good}");
+            assert_eq!(Email::parse(good).unwrap().as_str(), good.trim());
         }
         for bad in [
             "ada",
@@ -132,11 +219,9 @@ mod tests {
             "\"a b\"@example.org",
             "ada@[127.0.0.1]",
             "<ada@example.org>",
-            "\u{212a}im@example.org",
-            "\u{17f}am@example.org",
-            "adı@example.org",
         ] {
             assert_eq!(Email::parse(bad).unwrap_err(), EmailError::Malformed, "{bad}");
+            assert_eq!(Email::claimed(bad).unwrap_err(), EmailError::Malformed, "{bad}");
         }
         assert_eq!(Email::parse("").unwrap_err(), EmailError::Empty);
         let long = format!("a@{}.org", "x.".repeat(150));
@@ -144,9 +229,113 @@ mod tests {
     }
 
     #[test]
-    fn addresses_compare_without_case_and_are_kept_as_given() {
-        let email = Email::parse("Ada@Example.org").unwrap();
-        assert_eq!(email, Email::parse("ada@example.ORG").unwrap());
-        assert_eq!(email.as_str(), "Ada@Example.org");
+    fn addresses_of_every_script_are_accepted() {
+        for good in [
+            "jörg@bücher.example",
+            "user@தமிழ்.இந்தியா",
+            "பயனர்@தமிழ்.இந்தியா",
+            "user@ไทย.ไทย",
+            "ผู้ใช้@ตัวอย่าง.ไทย",
+            "उपयोगकर्ता@उदाहरण.भारत",
+            "ব্যবহারকারী@উদাহরণ.ভারত",
+            "иван.петров+почта@пример.рф",
+            "χρήστης@παράδειγμα.ελ",
+            "用户@例子.广告",
+            "ユーザーabc@例え.テスト",
+            "사용자@예시.한국",
+            "משתמש@דוגמה.ישראל",
+            "مستخدم@مثال.السعودية",
+            "user@نامه\u{200c}ای.ایران",
+            "ကျော်@ဥပမာ.မြန်မာ",
+            "straße@faß.de",
+        ] {
+            assert_eq!(Email::parse(good).map(|email| email.to_string()), Ok(good.to_owned()));
+        }
+    }
+
+    #[test]
+    fn look_alikes_are_refused() {
+        use EmailError::{Confusable, Domain};
+        for (bad, error) in [
+            ("root@ｅxample.com", Domain),
+            ("root@example。com", Domain),
+            ("ｒoot@example.com", Confusable),
+            ("rооt@example.com", Confusable),
+            ("root@exаmple.com", Confusable),
+            ("root@xn--exmple-4nf.com", Confusable),
+            ("rοot@example.com", Confusable),
+            ("\u{251}da@example.com", Confusable),
+            ("ada①@example.com", Confusable),
+            ("ﬁnn@example.com", Confusable),
+            ("\u{17f}am@example.org", Confusable),
+            ("adı@example.org", Confusable),
+            ("ad\u{200d}a@example.org", Confusable),
+            ("ada\u{200b}@example.org", Confusable),
+            ("ada\u{fe0f}@example.org", Confusable),
+            ("ada\u{ad}@example.org", Confusable),
+            ("ada\u{34f}@example.org", Confusable),
+            ("ada\u{202e}@example.org", Confusable),
+            ("\u{301}ada@example.org", Confusable),
+            ("ada\u{3164}@example.org", Confusable),
+            ("ada❤@example.org", Confusable),
+            ("ada@i❤.example", Confusable),
+            ("ada@ex\u{ad}ample.org", Domain),
+            ("ada@xn--a.example", Domain),
+        ] {
+            assert_eq!(Email::parse(bad).unwrap_err(), error, "{bad}");
+            assert!(Email::claimed(bad).is_ok(), "{bad}: an older account may have it");
+        }
+    }
+
+    #[test]
+    fn an_address_has_one_composed_and_decoded_form() {
+        for (given, kept) in [
+            ("Ada@Example.org", "Ada@Example.org"),
+            ("jose\u{301}@example.org", "josé@example.org"),
+            ("\u{212a}im@example.org", "Kim@example.org"),
+            ("u@XN--bcher-kva.Example", "u@bücher.example"),
+            ("u@BÜCHER.example", "u@bücher.example"),
+            ("น้ำ@example.org", "น\u{e49}\u{e4d}\u{e32}@example.org"),
+        ] {
+            assert_eq!(Email::parse(given).map(|email| email.to_string()), Ok(kept.to_owned()));
+            assert_eq!(Email::claimed(given).unwrap().as_str(), given);
+        }
+    }
+
+    #[test]
+    fn a_key_is_that_of_every_spelling() {
+        for (one, other) in [
+            ("Ada@Example.org", "ada@example.ORG"),
+            ("JÖRG@example.org", "jo\u{308}rg@example.org"),
+            ("u@BÜCHER.example", "u@xn--bcher-kva.example"),
+            ("ΝΊΚΟΣ@example.org", "νίκος@example.org"),
+            ("straße@example.org", "STRASSE@example.org"),
+            ("root@ｅxample.com", "ROOT@ｅxample.com"),
+        ] {
+            let key = |text| Email::claimed(text).unwrap().key();
+            assert_eq!(key(one), key(other));
+        }
+        let key = |text: &str| Email::from_stored(text.to_owned()).key();
+        assert_ne!(key("root@ｅxample.com"), key("root@example.com"));
+        assert_eq!(key("No \x1b address"), "no \x1b address");
+    }
+
+    proptest! {
+        #[test]
+        fn an_accepted_address_is_accepted_as_itself(text in "\\PC{1,8}@\\PC{1,8}") {
+            if let Ok(email) = Email::parse(&text) {
+                prop_assert_eq!(Email::parse(email.as_str()), Ok(email.clone()));
+                let parsed = Email::from_stored(text);
+                prop_assert_eq!(parsed.key(), email.key());
+            }
+        }
+
+        #[test]
+        fn the_key_of_an_ascii_address_is_its_lower_case(text in "[ -~]{0,12}@[ -~]{0,12}") {
+            let key = Email::from_stored(text.clone()).key();
+            let encoded = text.to_ascii_lowercase().contains("xn--");
+            prop_assert!(encoded || key == text.trim().to_ascii_lowercase()
+                || key == text.to_ascii_lowercase());
+        }
     }
 }

@@ -101,7 +101,7 @@ pub(super) async fn create(
         let (issued, user) = auth.issue_by_token(&bearer, wanted.ok_or_else(lacking)?).await?;
         return Ok(created(&auth, &issued, &user, false));
     }
-    let email = form.required("email", |text| Email::parse(&text));
+    let email = form.required("email", |text| Email::claimed(&text));
     let password = form.required("password", Password::claimed);
     let wanted = token_request(&mut form);
     form.finish()?;

@@ -29,7 +29,9 @@ fields! {
     /// What a user is called. Blank ends are trimmed.
     UserName = name().examples(["Ada"]);
 
-    /// An email address, kept as given, compared without regard to ASCII case. At most 254 bytes.
+    /// An email address, kept as given, but composed (NFC) and with its domain in Unicode; compared
+    /// without regard to case. At most 254 bytes. A new one beyond ASCII keeps to one script in each
+    /// part (UTS 39).
     Email = string(3, 254)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::IdnEmail)))
         .examples(["ada@example.org"]);
