@@ -9,7 +9,7 @@ use std::time::Duration;
 use bearerd::app::{self, App};
 use bearerd::auth::{Bearer, By, Check, Credentials, NewUser, TokenRequest, UserUpdate};
 use bearerd::config::Config;
-use bearerd::domain::{Abilities, Email, Name, Needs, Password};
+use bearerd::domain::{Abilities, Email, EmailChange, Name, Needs, Password};
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
 use diesel::sql_types::Text;
 use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection};
@@ -39,6 +39,7 @@ fn no_request_and_no_sweep_scans_a_table() {
         database: folder.path().join("test.sqlite"),
         listen: ([127, 0, 0, 1], 0).into(),
         bcrypt_cost: 4,
+        email_change: EmailChange::Owner,
         // The sweep finds the revoked.
         retain: Duration::ZERO,
         ..Config::default()
@@ -56,7 +57,7 @@ fn no_request_and_no_sweep_scans_a_table() {
     });
     let statements = STATEMENTS.lock().unwrap().clone();
     let about_rows = |text: &&String| {
-        ["tokens", "users", "token_heads"].iter().any(|table| text.contains(table))
+        ["tokens", "users", "token_heads", "email_owners"].iter().any(|table| text.contains(table))
     };
     let statements: Vec<_> = statements.iter().filter(about_rows).collect();
     let deletions = statements.iter().filter(|text| text.starts_with("DELETE")).count();
@@ -109,9 +110,13 @@ async fn exercise(app: &App) {
     let (other, _) = auth.issue_by_token(&bearer, request.clone()).await.unwrap();
     auth.rename(&bearer, other.token.id, request.name.clone()).await.unwrap();
     auth.revoke(by, other.token.id, Some(owner.id)).await.unwrap();
-    auth.update_own(&bearer, request.name, bearer.user.email.clone(), None, from).await.unwrap();
+    let other = Some(Email::parse("countess@example.org").unwrap());
+    let (name, email) = (request.name, other.clone().unwrap());
+    auth.update_own(&bearer, name, email, Some(password.clone()), from).await.unwrap();
     auth.change_own_password(&bearer, password.clone(), password.clone(), from).await.unwrap();
-    auth.update_user(by, owner.id, UserUpdate::default()).await.unwrap();
+    auth.update_user(by, owner.id, UserUpdate { email: other, ..UserUpdate::default() })
+        .await
+        .unwrap();
     auth.log_out(&bearer).await.unwrap();
     auth.revoke_all(By::Operator, owner.id, None).await.unwrap();
     auth.ready().await.unwrap();

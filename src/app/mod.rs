@@ -145,6 +145,7 @@ impl Services {
             usage: usage.clone(),
             clock,
             ttl: config.token_ttl,
+            email_change: config.email_change,
             prefix: config.token_prefix.clone(),
             retain: config.retain,
             metrics,

@@ -28,6 +28,9 @@ pub enum Error {
     /// The token, or its owner, lacks these abilities (an RFC 6749 scope).
     #[error("the token lacks {0}")]
     InsufficientScope(String),
+    /// Users may not change their own emails.
+    #[error("only an administrator may change an email")]
+    EmailChangeDisabled,
     /// It can't be told what is asked.
     #[error("{0}")]
     Unclear(String),
@@ -59,9 +62,10 @@ impl From<StoreError> for Error {
             StoreError::Dead => Self::InvalidToken,
             StoreError::Lacking(abilities) => Self::InsufficientScope(abilities),
             // Whoever writes something unique says what is taken.
-            error @ (StoreError::Taken | StoreError::Failed(_)) => {
-                Self::Internal(error.to_string())
-            }
+            error @ (StoreError::Taken
+            | StoreError::Reserved
+            | StoreError::TooManyEmails
+            | StoreError::Failed(_)) => Self::Internal(error.to_string()),
         }
     }
 }

@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use crate::actors::{Hasher, UsageRecorder};
 use crate::domain::{
-    Abilities, Clock, ForwardAuthHeaders, Lifetime, Name, PlainToken, Rules, Timestamp, Token,
-    TokenPrefix, User,
+    Abilities, Clock, EmailChange, ForwardAuthHeaders, Lifetime, Name, PlainToken, Rules,
+    Timestamp, Token, TokenPrefix, User,
 };
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -64,6 +64,8 @@ pub(crate) struct Parts {
     pub clock: Clock,
     /// How old a token may grow.
     pub ttl: Lifetime,
+    /// Who may change an account's email.
+    pub email_change: EmailChange,
     /// What new tokens begin with.
     pub prefix: TokenPrefix,
     /// Which requests pass that a proxy asks about.

@@ -22,8 +22,12 @@ struct Bench {
 /// A service with one user and one token, which nobody has checked yet.
 async fn bench() -> Bench {
     let folder = tempfile::tempdir().unwrap();
-    let config =
-        Config { database: folder.path().join("test.sqlite"), bcrypt_cost: 4, ..Config::default() };
+    let config = Config {
+        database: folder.path().join("test.sqlite"),
+        bcrypt_cost: 4,
+        email_change: EmailChange::Owner,
+        ..Config::default()
+    };
     let services = Services::open(&config, app::system_clock()).unwrap();
     let email = Email::parse("ada@example.org").unwrap();
     let name = Name::parse("Ada").unwrap();

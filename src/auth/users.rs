@@ -1,13 +1,16 @@
 use std::net::IpAddr;
 
 use super::{Auth, Bearer, By, Error};
-use crate::domain::{Abilities, Email, Faults, Name, Password, PasswordHash, User};
+use crate::domain::{Abilities, Email, EmailChange, Faults, Name, Password, PasswordHash, User};
 use crate::metrics::Fate;
 use crate::store::{Account, Page, StoreError, UserChange, UserChanged, UserRecord};
 
 /// How often an own account is read, checked and changed: once more, if a login beside, or the user
 /// elsewhere, has changed the password or the email between the check and the change.
 const TRIES: u8 = 2;
+/// The emails that users may have had by their own choice, the present one included: each stays reserved
+/// for them.
+const MOST_EMAILS: i64 = 10;
 
 /// A user to be created.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ pub struct UserUpdate {
     pub name: Option<Name>,
     /// Another email.
     pub email: Option<Email>,
+    /// Whether the email may be one that its last owner has given up.
+    pub reuse_email: bool,
     /// Other abilities. Every token of the user shrinks or grows with them.
     pub abilities: Option<Abilities>,
     /// Whether the user may administrate.
@@ -45,15 +50,30 @@ impl Auth {
     /// Creates a user.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the email is taken; those of [`By`]; [`Error::Busy`] and the like.
+    /// [`Error::Invalid`] if the email is taken or reserved; those of [`By`]; [`Error::Busy`] and the
+    /// like.
     pub async fn create_user(&self, by: By<'_>, user: NewUser) -> Result<User, Error> {
+        self.create(by, user, false).await
+    }
+
+    /// Creates a user, also under an email that its last owner has given up.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a user has the email; those of [`By`]; [`Error::Busy`] and the like.
+    pub async fn create_user_reusing_email(
+        &self,
+        by: By<'_>,
+        user: NewUser,
+    ) -> Result<User, Error> {
+        self.create(by, user, true).await
+    }
+
+    async fn create(&self, by: By<'_>, user: NewUser, reuse_email: bool) -> Result<User, Error> {
         let NewUser { name, email, password, abilities, admin } = user;
         let password_hash = self.0.hasher.hash(password).await?;
-        let user = UserRecord { name, email, password_hash, abilities, admin };
-        match self.0.store.insert_user(self.acting_by(by), user, self.now()).await {
-            Err(StoreError::Taken) => Err(email_taken()),
-            other => Ok(other?),
-        }
+        let user = UserRecord { name, email, reuse_email, password_hash, abilities, admin };
+        let stored = self.0.store.insert_user(self.acting_by(by), user, self.now());
+        stored.await.map_err(email_refused)
     }
 
     /// Every user.
@@ -93,15 +113,15 @@ impl Auth {
     /// administrators who change their own stay logged in, as everybody does.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Invalid`] if the email is taken, or nobody would be left who
-    /// can administrate; those of [`By`]; [`Error::Busy`] and the like.
+    /// [`Error::NotFound`]; [`Error::Invalid`] if the email is taken or reserved, or nobody would be
+    /// left who can administrate; those of [`By`]; [`Error::Busy`] and the like.
     pub async fn update_user(
         &self,
         by: By<'_>,
         id: i64,
         update: UserUpdate,
     ) -> Result<User, Error> {
-        let UserUpdate { name, email, abilities, admin, disabled, password } = update;
+        let UserUpdate { name, email, reuse_email, abilities, admin, disabled, password } = update;
         let password_hash = match password {
             Some(password) => Some(self.0.hasher.hash(password).await?),
             None => None,
@@ -113,6 +133,7 @@ impl Auth {
         let change = UserChange {
             name,
             email,
+            reuse_email,
             abilities,
             admin,
             disabled,
@@ -123,12 +144,13 @@ impl Auth {
         self.change(by, id, change).await?.ok_or(Error::NotFound("user"))
     }
 
-    /// Changes the bearer's own name and email. A new email needs the password, which is guessed at
-    /// `from` this address no more often than at a login.
+    /// Changes the bearer's own name and email. An email in another spelling, even of case, needs the
+    /// setting that allows it, and the password, which is guessed at `from` this address no more often
+    /// than at a login.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the email is taken, or the password missing or wrong;
-    /// [`Error::TooManyAttempts`]; those of [`By`]; [`Error::Busy`] and the like.
+    /// [`Error::EmailChangeDisabled`]; [`Error::Invalid`] if the email is taken or reserved, or the
+    /// password missing or wrong; [`Error::TooManyAttempts`]; those of [`By`]; [`Error::Busy`] and the like.
     pub async fn update_own(
         &self,
         bearer: &Bearer,
@@ -143,18 +165,30 @@ impl Auth {
             // by the other.
             let account = self.own_account(bearer).await?;
             let email_was = Some(account.user.email.clone());
-            let verified = match (email == account.user.email, &current_password) {
-                (true, _) => None,
-                (false, Some(password)) => {
+            let is_new = email != account.user.email;
+            if is_new && self.0.email_change == EmailChange::Admin {
+                return Err(Error::EmailChangeDisabled);
+            }
+            let verified = match (is_new, &current_password) {
+                (false, _) => None,
+                (true, Some(password)) => {
                     Some(self.verify_own(account, password, &mut matched, from).await?)
                 }
-                (false, None) => {
+                (true, None) => {
                     let text = "The current password field is required for a new email.";
                     return Err(Error::Invalid(Faults::one("current_password", text)));
                 }
             };
             let (name, email) = (Some(name.clone()), Some(email.clone()));
-            let change = UserChange { name, email, email_was, verified, ..UserChange::default() };
+            let most_emails = Some(MOST_EMAILS);
+            let change = UserChange {
+                name,
+                email,
+                most_emails,
+                email_was,
+                verified,
+                ..UserChange::default()
+            };
             if let Some(user) = self.change(By::Bearer(bearer), bearer.user.id, change).await? {
                 return Ok(user);
             }
@@ -203,8 +237,8 @@ impl Auth {
     /// Changes a user; `None` if what the change was checked against is no longer so.
     async fn change(&self, by: By<'_>, id: i64, change: UserChange) -> Result<Option<User>, Error> {
         match self.0.store.change_user(self.acting_by(by), id, change, self.now()).await {
-            Err(StoreError::Taken) => Err(email_taken()),
-            other => self.changed(other?),
+            Err(error) => Err(email_refused(error)),
+            Ok(outcome) => self.changed(outcome),
         }
     }
 
@@ -254,6 +288,18 @@ impl Auth {
     }
 }
 
-fn email_taken() -> Error {
-    Error::Invalid(Faults::one("email", "The email has already been taken."))
+/// Why a user can't have an email, or whatever else the store says.
+fn email_refused(error: StoreError) -> Error {
+    let text = match error {
+        StoreError::Taken => "The email has already been taken.",
+        StoreError::Reserved => {
+            "The email is reserved for its last owner. An administrator can let another user have it, \
+             with reuse_email."
+        }
+        StoreError::TooManyEmails => {
+            "You have had as many emails as you may choose. An administrator can set another one."
+        }
+        other => return other.into(),
+    };
+    Error::Invalid(Faults::one("email", text))
 }

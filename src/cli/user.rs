@@ -57,6 +57,9 @@ pub(super) struct Create {
     /// What the user is called
     #[arg(long)]
     name: String,
+    /// Let the user have an email that its last owner has given up
+    #[arg(long)]
+    reuse_email: bool,
     /// Let the user administrate
     #[arg(long)]
     admin: bool,
@@ -166,7 +169,10 @@ impl Create {
             password: input::password()?,
         };
         let user = with_services(config, async |auth| {
-            Ok(auth.create_user(By::Operator, account).await?)
+            Ok(match self.reuse_email {
+                true => auth.create_user_reusing_email(By::Operator, account).await?,
+                false => auth.create_user(By::Operator, account).await?,
+            })
         })?;
         output::print(&format!("created user {} with the id {}", user.email, user.id))
     }

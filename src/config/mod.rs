@@ -16,7 +16,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::domain::{
-    ForwardAuthHeaders, Issuer, Lifetime, Origins, Rules, TokenHeader, TokenPrefix,
+    EmailChange, ForwardAuthHeaders, Issuer, Lifetime, Origins, Rules, TokenHeader, TokenPrefix,
 };
 
 use rules::RULES;
@@ -46,6 +46,8 @@ pub struct Config {
     pub bcrypt_cost: u32,
     /// How often a minute one email may be tried from one address.
     pub login_attempts: u32,
+    /// Who may change the email of an account.
+    pub email_change: EmailChange,
     /// The reverse proxies that are believed when they say whose request they pass on.
     pub trusted_proxies: Vec<IpNet>,
     /// How the proxy names the request that it asks `/api/verify` about; [`Config::naming`] has it
@@ -84,6 +86,7 @@ impl Default for Config {
             token_prefix: TokenPrefix::default(),
             bcrypt_cost: 12,
             login_attempts: 5,
+            email_change: EmailChange::Admin,
             trusted_proxies: Vec::new(),
             forward_auth_headers: None,
             token_header: None,

@@ -6,7 +6,8 @@ use ipnet::IpNet;
 
 use super::{Config, DAY, Source};
 use crate::domain::{
-    ForwardAuthHeaders, Issuer, Lifetime, Origins, PasswordHash, TokenHeader, TokenPrefix,
+    EmailChange, ForwardAuthHeaders, Issuer, Lifetime, Origins, PasswordHash, TokenHeader,
+    TokenPrefix,
 };
 
 /// One setting: its name everywhere, and how its value is read.
@@ -99,6 +100,20 @@ pub const SETTINGS: &[Setting] = &[
         read: |config, text| {
             config.login_attempts =
                 text.parse().ok().filter(|attempts| (1..=1_000_000).contains(attempts))?;
+            Some(())
+        },
+    },
+    Setting {
+        key: "email_change",
+        about: "who may change the email of an account",
+        allowed: "admin, for administrators alone, or self, for the user as well",
+        default: "admin",
+        read: |config, text| {
+            config.email_change = match text {
+                "admin" => EmailChange::Admin,
+                "self" => EmailChange::Owner,
+                _ => return None,
+            };
             Some(())
         },
     },
@@ -238,6 +253,7 @@ mod tests {
             ("BEARERD_BCRYPT_COST", "16", "4 to 15"),
             ("BEARERD_LOGIN_ATTEMPTS", "0", "1 to 1000000"),
             ("BEARERD_LOGIN_ATTEMPTS", "1000001", "1 to 1000000"),
+            ("BEARERD_EMAIL_CHANGE", "everybody", "admin, for administrators alone, or self"),
             ("BEARERD_TRUSTED_PROXIES", "proxy.example.org", "10.1.2.0/24"),
             ("BEARERD_TRUSTED_PROXIES", "10.0.0.1,", "10.1.2.0/24"),
             ("BEARERD_TRUSTED_PROXIES", "10.0.0.0/33", "10.1.2.0/24"),

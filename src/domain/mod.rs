@@ -43,4 +43,4 @@ pub use request_path::{PathError, RequestPath};
 pub use time::{Clock, Timestamp};
 pub use token::{Malformed, PlainToken, PrefixError, Presented, Token, TokenHash, TokenPrefix};
 pub use token_header::TokenHeader;
-pub use user::User;
+pub use user::{EmailChange, User};

@@ -20,3 +20,12 @@ pub struct User {
     /// When the user was last changed.
     pub updated_at: Timestamp,
 }
+
+/// Who may change the email of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmailChange {
+    /// Administrators alone.
+    Admin,
+    /// The account's owner too.
+    Owner,
+}

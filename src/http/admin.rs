@@ -59,6 +59,7 @@ pub(super) async fn create(
     let password = form.required("password", Password::chosen);
     let abilities = form.optional_list("abilities", Abilities::parse);
     let admin = form.optional_bool("admin");
+    let reuse_email = form.optional_bool("reuse_email");
     form.finish()?;
     let (Some(name), Some(email), Some(password)) = (name, email, password) else {
         return Err(lacking());
@@ -66,7 +67,10 @@ pub(super) async fn create(
     let abilities = abilities.unwrap_or_else(Abilities::all);
     let admin = admin.unwrap_or(false);
     let user = NewUser { name, email, password, abilities, admin };
-    let user = auth.create_user(current.by(), user).await?;
+    let user = match reuse_email {
+        Some(true) => auth.create_user_reusing_email(current.by(), user).await?,
+        Some(false) | None => auth.create_user(current.by(), user).await?,
+    };
     Ok(answer(StatusCode::CREATED, &user))
 }
 
@@ -91,6 +95,7 @@ pub(super) async fn update(
     let update = UserUpdate {
         name: form.optional("name", |text| Name::parse(&text)),
         email: form.optional("email", |text| Email::parse(&text)),
+        reuse_email: form.optional_bool("reuse_email").unwrap_or(false),
         abilities: form.optional_list("abilities", Abilities::parse),
         admin: form.optional_bool("admin"),
         disabled: form.optional_bool("disabled"),

@@ -84,6 +84,7 @@ impl ApiError {
             Self::Auth(Error::NotFound(_)) => "not_found",
             Self::Auth(Error::Unclear(_)) => "malformed_request",
             Self::Auth(Error::NoRule) => "no_access_rule",
+            Self::Auth(Error::EmailChangeDisabled) => "email_change_disabled",
             Self::Auth(Error::Invalid(_)) => "validation_failed",
             Self::Auth(Error::Busy | Error::Unavailable(_)) => "service_unavailable",
             Self::Auth(Error::Internal(_)) => "server_error",
@@ -109,6 +110,10 @@ impl ApiError {
             Self::Auth(Error::NotFound(what)) => format!("The {what} could not be found."),
             Self::Auth(Error::Unclear(what)) => what.clone(),
             Self::Auth(Error::NoRule) => "No access rule lets this request pass.".into(),
+            Self::Auth(Error::EmailChangeDisabled) => {
+                "Only an administrator can change your email. Send the present one to keep it."
+                    .into()
+            }
             Self::Auth(Error::Invalid(faults)) => faults.summary(),
             Self::Auth(Error::Busy | Error::Unavailable(_)) => "Service Unavailable".into(),
             Self::Auth(Error::Internal(_)) => "Server Error".into(),
@@ -187,7 +192,8 @@ impl ApiError {
                 | Error::NotFound(_)
                 | Error::Invalid(_)
                 | Error::Unclear(_)
-                | Error::NoRule,
+                | Error::NoRule
+                | Error::EmailChangeDisabled,
             )
             | Self::NoRoute(_)
             | Self::Malformed(_)
@@ -207,7 +213,9 @@ impl ResponseError for ApiError {
                 StatusCode::UNAUTHORIZED
             }
             Self::Auth(Error::TooManyAttempts { .. }) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Auth(Error::InsufficientScope(_) | Error::NoRule) => StatusCode::FORBIDDEN,
+            Self::Auth(
+                Error::InsufficientScope(_) | Error::NoRule | Error::EmailChangeDisabled,
+            ) => StatusCode::FORBIDDEN,
             Self::Auth(Error::Unclear(_)) => StatusCode::BAD_REQUEST,
             Self::Auth(Error::NotFound(_)) | Self::NoRoute(_) => StatusCode::NOT_FOUND,
             Self::Auth(Error::Invalid(_)) => StatusCode::UNPROCESSABLE_ENTITY,

@@ -37,6 +37,7 @@ pub(super) struct Introspection<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     client_id: Option<&'a str>,
+    /// The owner's email. It may change: know users by `sub`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = fields::Email, required = false)]
     username: Option<&'a Email>,
@@ -49,7 +50,7 @@ pub(super) struct Introspection<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = i64, required = false)]
     iat: Option<i64>,
-    /// The owner's number.
+    /// The owner's number; never given twice.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     sub: Option<String>,

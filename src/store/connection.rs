@@ -10,6 +10,7 @@ use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use super::emails::define_email_key;
 use crate::config::ConfigError;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -88,6 +89,7 @@ fn try_open_writer(path: &Path) -> Result<SqliteConnection, OpenError> {
     // Before the first write: a file that a later release wrote is left as it is.
     refuse_newer(&mut connection, path)?;
     connection.batch_execute(DURABLE).map_err(|error| failed(&error))?;
+    define_email_key(&mut connection).map_err(|error| failed(&error))?;
     connection
         .immediate_transaction(|connection| {
             connection.run_pending_migrations(MIGRATIONS)?;

@@ -5,6 +5,7 @@ use diesel::define_sql_function;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 
+use super::emails::by_email;
 use super::schema::users;
 use super::statements::statements;
 use super::users::UserRow;
@@ -76,11 +77,8 @@ impl Store {
         token: NewToken,
     ) -> Result<Insertion, StoreError> {
         self.write(move |tx| {
-            let owner = users::table
-                .filter(users::email.eq(email.as_str()))
-                .select(UserRow::as_select())
-                .get_result::<UserRow>(tx.connection);
-            insert_for(tx, owner.optional()?, token)
+            let owner = by_email(tx.connection, &email)?;
+            insert_for(tx, owner.map(|(row, _)| row), token)
         })
         .await
     }

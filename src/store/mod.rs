@@ -4,8 +4,8 @@
 //! queue for the writer (`writer`), which commits those that have gathered as one transaction.
 //! Both queues are bounded, and refuse with [`StoreError::Busy`].
 //!
-//! The queries: `users`, and `password_costs`; `tokens`, with what adds them in `insertion` and what removes
-//! them in `purge`.
+//! The queries: `users`, with who may have which email in `emails`, and `password_costs`; `tokens`, with what
+//! adds them in `insertion` and what removes them in `purge`.
 //! A token is found by the first bytes of its digest, in the table `token_heads`: a trigger fills it, and
 //! whoever removes a token clears it.
 //! A row that a unique key names is asked for by `get_result`, not `first`: SQLite plans a query anew
@@ -14,6 +14,7 @@
 mod acting;
 mod backup;
 mod connection;
+mod emails;
 mod insertion;
 mod integrity;
 mod password_costs;
@@ -95,6 +96,12 @@ pub enum StoreError {
     /// Something unique is taken already: an email.
     #[error("already taken")]
     Taken,
+    /// The email was another user's last, and is reserved for that one.
+    #[error("reserved for its last owner")]
+    Reserved,
+    /// The user has used up the emails that they may choose.
+    #[error("too many emails")]
+    TooManyEmails,
     /// The token that a write was asked for with is not live any more. Nothing was written.
     #[error("the acting token is not live")]
     Dead,

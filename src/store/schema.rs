@@ -35,6 +35,13 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    email_owners (email) {
+        email -> Text,
+        user_id -> BigInt,
+    }
+}
+
 diesel::joinable!(tokens -> users (user_id));
 diesel::joinable!(token_heads -> tokens (token_id));
-diesel::allow_tables_to_appear_in_same_query!(users, tokens, token_heads);
+diesel::allow_tables_to_appear_in_same_query!(users, tokens, token_heads, email_owners);

@@ -37,6 +37,7 @@ fn user(email: &str) -> UserRecord {
     UserRecord {
         name: Name::parse("Ada").unwrap(),
         email: Email::parse(email).unwrap(),
+        reuse_email: false,
         password_hash: PasswordHash::new("$2b$".to_owned()),
         abilities: Abilities::all(),
         admin: false,

@@ -4,6 +4,7 @@ use diesel::dsl::auto_type;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 
+use super::emails::by_email;
 use super::schema::{token_heads, tokens, users};
 use super::statements::statements;
 use super::users::UserRow;
@@ -201,10 +202,14 @@ impl Store {
             .select((TokenRow::as_select(), UserRow::as_select()))
             .order(tokens::id)
             .into_boxed();
-        if let Some(email) = email {
-            query = query.filter(users::email.eq(email.as_str().to_owned()));
-        }
-        let rows = self.read(move |c| query.load::<Rows>(c)).await?;
+        let query = move |c: &mut SqliteConnection| {
+            if let Some(email) = email {
+                let Some((owner, _)) = by_email(c, &email)? else { return Ok(Vec::new()) };
+                query = query.filter(tokens::user_id.eq(owner.id));
+            }
+            query.load::<Rows>(c)
+        };
+        let rows = self.read(query).await?;
         Ok(rows.into_iter().map(into_domain).collect())
     }
 

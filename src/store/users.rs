@@ -4,6 +4,7 @@ use diesel::define_sql_function;
 use diesel::prelude::*;
 use diesel::sql_types::{Binary, Integer};
 
+use super::emails::{count_of, note_owner, take};
 use super::schema::{token_heads, tokens, users};
 use super::tokens::{forget_all, revoke_all};
 use super::{Acting, Page, Store, StoreError};
@@ -21,6 +22,8 @@ pub struct UserRecord {
     pub name: Name,
     /// What the user logs in with.
     pub email: Email,
+    /// Whether the email may be one that its last owner has given up.
+    pub reuse_email: bool,
     /// The hash of the user's password.
     pub password_hash: PasswordHash,
     /// What the user may do.
@@ -53,6 +56,10 @@ pub struct UserChange {
     pub disabled: Option<bool>,
     /// Another password's hash. It revokes the user's tokens, all but `keep`.
     pub password_hash: Option<PasswordHash>,
+    /// Whether the email may be one that its last owner has given up.
+    pub reuse_email: bool,
+    /// With a new email, how many the user may have had, this one included.
+    pub most_emails: Option<i64>,
     /// Only if the email is still this one.
     pub email_was: Option<Email>,
     /// Only if the password's hash is still this one.
@@ -77,9 +84,9 @@ pub enum UserChanged {
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = users)]
 pub(super) struct UserRow {
-    id: i64,
+    pub(super) id: i64,
     name: String,
-    email: String,
+    pub(super) email: String,
     abilities: String,
     admin: bool,
     disabled_at: Option<i64>,
@@ -125,24 +132,6 @@ fn is_last_admin(connection: &mut SqliteConnection, id: i64) -> QueryResult<bool
 }
 
 impl Store {
-    /// The user with this email, and their password's hash.
-    ///
-    /// # Errors
-    /// [`StoreError`], as from every question.
-    pub async fn account_by_email(&self, email: &Email) -> Result<Option<Account>, StoreError> {
-        let email = email.as_str().to_owned();
-        let row = self
-            .read(move |c| {
-                users::table
-                    .filter(users::email.eq(email))
-                    .select((UserRow::as_select(), users::password_hash))
-                    .get_result::<(UserRow, String)>(c)
-                    .optional()
-            })
-            .await?;
-        Ok(row.map(Account::from))
-    }
-
     /// The user with this id, and their password's hash.
     ///
     /// # Errors
@@ -184,8 +173,8 @@ impl Store {
     /// Changes a user. Their tokens follow at once.
     ///
     /// # Errors
-    /// [`StoreError::Taken`] if another user has the email, or what every write that a token asks for
-    /// may fail with.
+    /// [`StoreError::Taken`] if another user has the email, [`StoreError::Reserved`] if one had it last,
+    /// [`StoreError::TooManyEmails`], or what every write that a token asks for may fail with.
     pub async fn change_user(
         &self,
         by: Option<Acting>,
@@ -204,6 +193,14 @@ impl Store {
             }
             if change.email_was.is_some_and(|email| email != user.email) {
                 return Ok(UserChanged::Stale);
+            }
+            if let Some(email) = change.email.as_ref().filter(|email| **email != user.email) {
+                note_owner(tx.connection, &user.email, id)?;
+                take(tx.connection, email, id, change.reuse_email)?;
+                let owned = count_of(tx.connection, id)?;
+                if change.most_emails.is_some_and(|most| owned > most) {
+                    return Err(StoreError::TooManyEmails);
+                }
             }
             let disabled_at = match change.disabled {
                 Some(true) => user.disabled_at.or(Some(now)),
@@ -251,7 +248,7 @@ impl Store {
         .await
     }
 
-    /// Removes a user and all their tokens.
+    /// Removes a user and all their tokens. The emails that they had stay reserved.
     ///
     /// # Errors
     /// [`StoreError`], as from every write that a token asks for.
@@ -267,6 +264,7 @@ impl Store {
             if can_administrate(&user) && is_last_admin(tx.connection, id)? {
                 return Ok(UserChanged::LastAdmin);
             }
+            note_owner(tx.connection, &user.email, id)?;
             let revoked = forget_all(tx, id)?;
             // The rows go with the user; their heads would stay.
             let owned = tokens::table.filter(tokens::user_id.eq(id));
@@ -295,8 +293,8 @@ impl Store {
     /// Stores a new user.
     ///
     /// # Errors
-    /// [`StoreError::Taken`] if another user has the email, or what every write that a token asks for
-    /// may fail with.
+    /// [`StoreError::Taken`] if another user has the email, [`StoreError::Reserved`] if one had it last,
+    /// or what every write that a token asks for may fail with.
     pub async fn insert_user(
         &self,
         by: Option<Acting>,
@@ -316,7 +314,9 @@ impl Store {
                 ))
                 .returning(UserRow::as_returning())
                 .get_result::<UserRow>(tx.connection)?;
-            Ok(row.into())
+            let stored = User::from(row);
+            take(tx.connection, &stored.email, stored.id, user.reuse_email)?;
+            Ok(stored)
         })
         .await
     }

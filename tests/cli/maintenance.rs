@@ -61,24 +61,67 @@ fn migrate_brings_the_database_up_to_date_and_says_so() {
     assert_eq!(names(&place), ["bearerd.sqlite"]);
 }
 
-/// The digest of a token is looked up elsewhere than where the first release kept it.
-#[test]
-fn tokens_of_the_first_release_go_on_working() {
+/// A database of the first release, with a user for each of these emails.
+fn first_release(config: &Config, emails: &[&str]) -> SqliteConnection {
     const FIRST: &str = "2026-11-23-000000_create_users_and_tokens";
-    let place = Place::new();
-    let config = config(&place, "bearerd.sqlite");
     let tables = fs::read_to_string(format!("migrations/sqlite/{FIRST}/up.sql")).unwrap();
     let mut file = SqliteConnection::establish(config.database.to_str().unwrap()).unwrap();
-    let tokens: Vec<_> = (0..3).map(|i| format!("old_{i}")).collect();
     file.batch_execute(&tables).unwrap();
     file.batch_execute(
         "CREATE TABLE __diesel_schema_migrations
              (version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL DEFAULT 0);
-         INSERT INTO __diesel_schema_migrations (version) VALUES ('20261123000000');
-         INSERT INTO users (name, email, password_hash, abilities, created_at, updated_at)
-             VALUES ('Ada', 'ada@example.org', '', '*', 0, 0)",
+         INSERT INTO __diesel_schema_migrations (version) VALUES ('20261123000000')",
     )
     .unwrap();
+    for email in emails {
+        diesel::sql_query(
+            "INSERT INTO users (name, email, password_hash, abilities, created_at, updated_at)
+                 VALUES ('Ada', ?, '', '*', 0, 0)",
+        )
+        .bind::<diesel::sql_types::Text, _>(email)
+        .execute(&mut file)
+        .unwrap();
+    }
+    file
+}
+
+#[test]
+fn accounts_of_the_first_release_are_found_by_their_emails() {
+    let place = Place::new();
+    let emails = [
+        "Ada@example.org",
+        "JÖRG@example.org",
+        "jörg@example.org",
+        "u@xn--bcher-kva.example",
+        "ｒ@ｘ.org",
+    ];
+    drop(first_release(&config(&place, "bearerd.sqlite"), &emails));
+    for (given, id) in [
+        ("ada@EXAMPLE.org", 1),
+        ("JÖRG@example.org", 2),
+        ("jörg@example.org", 3),
+        ("jo\u{308}rg@example.org", 2),
+        ("u@bücher.example", 4),
+        ("ｒ@ｘ.org", 5),
+    ] {
+        let user = place.print(&["user", "show", given, "--json"]);
+        let user: serde_json::Value = serde_json::from_str(&user).unwrap();
+        assert_eq!(user["id"], id, "{given}");
+    }
+    for taken in ["ADA@example.org", "JöRG@example.org", "u@bücher.example"] {
+        let create = ["user", "create", "--name", "x", "--email", taken];
+        let output = place.run_with_input(&create, "correct horse\n");
+        assert_eq!(stderr(&output), "bearerd: The email has already been taken.\n", "{taken}");
+    }
+}
+
+/// The digest of a token is looked up elsewhere than where the first release kept it.
+#[test]
+fn tokens_of_the_first_release_go_on_working() {
+    let place = Place::new();
+    let config = config(&place, "bearerd.sqlite");
+    let mut file = first_release(&config, &["ada@example.org"]);
+    let tokens: Vec<_> = (0..3).map(|i| format!("old_{i}")).collect();
     for token in &tokens {
         diesel::sql_query(
             "INSERT INTO tokens (user_id, name, digest, abilities, created_at)

@@ -15,6 +15,7 @@ const WRONG: &[(&str, &str)] = &[
     ("token_prefix", "b-_"),
     ("bcrypt_cost", "16"),
     ("login_attempts", "0"),
+    ("email_change", "everybody"),
     ("trusted_proxies", "proxy.example.org"),
     ("forward_auth_headers", "forwarded"),
     ("token_header", "X-Forwarded-For"),

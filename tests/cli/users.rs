@@ -31,6 +31,20 @@ fn an_email_is_taken_once() {
 }
 
 #[test]
+fn an_email_that_a_user_had_is_reused_when_the_operator_says_so() {
+    let place = Place::new();
+    place.create_ada();
+    place.print(&["user", "delete", "ada@example.org"]);
+    let again = ["user", "create", "--email", "ada@example.org", "--name", "Ada"];
+    let output = place.run_with_input(&again, "correct horse\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("reserved for its last owner"), "{}", stderr(&output));
+    let output =
+        place.run_with_input(&[&again[..], &["--reuse-email"]].concat(), "correct horse\n");
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
 fn bad_arguments_are_named_and_exit_with_2() {
     let place = Place::new();
     for (arguments, input, text) in [

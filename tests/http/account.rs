@@ -1,10 +1,16 @@
 use serde_json::json;
 
-use crate::support::{EMAIL, INVALID_TOKEN, PASSWORD, start};
+use crate::support::{EMAIL, INVALID_TOKEN, PASSWORD, Server, start, start_with};
+use bearerd::domain::EmailChange;
+
+/// A server on which users change their own emails.
+fn start_open() -> Server {
+    start_with(|config| config.email_change = EmailChange::Owner)
+}
 
 #[test]
 fn a_user_changes_their_name_and_with_the_password_their_email() {
-    let server = start();
+    let server = start_open();
     let token = server.issue(&["account:write"]);
     let put = |body| server.send_json("PUT", "/api/user", &token, &body);
     let named = put(json!({"name": "Countess", "email": EMAIL}));
@@ -59,7 +65,7 @@ fn a_new_password_revokes_every_other_token_of_the_user() {
 
 #[test]
 fn a_password_that_changes_while_it_is_checked_is_checked_again() {
-    let server = start();
+    let server = start_open();
     server.create_user("bob@example.org", PASSWORD, &["*"]);
     server.create_user("eve@example.org", "another password", &["*"]);
     server.create_user("zoe@example.org", PASSWORD, &["*"]);
@@ -88,7 +94,7 @@ fn a_password_that_changes_while_it_is_checked_is_checked_again() {
 
 #[test]
 fn an_email_that_changes_meanwhile_needs_the_password() {
-    let server = start();
+    let server = start_open();
     let token = server.issue(&["account:write"]);
     assert_eq!(server.get("/api/user", &token).status, 200, "now it is cached");
     server.db_execute("UPDATE users SET email = 'countess@example.org'");

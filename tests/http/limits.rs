@@ -1,3 +1,4 @@
+use bearerd::domain::EmailChange;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, EMAIL, PASSWORD, START, Server, start_with};
@@ -6,6 +7,7 @@ use crate::support::{Answer, EMAIL, PASSWORD, START, Server, start_with};
 fn limited() -> Server {
     start_with(|config| {
         config.login_attempts = 5;
+        config.email_change = EmailChange::Owner;
         config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
     })
 }

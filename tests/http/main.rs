@@ -4,6 +4,7 @@
 mod access_control;
 mod account;
 mod cors;
+mod emails;
 mod errors;
 mod explain;
 mod guard;

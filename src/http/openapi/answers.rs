@@ -167,8 +167,8 @@ fn sometimes(name: &str) -> Header {
         "x-request-id" => {
             ("By which the cause is found in the log", string().pattern(Some("^[0-9a-f]{16}$")))
         }
-        "remote-user" => ("The email of the token's owner", string()),
-        "x-auth-user-id" => ("The owner's number", integer(1)),
+        "remote-user" => ("The email of the token's owner; it may change", string()),
+        "x-auth-user-id" => ("The owner's number; never given twice", integer(1)),
         "x-auth-user-name" => ("The owner's name, percent-encoded if it is not ASCII", string()),
         "x-auth-token-id" => ("The token's number", integer(1)),
         "x-auth-abilities" => ("What the token can do, space-separated", string()),

@@ -47,7 +47,7 @@ pub(super) struct TokenName {
 pub(super) struct Account {
     name: UserName,
     email: Email,
-    /// Needed for a new email.
+    /// Needed for an email in any other spelling than the present one.
     #[schema(required = false)]
     current_password: Password,
 }
@@ -69,6 +69,9 @@ pub(super) struct NewUser {
     abilities: Abilities,
     #[schema(required = false)]
     admin: bool,
+    /// Lets the user have an email that its last owner has given up, and ends its reservation.
+    #[schema(required = false)]
+    reuse_email: bool,
 }
 
 /// What is not given stays as it is.
@@ -79,6 +82,9 @@ pub(super) struct UserChange {
     name: UserName,
     #[schema(required = false)]
     email: Email,
+    /// Lets the user have an email that its last owner has given up, and ends its reservation.
+    #[schema(required = false)]
+    reuse_email: bool,
     #[schema(required = false)]
     abilities: Abilities,
     #[schema(required = false)]

@@ -4,6 +4,7 @@ use super::super::users::UserBody;
 use super::answers::too_many_attempts;
 use super::bodies::{Account, PasswordChange};
 use super::operation::Operation;
+use crate::auth::Error;
 
 pub(super) const TAG: &str = "account";
 
@@ -12,10 +13,14 @@ pub(in crate::http) const SHOW: Operation =
 
 pub(in crate::http) const UPDATE: Operation =
     Operation::new(TAG, "updateAccount", "Change your name and email")
-        .details("A new email needs the password.")
+        .details(
+            "Send the present email to keep it. Another one, or another spelling of it, needs the \
+             setting `email_change = \"self\"` and the password; an email that another user has given \
+             up is reserved for that user.",
+        )
         .reads::<Account>()
         .answers_data::<UserBody>(200)
-        .refuses(&[too_many_attempts]);
+        .refuses(&[too_many_attempts, || Error::EmailChangeDisabled.into()]);
 
 pub(in crate::http) const CHANGE_PASSWORD: Operation =
     Operation::new(TAG, "changePassword", "Change your password")
