@@ -6,7 +6,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Auth, Error, Question, Requirement};
-use crate::domain::{Abilities, Access, Ambiguous, ForwardAuthHeaders, Presented, Token, User};
+use crate::domain::{
+    Abilities, Access, Ambiguous, ForwardAuthHeaders, Presented, Token, TokenKind, User,
+};
 
 /// Which token is asked about.
 #[derive(Debug)]
@@ -195,8 +197,8 @@ impl Auth {
         };
         match &found {
             Some((token, owner)) => {
-                let found = format!("token {}, {}, of {}", token.id, token.name, owner.email);
-                steps.pass("token", found);
+                let Token { id, kind, name, .. } = token;
+                steps.pass("token", format!("{kind} token {id}, {name}, of {}", owner.email));
             }
             None => {
                 let found = "there is no such token: it was never issued here, or purged";
@@ -222,7 +224,7 @@ impl Auth {
             expiry.map_or("it has no end of its own".to_owned(), |at| format!("it ends at {at}")),
             "issue a new token, for longer",
         );
-        let by_age = self.0.ttl.end(token.created_at, None);
+        let by_age = self.0.ttl.end(token.ages_from(), None);
         steps.judge(
             "token_ttl",
             by_age.is_none_or(|end| now < end),
@@ -259,10 +261,12 @@ fn explain_abilities(access: &Access, token: &Token, owner: &User, steps: &mut S
         ("", _) => format!("{words} {needed}: its owner lacks {by_owner}"),
         _ => format!("{words} {needed}: the token lacks {by_token}, its owner {by_owner}"),
     };
-    steps.fail(
-        403,
-        "abilities",
-        found,
-        "issue a token that has them; give them to its owner first",
-    );
+    let login = token.abilities.clone().held_by(TokenKind::Login);
+    let remedy = match access.is_met_by(&login.shared_with(&owner.abilities)) {
+        true => {
+            "issue a token that names them: a wildcard doesn't cover them in a token of this kind"
+        }
+        false => "issue a token that has them; give them to its owner first",
+    };
+    steps.fail(403, "abilities", found, remedy);
 }

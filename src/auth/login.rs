@@ -72,9 +72,10 @@ impl Auth {
                 };
                 let Account { user, password_hash } = account;
                 let (plain, token) = self.draw(request.clone());
+                let now = token.created_at;
                 let insertion =
                     self.0.store.insert_token_for_login(user.id, password_hash.clone(), token);
-                if let Some((token, user)) = stored(insertion.await?)? {
+                if let Some((token, user)) = stored(insertion.await?, now)? {
                     self.renew_hash(user.id, password_hash, password).await;
                     return Ok((Issued { plain, token }, user));
                 }

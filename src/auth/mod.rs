@@ -132,7 +132,7 @@ impl Auth {
 
     /// When `token` dies: the earlier of its own bound and `token_ttl`'s.
     pub fn end_of(&self, token: &Token) -> Option<Timestamp> {
-        self.0.ttl.end(token.created_at, token.expires_at)
+        self.0.ttl.end(token.ages_from(), token.expires_at)
     }
 
     /// Whether `token` of `owner` is live now.

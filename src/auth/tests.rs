@@ -261,6 +261,8 @@ fn the_cache_is_bounded() {
             let hash = crate::domain::TokenHash::of(&id.to_le_bytes());
             let token = Token {
                 id,
+                kind: crate::domain::TokenKind::Login,
+                bond: None,
                 name: owner.name.clone(),
                 abilities: Abilities::all(),
                 created_at: now,

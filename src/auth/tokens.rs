@@ -4,7 +4,9 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
 use super::{Auth, Bearer, By, Error, Issued, Session, TokenRequest};
-use crate::domain::{Abilities, Email, Faults, Name, PlainToken, Token, User};
+use crate::domain::{
+    Abilities, Email, Faults, Name, PlainToken, Timestamp, Token, Ungranted, User,
+};
 use crate::metrics::Fate;
 use crate::store::{Insertion, NewToken, Page, Purge, Purged};
 
@@ -16,7 +18,8 @@ impl Auth {
     /// than the user has; [`Error::Busy`] and the like.
     pub async fn issue(&self, email: Email, request: TokenRequest) -> Result<Issued, Error> {
         let (plain, token) = self.draw(request);
-        let stored = stored(self.0.store.insert_token_for_email(email, token).await?)?;
+        let now = token.created_at;
+        let stored = stored(self.0.store.insert_token_for_email(email, token).await?, now)?;
         let (token, _) = stored.ok_or(Error::NotFound("user"))?;
         self.0.metrics.tokens(Fate::Issued, 1);
         Ok(Issued { plain, token })
@@ -38,19 +41,20 @@ impl Auth {
     }
 
     /// Issues a personal access token for the bearer: with the abilities asked for, which must be
-    /// among those that the bearer's token has at this moment, or with all of those.
+    /// among those that the bearer's token has at this moment, or with what it holds itself. What anything
+    /// but a login token issues is bound to it: it dies with its issuer, and never ends later.
     ///
     /// # Errors
-    /// Those of [`By`]; [`Error::Invalid`] if more is asked for than their token may do, or nothing
-    /// while that is more than a token can hold; [`Error::Busy`] and the like.
+    /// Those of [`By`]; [`Error::Invalid`] if more abilities or a later end are asked for than their token
+    /// has, or no abilities while that has more than a token can hold; [`Error::Busy`] and the like.
     pub async fn issue_by_token(
         &self,
         bearer: &Bearer,
         request: TokenRequest,
     ) -> Result<(Issued, User), Error> {
         let (plain, token) = self.draw(request);
-        let issuer = self.acting(bearer);
-        let stored = stored(self.0.store.insert_token_by_token(issuer, token).await?)?;
+        let (issuer, now) = (self.acting(bearer), token.created_at);
+        let stored = stored(self.0.store.insert_token_by_token(issuer, token).await?, now)?;
         let (token, owner) = stored.ok_or(Error::InvalidToken)?;
         self.0.metrics.tokens(Fate::Issued, 1);
         Ok((Issued { plain, token }, owner))
@@ -91,7 +95,7 @@ impl Auth {
         Ok(self.0.store.all_tokens(email).await?)
     }
 
-    /// Revokes one token, for its owner; for anybody, if `owner` is `None`.
+    /// Revokes one token and what is bound to it, for its owner; for anybody, if `owner` is `None`.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is none, it is revoked already, or it is somebody else's;
@@ -107,7 +111,7 @@ impl Auth {
         }
     }
 
-    /// Revokes the session's own token. That it has died meanwhile is as good.
+    /// Revokes the session's own token and what is bound to it. That it has died meanwhile is as good.
     ///
     /// # Errors
     /// [`Error::Busy`] and the like.
@@ -119,7 +123,7 @@ impl Auth {
         }
     }
 
-    /// Revokes a user's tokens, all but `except`.
+    /// Revokes a user's tokens, all but `except`; that one too if it is bound to another.
     ///
     /// # Errors
     /// Those of [`By`]; [`Error::Busy`] and the like.
@@ -146,21 +150,29 @@ impl Auth {
     }
 }
 
-/// The token that was stored, and its owner; `None` without an owner.
-pub(super) fn stored(outcome: Insertion) -> Result<Option<(Token, User)>, Error> {
-    let text = match outcome {
+/// The token that was stored, and its owner; `None` without an owner. The token was drawn at `now`.
+pub(super) fn stored(outcome: Insertion, now: Timestamp) -> Result<Option<(Token, User)>, Error> {
+    let ungranted = match outcome {
         Insertion::Done(token, owner) => return Ok(Some((token, owner))),
         Insertion::NoOwner => return Ok(None),
-        Insertion::Beyond(lacking) => {
+        Insertion::Ungranted(ungranted) => ungranted,
+    };
+    let (field, text) = match ungranted {
+        Ungranted::Beyond(lacking) => {
             let names: Vec<_> = lacking.iter().collect();
-            format!("The abilities field asks for more than is held: {}.", names.join(", "))
+            let names = names.join(", ");
+            ("abilities", format!("The abilities field asks for more than is held: {names}."))
         }
-        Insertion::TooMany => {
+        Ungranted::TooMany => {
             let most = Abilities::MOST;
-            format!(
-                "The abilities field is required: of all that may be given, name at most {most}."
-            )
+            let text = "The abilities field is required: of all that may be given, name at most";
+            ("abilities", format!("{text} {most}."))
+        }
+        Ungranted::Outlives(end) => {
+            let left = end.as_unix().saturating_sub(now.as_unix());
+            let text = "The expires_in field must not be greater than";
+            ("expires_in", format!("{text} {left}: the token that issues this one ends then."))
         }
     };
-    Err(Error::Invalid(Faults::one("abilities", text)))
+    Err(Error::Invalid(Faults::one(field, text)))
 }

@@ -51,9 +51,9 @@ impl Session {
     ) -> Option<Self> {
         let ends_at = ttl.check(&token, &user, now).ok()?;
         let used_at = AtomicI64::new(token.last_used_at.map_or(i64::MIN, Timestamp::as_unix));
-        if token.abilities == user.abilities {
+        if token.abilities.spell(&user.abilities) {
             // Nearly always, and one copy for all of the owner's tokens is a tenth of their memory.
-            token.abilities = user.abilities.clone();
+            token.abilities = user.abilities.clone().held_by(token.kind);
         }
         let abilities = token.abilities.shared_with(&user.abilities);
         Some(Self { token, user, abilities, ends_at, used_at })

@@ -4,7 +4,7 @@ use serde::Serialize;
 use super::{CliError, Format, input, output, with_services};
 use crate::auth::{By, TokenRequest};
 use crate::config::{self, Config};
-use crate::domain::{Abilities, Email, Name, Timestamp};
+use crate::domain::{Abilities, Email, Name, Timestamp, TokenKind};
 
 #[derive(Subcommand)]
 pub(super) enum TokenTask {
@@ -12,7 +12,7 @@ pub(super) enum TokenTask {
     Issue(Issue),
     /// List the tokens, dead ones that are not purged yet included
     List(List),
-    /// Revoke a token
+    /// Revoke a token, and what is bound to it
     Revoke {
         /// The token's id, as `token list` shows it
         id: i64,
@@ -27,7 +27,8 @@ pub(super) struct Issue {
     /// What the token is called
     #[arg(long)]
     name: String,
-    /// What the token may do, as far as its user may; repeatable [default: *]
+    /// What the token may do, as far as its user may; repeatable [default: *]. A wildcard never covers
+    /// tokens:write, account:write, admin, introspect and events:read: name those
     #[arg(long = "ability", value_name = "ABILITY")]
     abilities: Vec<String>,
     /// When it expires, counted from now, such as 90d or 12h [default: by token_ttl alone]
@@ -49,6 +50,7 @@ struct Row {
     id: i64,
     email: Email,
     name: Name,
+    kind: TokenKind,
     abilities: Abilities,
     live: bool,
     created_at: Timestamp,
@@ -107,6 +109,7 @@ impl List {
                 id: token.id,
                 email: owner.email,
                 name: token.name,
+                kind: token.kind,
                 abilities: token.abilities,
                 created_at: token.created_at,
                 last_used_at: token.last_used_at,
@@ -118,6 +121,7 @@ impl List {
             "ID",
             "EMAIL",
             "NAME",
+            "KIND",
             "ABILITIES",
             "LIVE",
             "CREATED",
@@ -130,6 +134,7 @@ impl List {
                 row.id.to_string(),
                 row.email.to_string(),
                 row.name.to_string(),
+                row.kind.to_string(),
                 row.abilities.to_string(),
                 if row.live { "yes" } else { "no" }.to_owned(),
                 row.created_at.to_string(),

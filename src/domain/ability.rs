@@ -3,9 +3,16 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
+use super::TokenKind;
+
+/// What lets a token mint others, change its owner's account, administrate, look other tokens up, or
+/// read the audit log. A leaked `*` token must not.
+const RESERVED: [&str; 5] = ["tokens:write", "account:write", "admin", "introspect", "events:read"];
+
 /// Something that a token may be good for: an RFC 6750 scope-token of 1 to 100 characters.
 ///
-/// Granted, `*` stands for every ability and `posts:*` for every one that begins with `posts:`.
+/// Granted, `*` stands for every ability and `posts:*` for every one that begins with `posts:`; for which
+/// abilities that does not hold, [`Abilities::held_by`] says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ability(Box<str>);
 
@@ -57,7 +64,11 @@ impl Ability {
 /// They are held as an RFC 6749 scope (one string, joined by spaces), because a cached token holds
 /// its abilities for as long as it is cached. Clones share the string.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Abilities(Arc<str>);
+pub struct Abilities {
+    scope: Arc<str>,
+    /// Whether its wildcards leave the reserved abilities out.
+    reserved_by_name: bool,
+}
 
 impl Abilities {
     /// How many there may be.
@@ -65,7 +76,7 @@ impl Abilities {
 
     /// Every ability: `["*"]`.
     pub fn all() -> Self {
-        Self("*".into())
+        Self::from_scope("*")
     }
 
     /// These abilities, each kept where it first stands.
@@ -84,42 +95,64 @@ impl Abilities {
             }
         }
         let scope: Vec<&str> = kept.iter().map(Ability::as_str).collect();
-        Ok(Self(scope.join(" ").into()))
+        Ok(Self::from_scope(scope.join(" ")))
     }
 
     /// Abilities read back from where [`Abilities::as_scope`] was stored.
     pub fn from_stored(scope: String) -> Self {
-        Self(scope.into())
+        Self::from_scope(scope)
+    }
+
+    fn from_scope(scope: impl Into<Arc<str>>) -> Self {
+        Self { scope: scope.into(), reserved_by_name: false }
+    }
+
+    /// The same list as a token of this kind holds it. In a personal or operator token a wildcard never
+    /// covers `tokens:write`, `account:write`, `admin`, `introspect` and `events:read`: such a token has
+    /// those that it names. In a login token, and in a user's own list, wildcards cover every ability.
+    #[must_use]
+    pub fn held_by(self, kind: TokenKind) -> Self {
+        Self { reserved_by_name: kind != TokenKind::Login, ..self }
     }
 
     /// The abilities as an RFC 6749 scope: joined by single spaces, empty for none.
     pub fn as_scope(&self) -> &str {
-        &self.0
+        &self.scope
     }
 
     /// Each ability, in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.split(' ').filter(|ability| !ability.is_empty())
+        self.scope.split(' ').filter(|ability| !ability.is_empty())
     }
 
-    /// Whether `ability` is among those granted, by its own name or under a `*`.
+    /// Whether `ability` is among those granted, by its own name or under a wildcard that covers it.
     pub fn grant(&self, ability: &str) -> bool {
-        self.iter().any(|granted| covers(granted, ability))
+        let by_name_alone = self.reserved_by_name && RESERVED.contains(&ability);
+        self.iter().any(|granted| match by_name_alone {
+            true => granted == ability,
+            false => covers(granted, ability),
+        })
+    }
+
+    /// Whether both are the same list, however their wildcards are read.
+    pub fn spell(&self, other: &Self) -> bool {
+        self.scope == other.scope
     }
 
     /// Those of `asked` that are not granted.
     #[must_use]
     pub fn lacking(&self, asked: &Self) -> Self {
         let lacking: Vec<_> = asked.iter().filter(|ability| !self.grant(ability)).collect();
-        Self(lacking.join(" ").into())
+        Self::from_scope(lacking.join(" "))
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.scope.is_empty()
     }
 
-    /// What both `self` and `other` grant: of each two, the narrower.
+    /// What both `self` and `other` grant: of each two, the narrower. Where the one or the other has the
+    /// reserved abilities by name alone, so has what they share.
     #[must_use]
     pub fn shared_with(&self, other: &Self) -> Self {
         let narrower = self.iter().filter(|ability| other.grant(ability));
@@ -132,8 +165,9 @@ impl Abilities {
         });
         let shared = shared.join(" ");
         // Nearly always it is the one or the other, and needs no memory of its own.
-        let held = [self, other].into_iter().find(|held| *held.0 == *shared);
-        held.cloned().unwrap_or_else(|| Self(shared.into()))
+        let held = [self, other].into_iter().find(|held| *held.scope == *shared);
+        let scope = held.map_or_else(|| shared.into(), |held| held.scope.clone());
+        Self { scope, reserved_by_name: self.reserved_by_name || other.reserved_by_name }
     }
 }
 
@@ -148,7 +182,7 @@ fn covers(granted: &str, ability: &str) -> bool {
 
 impl fmt::Display for Abilities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.scope)
     }
 }
 
@@ -188,6 +222,31 @@ mod tests {
     }
 
     #[test]
+    fn a_wildcard_leaves_reserved_abilities_out_unless_a_login_token_or_a_user_holds_it() {
+        for (granted, asked, by_name) in [
+            (vec!["*"], "tokens:write", false),
+            (vec!["tokens:*"], "tokens:write", false),
+            (vec!["account:*"], "account:write", false),
+            (vec!["*"], "admin", false),
+            (vec!["*"], "introspect", false),
+            (vec!["events:*"], "events:read", false),
+            (vec!["*", "admin"], "admin", true),
+            (vec!["*"], "tokens:read", true),
+            (vec!["*"], "tokens:*", true),
+            (vec!["*"], "admin:x", true),
+            (vec!["*"], "Admin", true),
+        ] {
+            let abilities = Abilities::parse(&granted).unwrap();
+            for kind in [TokenKind::Personal, TokenKind::Operator] {
+                let held = abilities.clone().held_by(kind);
+                assert_eq!(held.grant(asked), by_name, "{kind} {granted:?} {asked}");
+            }
+            assert!(abilities.clone().held_by(TokenKind::Login).grant(asked));
+            assert!(abilities.grant(asked), "a user's own");
+        }
+    }
+
+    #[test]
     fn abilities_keep_their_order_without_repeats() {
         let abilities = Abilities::parse(["b", "a", "b"]).unwrap();
         assert_eq!(abilities.iter().collect::<Vec<_>>(), ["b", "a"]);
@@ -215,11 +274,12 @@ mod tests {
     proptest! {
         #[test]
         fn what_two_share_is_what_both_grant(
-            one in prop::collection::vec("[ab:*]{1,4}", 0..5),
-            other in prop::collection::vec("[ab:*]{1,4}", 0..5),
-            asked in "[ab:*]{1,5}",
+            kind in prop::sample::select(TokenKind::ALL.as_slice()),
+            one in prop::collection::vec("[ab:*]{1,4}|admin|events:[*]|events:read", 0..5),
+            other in prop::collection::vec("[ab:*]{1,4}|admin|events:[*]|events:read", 0..5),
+            asked in "[ab:*]{1,5}|admin|events:read",
         ) {
-            let one = Abilities::parse(&one).unwrap();
+            let one = Abilities::parse(&one).unwrap().held_by(kind);
             let other = Abilities::parse(&other).unwrap();
             let both = one.grant(&asked) && other.grant(&asked);
             prop_assert_eq!(one.shared_with(&other).grant(&asked), both);

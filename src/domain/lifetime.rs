@@ -27,9 +27,10 @@ impl Lifetime {
         Self(Some(seconds))
     }
 
-    /// When a token dies: the earlier of its own bound and that of its age.
-    pub fn end(self, created_at: Timestamp, expires_at: Option<Timestamp>) -> Option<Timestamp> {
-        let by_age = self.0.map(|seconds| created_at.plus(seconds));
+    /// When a token dies whose age counts from `ages_from`: the earlier of its own bound and that of its
+    /// age.
+    pub fn end(self, ages_from: Timestamp, expires_at: Option<Timestamp>) -> Option<Timestamp> {
+        let by_age = self.0.map(|seconds| ages_from.plus(seconds));
         match (by_age, expires_at) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -52,7 +53,7 @@ impl Lifetime {
         owner: &User,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Death> {
-        let end = self.end(token.created_at, token.expires_at);
+        let end = self.end(token.ages_from(), token.expires_at);
         if token.revoked_at.is_some() {
             Err(Death::Revoked)
         } else if end.is_some_and(|end| now >= end) {
@@ -67,7 +68,7 @@ impl Lifetime {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Abilities, Email, Name};
+    use super::super::{Abilities, Email, Name, TokenKind};
     use super::*;
 
     #[test]
@@ -89,6 +90,8 @@ mod tests {
         let at = Timestamp::from_unix;
         let token = |expires_at, revoked_at| Token {
             id: 1,
+            kind: TokenKind::Login,
+            bond: None,
             name: Name::from_stored("x".to_owned()),
             abilities: Abilities::all(),
             created_at: at(100),

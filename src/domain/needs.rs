@@ -54,15 +54,17 @@ impl Needs {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Abilities, Email, Name, Timestamp};
+    use super::super::{Abilities, Email, Name, Timestamp, TokenKind};
     use super::*;
 
     #[test]
     fn what_is_needed_is_held_by_token_and_owner_both() {
-        let token = |abilities: &[&str]| Token {
+        let token = |kind, abilities: &[&str]| Token {
             id: 1,
+            kind,
+            bond: None,
             name: Name::from_stored("x".to_owned()),
-            abilities: Abilities::parse(abilities).unwrap(),
+            abilities: Abilities::parse(abilities).unwrap().held_by(kind),
             created_at: Timestamp::from_unix(0),
             last_used_at: None,
             expires_at: None,
@@ -97,8 +99,14 @@ mod tests {
             (Needs::Service(Some("introspect")), nobody, &["*"], false, Some("introspect")),
             (Needs::Service(None), nobody, nobody, false, None),
         ] {
-            let checked = needs.check(&token(held), &owner(admin, owned));
+            let checked = needs.check(&token(TokenKind::Login, held), &owner(admin, owned));
             assert_eq!(checked.err().as_deref(), lacks, "{needs:?} {held:?} {owned:?}");
+        }
+        for kind in [TokenKind::Personal, TokenKind::Operator] {
+            let check =
+                |held: &[&str]| Needs::Admin.check(&token(kind, held), &owner(true, &["*"]));
+            assert_eq!(check(&["*"]), Err("admin".to_owned()));
+            assert_eq!(check(&["*", "admin"]), Ok(()));
         }
     }
 }

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{Abilities, Name, Timestamp};
+use super::{Abilities, Bond, Name, Timestamp, TokenKind};
 
 /// Random characters in a token: 40 of 62 give 238 bits.
 const SECRET_LEN: usize = 40;
@@ -223,6 +223,10 @@ fn checksum(secret: &[u8]) -> [u8; CHECKSUM_LEN] {
 pub struct Token {
     /// The row's number; never given twice.
     pub id: i64,
+    /// Where it comes from.
+    pub kind: TokenKind,
+    /// What binds it to its issuer. Boxed: few tokens have one, and each cached token this field.
+    pub bond: Option<Box<Bond>>,
     /// What its owner calls it.
     pub name: Name,
     /// What it may do, as far as its owner may.

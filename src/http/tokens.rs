@@ -14,7 +14,7 @@ use super::guard::{Needs, authorize};
 use super::openapi::fields;
 use super::paging::{Paging, row_id};
 use crate::auth::{self, Auth, Credentials, Issued, TokenRequest};
-use crate::domain::{Abilities, Email, Faults, Name, Password, Timestamp, Token, User};
+use crate::domain::{Abilities, Email, Faults, Name, Password, Timestamp, Token, TokenKind, User};
 
 /// The longest bound that may be asked for: a hundred years, in seconds.
 pub(super) const LONGEST_LIFE: i64 = 36_525 * 24 * 60 * 60;
@@ -24,6 +24,11 @@ pub(super) const LONGEST_LIFE: i64 = 36_525 * 24 * 60 * 60;
 pub(super) struct TokenBody<'a> {
     #[schema(value_type = fields::Id)]
     id: i64,
+    #[schema(value_type = fields::Kind)]
+    kind: TokenKind,
+    /// The token that issued it, if it is bound to that one: it dies with it.
+    #[schema(value_type = Option<fields::Id>, required)]
+    parent_id: Option<i64>,
     #[schema(value_type = fields::Name)]
     name: &'a Name,
     #[schema(value_type = fields::Abilities)]
@@ -42,6 +47,8 @@ impl<'a> TokenBody<'a> {
     pub(super) fn new(token: &'a Token, ends_at: Option<Timestamp>, current: bool) -> Self {
         Self {
             id: token.id,
+            kind: token.kind,
+            parent_id: token.parent_id(),
             name: &token.name,
             abilities: &token.abilities,
             created_at: token.created_at,

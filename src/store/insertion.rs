@@ -11,7 +11,9 @@ use super::statements::statements;
 use super::users::UserRow;
 use super::writer::Transaction;
 use super::{Acting, Store, StoreError};
-use crate::domain::{Abilities, Email, Name, PasswordHash, Timestamp, Token, TokenHash, User};
+use crate::domain::{
+    Abilities, Email, Grant, Name, PasswordHash, Timestamp, Token, TokenHash, Ungranted, User,
+};
 
 /// A token to be stored.
 #[derive(Clone, Debug)]
@@ -24,7 +26,7 @@ pub struct NewToken {
     pub abilities: Option<Abilities>,
     /// When it is issued.
     pub created_at: Timestamp,
-    /// Its own bound, if any.
+    /// The bound that is asked for, if any.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -35,10 +37,8 @@ pub enum Insertion {
     Done(Token, User),
     /// There is nobody to store it for: no such user, or one whose login no longer holds.
     NoOwner,
-    /// These are asked for, and may not be given.
-    Beyond(Abilities),
-    /// Nothing is asked for, and all that may be given is more than a token can hold.
-    TooMany,
+    /// It may not be given as it was asked for.
+    Ungranted(Ungranted),
 }
 
 impl Store {
@@ -61,7 +61,7 @@ impl Store {
                 .filter(users::disabled_at.is_null())
                 .select(UserRow::as_select())
                 .get_result::<UserRow>(tx.connection);
-            insert_for(tx, owner.optional()?, token)
+            insert_for(tx, owner.optional()?, Grant::to_login, token)
         })
         .await
     }
@@ -78,13 +78,12 @@ impl Store {
     ) -> Result<Insertion, StoreError> {
         self.write(move |tx| {
             let owner = by_email(tx.connection, &email)?;
-            insert_for(tx, owner.map(|(row, _)| row), token)
+            insert_for(tx, owner.map(|(row, _)| row), Grant::by_operator, token)
         })
         .await
     }
 
-    /// Stores a token that another token issues, if that one may give away what is asked for; all
-    /// that it may do, if nothing is.
+    /// Stores a token that another token issues, as [`Grant::by_token`] allows.
     ///
     /// # Errors
     /// [`StoreError`], as from every write that a token asks for.
@@ -94,19 +93,22 @@ impl Store {
         token: NewToken,
     ) -> Result<Insertion, StoreError> {
         self.write(move |tx| {
+            let ttl = issuer.ttl;
             let (issuer, owner) = issuer.check(tx)?;
-            let held = issuer.abilities.shared_with(&owner.abilities);
-            insert_within(tx, owner, token, &held, held.clone())
+            insert_within(tx, &Grant::by_token(&issuer, &owner, ttl), owner, token)
         })
         .await
     }
 }
 
 statements! {
-    Insert: "INSERT INTO tokens (user_id, name, digest, abilities, created_at, expires_at) VALUES ("
-        [user_id: i64 as BigInt] "," [name: String as Text] "," [digest: [u8; 32] as Binary] ","
-        [abilities: String as Text] "," [created_at: i64 as BigInt] ","
-        [expires_at: Option<i64> as Nullable<BigInt>] ")";
+    Insert: "INSERT INTO tokens \
+        (user_id, kind, parent_id, ages_from, name, digest, abilities, created_at, expires_at) VALUES ("
+        [user_id: i64 as BigInt] "," [kind: &'static str as Text] ","
+        [parent_id: Option<i64> as Nullable<BigInt>] ","
+        [ages_from: Option<i64> as Nullable<BigInt>] "," [name: String as Text] ","
+        [digest: [u8; 32] as Binary] "," [abilities: String as Text] ","
+        [created_at: i64 as BigInt] "," [expires_at: Option<i64> as Nullable<BigInt>] ")";
 }
 
 define_sql_function! {
@@ -114,63 +116,68 @@ define_sql_function! {
     fn last_insert_rowid() -> BigInt;
 }
 
-/// Stores a token for its owner, if there is one, and if they may do what is asked for.
+/// Stores a token for its owner, if there is one, and if they may be given it.
 fn insert_for(
     tx: &mut Transaction<'_>,
     owner: Option<UserRow>,
+    grant: fn(&User) -> Grant,
     token: NewToken,
 ) -> Result<Insertion, StoreError> {
     let Some(owner) = owner.map(User::from) else { return Ok(Insertion::NoOwner) };
-    let held = owner.abilities.clone();
-    insert_within(tx, owner, token, &held, Abilities::all())
+    insert_within(tx, &grant(&owner), owner, token)
 }
 
-/// Stores a token with what is asked for, if that is within what is `held`; with the `default`, if
-/// nothing is.
+/// Stores a token, if it is within what may be given.
 fn insert_within(
     tx: &mut Transaction<'_>,
+    grant: &Grant,
     owner: User,
     token: NewToken,
-    held: &Abilities,
-    default: Abilities,
 ) -> Result<Insertion, StoreError> {
-    let abilities = match &token.abilities {
-        Some(asked) => match held.lacking(asked) {
-            none if none.is_empty() => asked.clone(),
-            lacking => return Ok(Insertion::Beyond(lacking)),
-        },
-        // What two lists share may be longer than a list may be.
-        None if default.iter().count() > Abilities::MOST => return Ok(Insertion::TooMany),
-        None => default,
+    let NewToken { name, hash, abilities, created_at, expires_at } = token;
+    let bounds = grant.abilities(abilities).and_then(|abilities| {
+        let expires_at = grant.expires_at(expires_at)?;
+        Ok((abilities, expires_at))
+    });
+    let (abilities, expires_at) = match bounds {
+        Ok(bounds) => bounds,
+        Err(ungranted) => return Ok(Insertion::Ungranted(ungranted)),
     };
-    let token = insert(tx.connection, owner.id, token, abilities)?;
-    Ok(Insertion::Done(token, owner))
-}
-
-fn insert(
-    c: &mut SqliteConnection,
-    user_id: i64,
-    token: NewToken,
-    abilities: Abilities,
-) -> QueryResult<Token> {
-    let insert = Insert {
-        user_id,
-        name: token.name.as_str().to_owned(),
-        digest: *token.hash.as_bytes(),
-        abilities: abilities.as_scope().to_owned(),
-        created_at: token.created_at.as_unix(),
-        expires_at: token.expires_at.map(Timestamp::as_unix),
-    };
-    insert.execute(c)?;
-    let NewToken { name, created_at, expires_at, .. } = token;
-    Ok(Token {
-        // RETURNING would make a table of its own for its one row, and take longer than the insert.
-        id: diesel::select(last_insert_rowid()).get_result(c)?,
+    let mut token = Token {
+        // SQLite gives it.
+        id: 0,
+        kind: grant.kind(),
+        bond: grant.bond().map(Box::new),
         name,
         abilities,
         created_at,
         last_used_at: None,
         expires_at,
         revoked_at: None,
-    })
+    };
+    token.id = insert(tx.connection, owner.id, &token, hash)?;
+    Ok(Insertion::Done(token, owner))
+}
+
+/// Inserts a row, and gives its number.
+fn insert(
+    c: &mut SqliteConnection,
+    user_id: i64,
+    token: &Token,
+    hash: TokenHash,
+) -> QueryResult<i64> {
+    let insert = Insert {
+        user_id,
+        kind: token.kind.as_str(),
+        parent_id: token.parent_id(),
+        ages_from: token.bond.as_deref().map(|bond| bond.ages_from.as_unix()),
+        name: token.name.as_str().to_owned(),
+        digest: *hash.as_bytes(),
+        abilities: token.abilities.as_scope().to_owned(),
+        created_at: token.created_at.as_unix(),
+        expires_at: token.expires_at.map(Timestamp::as_unix),
+    };
+    insert.execute(c)?;
+    // RETURNING would make a table of its own for its one row, and take longer than the insert.
+    diesel::select(last_insert_rowid()).get_result(c)
 }

@@ -25,6 +25,9 @@ diesel::table! {
         last_used_at -> Nullable<BigInt>,
         expires_at -> Nullable<BigInt>,
         revoked_at -> Nullable<BigInt>,
+        kind -> Text,
+        parent_id -> Nullable<BigInt>,
+        ages_from -> Nullable<BigInt>,
     }
 }
 

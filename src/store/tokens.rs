@@ -10,7 +10,9 @@ use super::statements::statements;
 use super::users::UserRow;
 use super::writer::Transaction;
 use super::{Acting, Change, Store, StoreError};
-use crate::domain::{Abilities, Email, Lifetime, Name, Timestamp, Token, TokenHash, User};
+use crate::domain::{
+    Abilities, Bond, Email, Lifetime, Name, Timestamp, Token, TokenHash, TokenKind, User,
+};
 
 statements! {
     Revoke: "UPDATE tokens SET revoked_at = " [at: i64 as BigInt] " WHERE id = " [id: i64 as BigInt];
@@ -41,14 +43,21 @@ struct TokenRow {
     last_used_at: Option<i64>,
     expires_at: Option<i64>,
     revoked_at: Option<i64>,
+    kind: String,
+    parent_id: Option<i64>,
+    ages_from: Option<i64>,
 }
 
 impl From<TokenRow> for Token {
     fn from(row: TokenRow) -> Self {
+        let kind = TokenKind::from_stored(&row.kind);
+        let ages_from = Timestamp::from_unix(row.ages_from.unwrap_or(row.created_at));
         Self {
             id: row.id,
+            kind,
+            bond: row.parent_id.map(|parent_id| Box::new(Bond { parent_id, ages_from })),
             name: Name::from_stored(row.name),
-            abilities: Abilities::from_stored(row.abilities),
+            abilities: Abilities::from_stored(row.abilities).held_by(kind),
             created_at: Timestamp::from_unix(row.created_at),
             last_used_at: row.last_used_at.map(Timestamp::from_unix),
             expires_at: row.expires_at.map(Timestamp::from_unix),
@@ -70,11 +79,13 @@ pub(super) fn row_by_id(connection: &mut SqliteConnection, id: i64) -> QueryResu
     row.get_result::<Rows>(connection).map(into_domain)
 }
 
-/// That a token is neither revoked nor expired at this time, and was created after that one.
+/// That a token is neither revoked nor expired at this time, and that its age counts from after that one.
 #[auto_type(no_type_alias)]
 fn has_not_ended(now: i64, age_cutoff: i64) -> _ {
     let is_unexpired = tokens::expires_at.is_null().or(tokens::expires_at.gt(now));
-    tokens::revoked_at.is_null().and(is_unexpired).and(tokens::created_at.gt(age_cutoff))
+    let is_young = tokens::ages_from.is_null().or(tokens::ages_from.gt(age_cutoff));
+    let is_young = tokens::created_at.gt(age_cutoff).and(is_young);
+    tokens::revoked_at.is_null().and(is_unexpired).and(is_young)
 }
 
 /// Tokens created at this time or before are dead of age.
@@ -214,7 +225,7 @@ impl Store {
     }
 
     /// Revokes the token with this id, if it belongs to `owner` (anybody, if `None`) and isn't
-    /// revoked yet. Gives how many were.
+    /// revoked yet, and what is bound to it. Gives how many were.
     ///
     /// # Errors
     /// [`StoreError`], as from every write that a token asks for.
@@ -235,14 +246,16 @@ impl Store {
                 .select(tokens::digest)
                 .get_result::<Vec<u8>>(tx.connection)
                 .optional()?;
-            let Some(digest) = digest else { return Ok(0) };
-            Revoke { at: now.as_unix(), id }.execute(tx.connection)?;
-            Ok(tell(tx, &[digest], Change::Revoked))
+            match digest {
+                Some(digest) => Ok(revoke_line(tx, id, digest, now)?),
+                None => Ok(0),
+            }
         })
         .await
     }
 
-    /// Revokes the tokens of `owner`, all but `except`. Gives how many were.
+    /// Revokes the tokens of `owner`, all but `except`; that one too if it is bound to another. Gives how
+    /// many were.
     ///
     /// # Errors
     /// [`StoreError`], as from every write that a token asks for.
@@ -271,7 +284,30 @@ impl Store {
     }
 }
 
-/// Revokes the tokens of `owner`, all but `except`, within a write.
+/// Revokes a token that isn't revoked yet, and what is bound to it, directly or through others. Below a
+/// revoked token all are revoked already.
+fn revoke_line(
+    tx: &mut Transaction<'_>,
+    id: i64,
+    digest: Vec<u8>,
+    now: Timestamp,
+) -> QueryResult<usize> {
+    let mut line = vec![(id, digest)];
+    let mut revoked = 0;
+    while let Some((id, digest)) = line.pop() {
+        Revoke { at: now.as_unix(), id }.execute(tx.connection)?;
+        revoked += tell(tx, &[digest], Change::Revoked);
+        let children = tokens::table
+            .filter(tokens::parent_id.eq(id))
+            .filter(tokens::revoked_at.is_null())
+            .select((tokens::id, tokens::digest));
+        line.extend(children.load::<(i64, Vec<u8>)>(tx.connection)?);
+    }
+    Ok(revoked)
+}
+
+/// Revokes the tokens of `owner`, all but `except`, within a write; that one too if it is bound: its parent
+/// is another of the owner's tokens, and dies.
 pub(super) fn revoke_all(
     tx: &mut Transaction<'_>,
     owner: i64,
@@ -282,7 +318,7 @@ pub(super) fn revoke_all(
         .filter(tokens::user_id.eq(owner))
         .filter(tokens::revoked_at.is_null())
         // No row has a negative number.
-        .filter(tokens::id.ne(except.unwrap_or(-1)))
+        .filter(tokens::id.ne(except.unwrap_or(-1)).or(tokens::parent_id.is_not_null()))
         .set(tokens::revoked_at.eq(now.as_unix()))
         .returning(tokens::digest)
         .load::<Vec<u8>>(tx.connection)?;

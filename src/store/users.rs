@@ -54,7 +54,7 @@ pub struct UserChange {
     pub admin: Option<bool>,
     /// Whether the user and all their tokens are shut out.
     pub disabled: Option<bool>,
-    /// Another password's hash. It revokes the user's tokens, all but `keep`.
+    /// Another password's hash. It revokes the user's tokens, all but an unbound `keep`.
     pub password_hash: Option<PasswordHash>,
     /// Whether the email may be one that its last owner has given up.
     pub reuse_email: bool,

@@ -102,7 +102,7 @@ fn tokens_that_end_with_a_password_or_a_user_count_as_revoked() {
     let server = start();
     let revoked = || told(&server, r#"bearerd_tokens_total{fate="revoked"}"#);
     let admin = server.issue_admin();
-    let tokens: Vec<_> = (0..3).map(|_| server.issue(&["*"])).collect();
+    let tokens: Vec<_> = (0..3).map(|_| server.issue(&["account:write"])).collect();
     let body = json!({"current_password": PASSWORD, "password": "a new password"});
     assert_eq!(server.send_json("PUT", "/api/user/password", &tokens[0], &body).status, 204);
     assert_eq!(revoked(), Some(2.0));

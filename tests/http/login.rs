@@ -17,8 +17,9 @@ fn a_person_logs_in_requests_and_logs_out() {
     assert_eq!(
         body["access_token"],
         json!({
-            "id": 1, "name": "laptop", "abilities": ["*"], "created_at": "2026-01-01T00:00:00Z",
-            "last_used_at": null, "expires_at": "2026-01-31T00:00:00Z", "current": true,
+            "id": 1, "kind": "login", "parent_id": null, "name": "laptop", "abilities": ["*"],
+            "created_at": "2026-01-01T00:00:00Z", "last_used_at": null,
+            "expires_at": "2026-01-31T00:00:00Z", "current": true,
         })
     );
     let token = answer.token();

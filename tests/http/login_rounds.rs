@@ -3,7 +3,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, EMAIL, PASSWORD, Server, start};
+use bearerd::domain::EmailChange;
+
+use crate::support::{Answer, EMAIL, PASSWORD, Server, start_with};
 
 const DISABLED: &str = "bob@example.org";
 const NOBODY: &str = "nobody@example.org";
@@ -36,7 +38,7 @@ fn counted(server: &Server, request: impl FnOnce() -> Answer) -> (u16, u64) {
 
 /// A server that has just started, with an enabled and a disabled user whose hashes have these costs.
 fn start_with_costs(setting: u32, enabled: u32, disabled: u32) -> Server {
-    let mut server = start();
+    let mut server = start_with(|config| config.email_change = EmailChange::Owner);
     server.create_user(DISABLED, PASSWORD, &["*"]);
     server.db_execute(&format!("UPDATE users SET disabled_at = 1 WHERE email = '{DISABLED}'"));
     db_set_hash(&server, EMAIL, &hash(PASSWORD, enabled));

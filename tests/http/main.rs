@@ -9,6 +9,7 @@ mod errors;
 mod explain;
 mod guard;
 mod health;
+mod kinds;
 mod limits;
 mod login;
 mod login_rounds;

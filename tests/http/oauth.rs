@@ -110,7 +110,7 @@ fn whoever_holds_a_token_can_revoke_it() {
 #[test]
 fn a_form_without_one_token_is_an_invalid_request() {
     let server = start();
-    let caller = bearer(&server.issue(&["*"]));
+    let caller = bearer(&server.issue(&["introspect"]));
     for path in ["/api/introspect", "/api/revoke"] {
         for form in ["", "token=", "tokens=x", "token=a&token=b", "&&&"] {
             let answer = post(&server, path, &caller, form);

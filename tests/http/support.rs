@@ -17,7 +17,7 @@ use bearerd::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::Text;
 use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -109,7 +109,15 @@ impl Server {
         app::block_on(self.auth.create_user(By::Operator, account)).unwrap();
     }
 
-    /// A token for Ada, without a login.
+    /// A login token of Ada's.
+    pub fn log_in_with(&self, abilities: &[&str]) -> String {
+        let body = json!({
+            "email": EMAIL, "password": PASSWORD, "device_name": "test", "abilities": abilities,
+        });
+        self.log_in(body).token()
+    }
+
+    /// A token for Ada, without a login: the operator's.
     pub fn issue(&self, abilities: &[&str]) -> String {
         self.issue_for(EMAIL, abilities, None)
     }

@@ -11,7 +11,7 @@ fn ids(listing: &Value) -> Vec<i64> {
 #[test]
 fn the_list_shows_live_tokens_newest_first_page_by_page() {
     let server = start();
-    let tokens: Vec<_> = (0..7).map(|_| server.issue(&["*"])).collect();
+    let tokens: Vec<_> = (0..7).map(|_| server.issue(&["tokens:*", "tokens:write"])).collect();
     let expiring = server.issue_for(EMAIL, &["*"], Some(60));
     server.create_user("bob@example.org", PASSWORD, &["*"]);
     server.issue_for("bob@example.org", &["*"], None);
@@ -50,7 +50,7 @@ fn the_list_shows_live_tokens_newest_first_page_by_page() {
 fn somebody_elses_token_is_not_found() {
     let server = start();
     server.create_user("bob@example.org", PASSWORD, &["*"]);
-    let mine = server.issue(&["*"]);
+    let mine = server.issue(&["tokens:write"]);
     let his = server.issue_for("bob@example.org", &["*"], None);
     for id in ["2", "3", "0", "-1", "x", "99999999999999999999"] {
         let answer = server.delete(&format!("/api/tokens/{id}"), &mine);
@@ -63,7 +63,7 @@ fn somebody_elses_token_is_not_found() {
 #[test]
 fn one_token_revokes_another() {
     let server = start();
-    let (one, other) = (server.issue(&["*"]), server.issue(&["*"]));
+    let (one, other) = (server.issue(&["tokens:write"]), server.issue(&["*"]));
     assert_eq!(server.get("/api/user", &other).status, 200, "now it is cached");
     assert_eq!(server.delete("/api/tokens/2", &one).status, 204);
     server.get("/api/user", &other).assert_refused(INVALID_TOKEN);
@@ -75,7 +75,7 @@ fn all_tokens_of_a_user_and_nobody_elses_are_revoked() {
     let server = start();
     server.create_user("bob@example.org", PASSWORD, &["*"]);
     let his = server.issue_for("bob@example.org", &["*"], None);
-    let mine: Vec<_> = (0..3).map(|_| server.issue(&["*"])).collect();
+    let mine: Vec<_> = (0..3).map(|_| server.issue(&["tokens:write"])).collect();
     for token in &mine {
         assert_eq!(server.get("/api/user", token).status, 200, "now it is cached");
     }
@@ -195,7 +195,8 @@ fn only_a_token_that_may_write_tokens_issues_one() {
 fn a_token_is_renamed() {
     let server = start();
     server.create_user("bob@example.org", PASSWORD, &["*"]);
-    let (mine, _his) = (server.issue(&["*"]), server.issue_for("bob@example.org", &["*"], None));
+    let (mine, _his) =
+        (server.issue(&["tokens:write"]), server.issue_for("bob@example.org", &["*"], None));
     let rename = |id: &str| {
         let body = json!({"device_name": "new laptop"});
         server.send_json("PATCH", &format!("/api/tokens/{id}"), &mine, &body)
@@ -211,7 +212,7 @@ fn a_token_is_renamed() {
 #[test]
 fn a_whole_number_may_be_written_with_a_point() {
     let server = start();
-    let token = server.issue(&["*"]);
+    let token = server.issue(&["tokens:write"]);
     let issue = |seconds: f64| {
         let body = json!({"device_name": "ci", "expires_in": seconds});
         server.send_json("POST", "/api/tokens", &token, &body)

@@ -31,9 +31,10 @@ pub(super) struct Login {
 pub(super) struct PersonalToken {
     /// What the token is called in the list of tokens.
     device_name: Name,
-    /// No more than the bearer may do; all of that, unless given.
+    /// No more than the bearer may do; the bearer's own list, unless given.
     #[schema(required = false)]
     abilities: Abilities,
+    /// No more than the bearer's token has left, unless that is a login token; all of that, unless given.
     #[schema(required = false)]
     expires_in: Seconds,
 }

@@ -5,6 +5,8 @@ use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFo
 use utoipa::openapi::{OneOfBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::domain::TokenKind;
+
 /// Each field's name, which is its schema's too, what it is, and its rules.
 macro_rules! fields {
     ($($(#[doc = $doc:literal])+ $name:ident = $rules:expr;)+) => {$(
@@ -43,11 +45,17 @@ fields! {
     NewPassword = password(8).examples(["correct horse"]);
 
     /// What a token may do: `*` is everything, `posts:*` everything that begins with `posts:`, an
-    /// empty list nothing.
+    /// empty list nothing. In a `personal` or `operator` token a wildcard never covers `tokens:write`,
+    /// `account:write`, `admin`, `introspect` and `events:read`: these must be named.
     Abilities = ArrayBuilder::new()
         .items(ability())
         .max_items(Some(100))
         .examples([json!(["posts:read", "posts:write"])]);
+
+    /// Where a token comes from: issued for a password, by another token, or on the command line.
+    Kind = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(TokenKind::ALL.map(TokenKind::as_str)));
 
     /// After how many seconds a token expires: at most a hundred years.
     Seconds = integer(1).maximum(Some(super::super::tokens::LONGEST_LIFE)).examples([86_400]);

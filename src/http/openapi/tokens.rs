@@ -19,7 +19,8 @@ pub(in crate::http) const CREATE: Operation =
         .details(
             "With an email and a password, a login. With a bearer token that has the ability \
              `tokens:write`, and without an email, a personal access token, which can do no more \
-             than the bearer's.",
+             than the bearer's. Unless the bearer's is a login token, the new one is bound to it: it is \
+             revoked with it, and ends no later.",
         )
         .reads_either::<Login, PersonalToken>()
         .answers::<Created>(201)
@@ -42,7 +43,8 @@ pub(in crate::http) const SHOW_CURRENT: Operation =
         .answers_data::<TokenBody>(200);
 
 pub(in crate::http) const REVOKE_CURRENT: Operation =
-    Operation::new(TAG, "revokeCurrentToken", "Log out: revoke the token that is sent");
+    Operation::new(TAG, "revokeCurrentToken", "Log out: revoke the token that is sent")
+        .details("What is bound to it is revoked with it.");
 
 pub(in crate::http) const RENAME: Operation =
     Operation::new(TAG, "renameToken", "Rename a token of yours")
@@ -50,11 +52,15 @@ pub(in crate::http) const RENAME: Operation =
         .answers_data::<TokenBody>(200);
 
 pub(in crate::http) const REVOKE: Operation =
-    Operation::new(TAG, "revokeToken", "Revoke a token of yours");
+    Operation::new(TAG, "revokeToken", "Revoke a token of yours")
+        .details("What is bound to it is revoked with it.");
 
 pub(in crate::http) const REVOKE_ALL: Operation = Operation::new(
     TAG,
     "revokeTokens",
     "Revoke all your tokens",
+)
+.details(
+    "The token that is sent dies in any case if it is bound to another, because that one does.",
 )
 .query(&[Query::Word("except", "Keeps the token that is sent", "current")]);

@@ -1,0 +1,93 @@
+//! Where a token comes from, and what it is bound to.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::{Timestamp, Token};
+
+/// Where a token comes from. It decides what the token's wildcards cover
+/// ([`super::Abilities::held_by`]), and whether what the token issues is bound to it
+/// ([`Token::binds`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenKind {
+    /// Issued for a password.
+    Login,
+    /// Issued by another token.
+    Personal,
+    /// Issued on the command line.
+    Operator,
+}
+
+impl TokenKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Login, Self::Personal, Self::Operator];
+
+    /// The kind in one word, as it is stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Personal => "personal",
+            Self::Operator => "operator",
+        }
+    }
+
+    /// The kind that was stored as this word. An unknown word is read as [`TokenKind::Personal`], which
+    /// grants the least.
+    pub fn from_stored(word: &str) -> Self {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word).unwrap_or(Self::Personal)
+    }
+}
+
+impl fmt::Display for TokenKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for TokenKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// What ties a token to the one that issued it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bond {
+    /// The token that issued it: it dies with that one.
+    pub parent_id: i64,
+    /// From when its age counts: the creation of the first token of its line. So `token_ttl` ends it no
+    /// later than its parent, whatever that setting is by then.
+    pub ages_from: Timestamp,
+}
+
+impl Token {
+    /// Whether a token that this one issues is bound to it. A login token's are not: they survive
+    /// logging out.
+    pub fn binds(&self) -> bool {
+        self.kind != TokenKind::Login
+    }
+
+    /// From when its age counts.
+    pub fn ages_from(&self) -> Timestamp {
+        self.bond.as_deref().map_or(self.created_at, |bond| bond.ages_from)
+    }
+
+    /// The token that it is bound to, if any.
+    pub fn parent_id(&self) -> Option<i64> {
+        self.bond.as_deref().map(|bond| bond.parent_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_read_back_and_an_unknown_one_grants_the_least() {
+        for kind in TokenKind::ALL {
+            assert_eq!(TokenKind::from_stored(kind.as_str()), kind);
+        }
+        assert_eq!(TokenKind::from_stored("Login"), TokenKind::Personal);
+    }
+}
