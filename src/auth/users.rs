@@ -109,26 +109,29 @@ impl Auth {
         Ok(self.0.store.account_by_email(email).await?.ok_or(Error::NotFound("user"))?.user)
     }
 
-    /// Changes a user. A new password revokes the user's tokens, all but the one that asks for it:
-    /// administrators who change their own stay logged in, as everybody does.
+    /// Changes a user. A new password revokes the user's tokens. A bearer's own password and email are
+    /// changed by [`Auth::change_own_password`] and [`Auth::update_own`], which ask for the present password:
+    /// a leaked token of an administrator's must not take the account over.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Invalid`] if the email is taken or reserved, or nobody would be
-    /// left who can administrate; those of [`By`]; [`Error::Busy`] and the like.
+    /// [`Error::NotFound`]; [`Error::Invalid`] if it is the bearer's own password or email, the email is
+    /// taken or reserved, or nobody would be left who can administrate; those of [`By`]; [`Error::Busy`]
+    /// and the like.
     pub async fn update_user(
         &self,
         by: By<'_>,
         id: i64,
         update: UserUpdate,
     ) -> Result<User, Error> {
+        if let By::Bearer(bearer) = by
+            && bearer.user.id == id
+        {
+            refuse_own(&update)?;
+        }
         let UserUpdate { name, email, reuse_email, abilities, admin, disabled, password } = update;
         let password_hash = match password {
             Some(password) => Some(self.0.hasher.hash(password).await?),
             None => None,
-        };
-        let keep = match by {
-            By::Operator => None,
-            By::Bearer(bearer) => Some(bearer.token.id),
         };
         let change = UserChange {
             name,
@@ -138,7 +141,6 @@ impl Auth {
             admin,
             disabled,
             password_hash,
-            keep,
             ..UserChange::default()
         };
         self.change(by, id, change).await?.ok_or(Error::NotFound("user"))
@@ -285,6 +287,25 @@ impl Auth {
         self.limited(&user.email, from.into(), attempt).await?;
         *matched = Some(password_hash.clone());
         Ok(password_hash)
+    }
+}
+
+/// Refuses what takes the present password.
+fn refuse_own(update: &UserUpdate) -> Result<(), Error> {
+    let mut faults = Faults::new();
+    if update.email.is_some() {
+        let text =
+            "The email field must not be sent for your own account: change it by PUT /api/user.";
+        faults.add("email", text);
+    }
+    if update.password.is_some() {
+        let text = "The password field must not be sent for your own account: change it by \
+            PUT /api/user/password.";
+        faults.add("password", text);
+    }
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Invalid(faults)),
     }
 }
 

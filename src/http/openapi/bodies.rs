@@ -75,7 +75,7 @@ pub(super) struct NewUser {
     reuse_email: bool,
 }
 
-/// What is not given stays as it is.
+/// What is not given stays as it is. For one's own account, `email` and `password` are refused.
 #[derive(ToSchema)]
 #[schema(examples(json!({"name": "Grace"})))]
 pub(super) struct UserChange {
