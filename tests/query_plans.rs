@@ -114,9 +114,9 @@ async fn exercise(app: &App) {
     let (name, email) = (request.name, other.clone().unwrap());
     auth.update_own(&bearer, name, email, Some(password.clone()), from).await.unwrap();
     auth.change_own_password(&bearer, password.clone(), password.clone(), from).await.unwrap();
-    auth.update_user(by, owner.id, UserUpdate { email: other, ..UserUpdate::default() })
-        .await
-        .unwrap();
+    let update = UserUpdate { email: other, ..UserUpdate::default() };
+    auth.update_user(By::Operator, owner.id, update).await.unwrap();
+    auth.revoke_sent(&bearer, b"unknown").await.unwrap();
     auth.log_out(&bearer).await.unwrap();
     auth.revoke_all(By::Operator, owner.id, None).await.unwrap();
     auth.ready().await.unwrap();

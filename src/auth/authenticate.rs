@@ -66,7 +66,7 @@ impl Auth {
             }))
         };
         let session = self.0.verdicts.read(&presented.hash, read).await?;
-        let session = session.filter(|session| presented.names(&session.token));
+        let session = session.filter(|session| presented.names(session.token.id));
         let session = session.ok_or(Error::InvalidToken)?;
         self.note_use(&session, self.now());
         Ok(session)

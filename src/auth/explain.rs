@@ -192,7 +192,7 @@ impl Auth {
                 };
                 steps.pass("form", "it can be a token");
                 let row = self.0.store.token_by_hash(presented.hash).await?;
-                row.filter(|(token, _)| presented.names(token))
+                row.filter(|(token, _)| presented.names(token.id))
             }
         };
         match &found {

@@ -5,7 +5,7 @@ use rand::rngs::SysRng;
 
 use super::{Auth, Bearer, By, Error, Issued, Session, TokenRequest};
 use crate::domain::{
-    Abilities, Email, Faults, Name, PlainToken, Timestamp, Token, Ungranted, User,
+    Abilities, Email, Faults, Name, PlainToken, Presented, Timestamp, Token, Ungranted, User,
 };
 use crate::metrics::Fate;
 use crate::store::{Insertion, NewToken, Page, Purge, Purged};
@@ -109,6 +109,20 @@ impl Auth {
                 Ok(())
             }
         }
+    }
+
+    /// Revokes the token with this string and what is bound to it, whatever state it and its owner are in:
+    /// it never passes again, also if its owner is enabled again or `token_ttl` is raised. A string without
+    /// a token is as good as a revoked one (RFC 7009, section 2.2).
+    ///
+    /// # Errors
+    /// Those of [`By`]; [`Error::Busy`] and the like.
+    pub async fn revoke_sent(&self, by: &Bearer, token: &[u8]) -> Result<(), Error> {
+        let Ok(presented) = Presented::parse(token, &self.0.prefix) else { return Ok(()) };
+        let acting = self.acting(by);
+        let revoked = self.0.store.revoke_presented(acting, presented, self.now()).await?;
+        self.0.metrics.tokens(Fate::Revoked, revoked);
+        Ok(())
     }
 
     /// Revokes the session's own token and what is bound to it. That it has died meanwhile is as good.

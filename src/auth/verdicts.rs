@@ -133,7 +133,7 @@ impl Verdicts {
         let shard = self.shard(&presented.hash);
         let verdict = shard.verdicts.get(&presented.hash)?;
         let holds = match verdict {
-            Verdict::Live(session) => session.is_live(now) && presented.names(&session.token),
+            Verdict::Live(session) => session.is_live(now) && presented.names(session.token.id),
             Verdict::Revoked => true,
         };
         holds.then(|| verdict.clone())

@@ -191,10 +191,10 @@ impl Presented {
 }
 
 impl Presented {
-    /// Whether `token`, which was found by the digest, is the one meant: the Sanctum form says
-    /// which row it must be.
-    pub fn names(&self, token: &Token) -> bool {
-        self.id.is_none_or(|id| id == token.id)
+    /// Whether the row with this number, which was found by the digest, is the one meant: the Sanctum
+    /// form says which row it must be.
+    pub fn names(&self, row: i64) -> bool {
+        self.id.is_none_or(|id| id == row)
     }
 }
 

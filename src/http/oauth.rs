@@ -12,7 +12,7 @@ use super::body::{has_type, read_body};
 use super::error::ApiError;
 use super::extract::Current;
 use super::openapi::fields;
-use crate::auth::{self, Auth, By, Session};
+use crate::auth::{self, Auth, Session};
 use crate::domain::{Email, Timestamp};
 
 /// The media type of OAuth's requests.
@@ -85,12 +85,15 @@ pub(super) async fn introspect(
 ) -> Result<HttpResponse, ApiError> {
     let token = posted_token(&request, body).await?;
     auth.confirm(&current).await?;
-    let session = live(auth.authenticate(&token).await)?;
+    let session = match auth.authenticate(&token).await {
+        Err(auth::Error::InvalidToken) => None,
+        session => Some(session?),
+    };
     let told = session.as_deref().map(|session| Introspection::of(session, &issuer));
     Ok(json(StatusCode::OK, &told.unwrap_or_default()))
 }
 
-/// `POST /api/revoke`: whoever holds a token's string may end it, whoever's it is.
+/// `POST /api/revoke`: whoever holds a token's string may end it, whoever's it is, in whatever state.
 pub(super) async fn revoke(
     current: Current,
     request: HttpRequest,
@@ -98,22 +101,8 @@ pub(super) async fn revoke(
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let token = posted_token(&request, body).await?;
-    if let Some(session) = live(auth.authenticate(&token).await)? {
-        match auth.revoke(By::Bearer(&current), session.token.id, None).await {
-            Ok(()) | Err(auth::Error::NotFound(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    auth.revoke_sent(&current, &token).await?;
     Ok(HttpResponse::Ok().finish())
-}
-
-/// A token that is not live is an answer here, not an error.
-fn live<T>(session: Result<T, auth::Error>) -> Result<Option<T>, auth::Error> {
-    match session {
-        Ok(session) => Ok(Some(session)),
-        Err(auth::Error::InvalidToken) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// The form field `token`. Fields that are not known here don't matter (RFC 6749, section 3.2).

@@ -5,7 +5,7 @@
 //! Both queues are bounded, and refuse with [`StoreError::Busy`].
 //!
 //! The queries: `users`, with who may have which email in `emails`, and `password_costs`; `tokens`, with what
-//! adds them in `insertion` and what removes them in `purge`.
+//! adds them in `insertion`, what revokes them in `revocation` and what removes them in `purge`.
 //! A token is found by the first bytes of its digest, in the table `token_heads`: a trigger fills it, and
 //! whoever removes a token clears it.
 //! A row that a unique key names is asked for by `get_result`, not `first`: SQLite plans a query anew
@@ -20,6 +20,7 @@ mod integrity;
 mod password_costs;
 mod purge;
 mod readers;
+mod revocation;
 mod schema;
 mod statements;
 mod tokens;

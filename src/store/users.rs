@@ -5,8 +5,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{Binary, Integer};
 
 use super::emails::{count_of, note_owner, take};
+use super::revocation::revoke_all;
 use super::schema::{token_heads, tokens, users};
-use super::tokens::{forget_all, revoke_all};
+use super::tokens::forget_all;
 use super::{Acting, Page, Store, StoreError};
 use crate::domain::{Abilities, Email, Name, PasswordHash, Timestamp, User};
 

@@ -105,7 +105,7 @@ fn accounts_of_the_first_release_are_found_by_their_emails() {
         ("ｒ@ｘ.org", 5),
     ] {
         let user = place.print(&["user", "show", given, "--json"]);
-        let user: serde_json::Value = serde_json::from_str(&user).unwrap();
+        let user: Value = serde_json::from_str(&user).unwrap();
         assert_eq!(user["id"], id, "{given}");
     }
     for taken in ["ADA@example.org", "JöRG@example.org", "u@bücher.example"] {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use bearerd::app;
-use bearerd::domain::{Issuer, Origins};
+use bearerd::domain::{Issuer, Lifetime, Origins};
 use serde_json::json;
 
 use crate::support::{
-    Answer, EMAIL, INVALID_TOKEN, OFFERS_BASIC, START, Server, start, start_with,
+    Answer, EMAIL, INVALID_TOKEN, OFFERS_BASIC, PASSWORD, START, Server, sha_256, start, start_with,
 };
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -105,6 +105,63 @@ fn whoever_holds_a_token_can_revoke_it() {
     let own = format!("token={caller}");
     assert_eq!(post(&server, "/api/revoke", &bearer(&caller), &own).status, 200);
     assert_eq!(post(&server, "/api/revoke", &bearer(&caller), &own).status, 401);
+}
+
+#[test]
+fn a_revoked_token_never_passes_again_whatever_state_it_was_in() {
+    let mut server = start_with(|config| config.token_ttl = Lifetime::seconds(3600));
+    let secret = "a1".repeat(20);
+    server.db_execute(&format!(
+        "INSERT INTO tokens (user_id, name, digest, abilities, created_at)
+         VALUES (1, 'from Sanctum', x'{}', '*', {START})",
+        sha_256(&secret)
+    ));
+    server.create_user("bob@example.org", PASSWORD, &["*"]);
+    let disabled = format!("1|{secret}");
+    let cached = server.issue(&["tokens:write"]);
+    let child = server.issue_by(&cached);
+    let expired = server.issue_for("bob@example.org", &["*"], None);
+    assert_eq!(server.get("/api/user", &cached).status, 200, "now it is cached");
+    server.create_user("eve@example.org", PASSWORD, &["*"]);
+    server.create_user("zoe@example.org", PASSWORD, &["*"]);
+    let orphaned = server.issue_for("eve@example.org", &["*"], None);
+    server.set_clock(3600);
+    server.db_execute(
+        "UPDATE users SET disabled_at = 1 WHERE id = 1;
+         CREATE TABLE spare AS SELECT * FROM users WHERE email = 'eve@example.org';
+         PRAGMA foreign_keys = OFF; DELETE FROM users WHERE email = 'eve@example.org'",
+    );
+    server.heed_others();
+    let caller = bearer(&server.issue_for("zoe@example.org", &[], None));
+    assert_eq!(post(&server, "/api/revoke", &caller, &format!("token=9|{secret}")).status, 200);
+    let still = server.db_text("CAST(count(*) AS TEXT)", "tokens WHERE revoked_at IS NULL");
+    assert_eq!(still, "6", "that row is another's");
+    for token in [&disabled, &cached, &expired, &orphaned] {
+        let answer = post(&server, "/api/revoke", &caller, &format!("token={token}"));
+        assert_eq!(answer.status, 200);
+    }
+    for unknown in ["nonsense", "bd_malformed", "1|nonsense", "x|y"] {
+        let answer = post(&server, "/api/revoke", &caller, &format!("token={unknown}"));
+        assert_eq!(answer.status, 200, "{unknown}");
+    }
+    server.db_execute(
+        "UPDATE users SET disabled_at = NULL; INSERT INTO users SELECT * FROM spare;
+         DROP TABLE spare",
+    );
+    server = server.restart(|config| config.token_ttl = Lifetime::NEVER);
+    for token in [disabled, cached, child, expired, orphaned] {
+        server.get("/api/user", &token).assert_refused(INVALID_TOKEN);
+    }
+}
+
+#[test]
+fn a_revocation_is_no_use() {
+    let server = start();
+    let (caller, token) = (bearer(&server.issue(&[])), server.issue(&["*"]));
+    assert_eq!(post(&server, "/api/revoke", &caller, &format!("token={token}")).status, 200);
+    app::block_on(server.bearerd.note_uses());
+    let used = server.db_text("CAST(count(last_used_at) AS TEXT)", "tokens WHERE id = 2");
+    assert_eq!(used, "0");
 }
 
 #[test]

@@ -132,6 +132,12 @@ impl Server {
         issued.unwrap().plain.expose().to_owned()
     }
 
+    /// A token without abilities that another token issues.
+    pub fn issue_by(&self, issuer: &str) -> String {
+        let body = json!({"device_name": "child", "abilities": []});
+        self.send_json("POST", "/api/tokens", issuer, &body).token()
+    }
+
     /// A token of a new administrator's, with the ability `admin`.
     pub fn issue_admin(&self) -> String {
         self.create_user(ADMIN, PASSWORD, &["*"]);

@@ -45,7 +45,9 @@ pub(in crate::http) const INTROSPECT: Operation =
 
 pub(in crate::http) const REVOKE: Operation =
     Operation::new(TAG, "revoke", "Revoke a token (RFC 7009)")
-        .details("Whoever holds a token's string may end it. An unknown token is a success too.")
+        .details("Whoever holds a token's string may end it, also one that has expired or whose owner is disabled: \
+             it never passes again. An unknown token is a success too.",
+        )
         .reads_form::<HeldToken>(FORM)
         .answers_with(&[])
         .refuses(&[|| INVALID]);
