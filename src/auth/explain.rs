@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 
 use super::{Auth, Error, Question, Requirement};
 use crate::domain::{
-    Abilities, Access, Ambiguous, ForwardAuthHeaders, Presented, Token, TokenKind, User,
+    Abilities, Access, Ambiguous, Decision, ForwardAuthHeaders, Presented, Token, TokenKind,
+    Undecided, User,
 };
 
 /// Which token is asked about.
@@ -28,7 +29,7 @@ pub struct Explanation {
     pub allowed: bool,
     /// The status that `/api/verify` answers.
     pub status: u16,
-    /// The access rule that matched, counted from 1.
+    /// The access rule that matched the request's path, counted from 1.
     pub rule: Option<usize>,
     /// The checks, in their order. After one that fails, those that follow say what else is amiss.
     pub checks: Vec<Step>,
@@ -127,7 +128,7 @@ impl Auth {
         Ok(steps.conclude(rule))
     }
 
-    /// The number of the rule that decides.
+    /// The number of the rule that decides over the request's own path.
     fn explain_rule(&self, question: &Question, steps: &mut Steps) -> Option<usize> {
         const CHECK: &str = "rule";
         if self.0.rules.is_empty() {
@@ -146,28 +147,16 @@ impl Auth {
             }
             return None;
         };
-        match self.0.rules.decide(&original.method, &original.host, &original.uri) {
-            Err(reason) => {
-                let remedy = match reason {
-                    Ambiguous::Host => "name one host",
-                    Ambiguous::Method => "name one method",
-                    Ambiguous::Path(_) | Ambiguous::Spelling => {
-                        "spell it so that every server reads it in one way"
-                    }
-                };
-                steps.fail(400, CHECK, reason.to_string(), remedy);
-                None
-            }
-            Ok(None) => {
-                let found = "no access rule matches, so the request is refused";
-                steps.fail(403, CHECK, found, "add a rule to bearerd.toml that matches it");
-                None
-            }
-            Ok(Some((number, rule))) => {
-                steps.pass(CHECK, format!("rule {number} matches: {rule}"));
-                Some(number)
-            }
-        }
+        let number = match self.0.rules.decide_path(original) {
+            Ok(decision) => explain_decision(CHECK, &decision, steps),
+            Err(reason) => explain_undecided(CHECK, reason, steps),
+        };
+        match self.0.rules.decide_destination(original) {
+            Ok(Some(decision)) => explain_decision("destination", &decision, steps),
+            Ok(None) => None,
+            Err(reason) => explain_undecided("destination", reason, steps),
+        };
+        number
     }
 
     async fn explain_token(
@@ -239,6 +228,30 @@ impl Auth {
             "enable the user",
         );
     }
+}
+
+/// The number of the first of these rules.
+fn explain_decision(check: &'static str, decision: &Decision, steps: &mut Steps) -> Option<usize> {
+    for (number, rule) in decision.rules() {
+        steps.pass(check, format!("rule {number} matches: {rule}"));
+    }
+    decision.rules().next().map(|(number, _)| number)
+}
+
+fn explain_undecided(check: &'static str, reason: Undecided, steps: &mut Steps) -> Option<usize> {
+    let (status, remedy) = match reason {
+        Undecided::NoRule => (403, "add a rule to bearerd.toml that matches it"),
+        Undecided::Ambiguous(Ambiguous::Host) => (400, "name one host"),
+        Undecided::Ambiguous(Ambiguous::Method) => (400, "name one method"),
+        Undecided::Ambiguous(Ambiguous::Path(_) | Ambiguous::Spelling) => {
+            (400, "spell it so that every server reads it in one way")
+        }
+        Undecided::NoDestination => (400, "have the proxy pass Destination on"),
+        Undecided::Destination => (400, "name a URL, or a path that begins with /"),
+        Undecided::Unlisted => (400, "list the method in the rule that matches"),
+    };
+    steps.fail(status, check, reason.to_string(), remedy);
+    None
 }
 
 fn explain_abilities(access: &Access, token: &Token, owner: &User, steps: &mut Steps) {

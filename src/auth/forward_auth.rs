@@ -2,7 +2,7 @@
 //! what the access rules say to it.
 
 use super::{Auth, Error, Session};
-use crate::domain::{Abilities, Access, ForwardAuthHeaders};
+use crate::domain::{Abilities, Access, Decision, ForwardAuthHeaders, Original, Undecided};
 
 /// What is asked about a request.
 #[derive(Clone, Debug, Default)]
@@ -11,17 +11,6 @@ pub struct Question {
     pub named: Vec<Access>,
     /// The request itself, for the access rules.
     pub original: Option<Original>,
-}
-
-/// The request that somebody wants to let through.
-#[derive(Clone, Debug)]
-pub struct Original {
-    /// Its method.
-    pub method: String,
-    /// The host that it was sent to, with or without a port.
-    pub host: String,
-    /// Its path and query, as the client spelled them.
-    pub uri: Vec<u8>,
 }
 
 /// What it takes to pass.
@@ -33,37 +22,25 @@ pub enum Requirement {
     Token(Vec<Access>),
 }
 
-impl Original {
-    /// The request that these parts name, if there is any of them: `GET`, no host and `/`, where one
-    /// is missing.
-    pub fn of(method: Option<String>, host: Option<String>, uri: Option<String>) -> Option<Self> {
-        let is_named = method.is_some() || host.is_some() || uri.is_some();
-        is_named.then(|| Self {
-            method: method.unwrap_or_else(|| "GET".to_owned()),
-            host: host.unwrap_or_default(),
-            uri: uri.unwrap_or_else(|| "/".to_owned()).into_bytes(),
-        })
-    }
-}
-
 impl Auth {
     /// How a proxy names the request that the access rules decide; none without rules.
     pub fn forward_auth_headers(&self) -> Option<ForwardAuthHeaders> {
         self.0.forward_auth_headers
     }
 
-    /// What a request must have to pass. Abilities that are named and the rule that matches count
-    /// both; a rule that makes something public takes none of the named away.
+    /// What a request must have to pass. Abilities that are named and the rules that match all count;
+    /// a rule that makes something public removes none of the requirements.
     ///
     /// # Errors
     /// [`Error::Unclear`] where there are rules, and the question names neither abilities nor a
-    /// request, or the request's path can be read in two ways; [`Error::NoRule`] if none matches.
+    /// request, or servers may differ about the request; [`Error::NoRule`] if no rule matches it, or
+    /// its destination.
     pub fn requirement(&self, question: Question) -> Result<Requirement, Error> {
         let Question { mut named, original } = question;
         let Some(naming) = self.0.forward_auth_headers else {
             return Ok(Requirement::Token(named));
         };
-        let Some(Original { method, host, uri }) = original else {
+        let Some(original) = original else {
             return match named.is_empty() {
                 false => Ok(Requirement::Token(named)),
                 true => Err(Error::Unclear(format!(
@@ -72,16 +49,26 @@ impl Auth {
                 ))),
             };
         };
-        let decision = self.0.rules.decide(&method, &host, &uri);
-        let decided = decision.map_err(|reason| Error::Unclear(reason.to_string()))?;
-        let (_, rule) = decided.ok_or(Error::NoRule)?;
-        match &rule.access {
-            Access::Public if named.is_empty() => Ok(Requirement::Nothing),
-            Access::Public => Ok(Requirement::Token(named)),
-            access => {
-                named.push(access.clone());
-                Ok(Requirement::Token(named))
+        let path = self.0.rules.decide_path(&original)?;
+        let destination = self.0.rules.decide_destination(&original)?;
+        let rules = path.rules().chain(destination.iter().flat_map(Decision::rules));
+        for (_, rule) in rules {
+            if rule.access != Access::Public && !named.contains(&rule.access) {
+                named.push(rule.access.clone());
             }
+        }
+        match named.is_empty() {
+            true => Ok(Requirement::Nothing),
+            false => Ok(Requirement::Token(named)),
+        }
+    }
+}
+
+impl From<Undecided> for Error {
+    fn from(reason: Undecided) -> Self {
+        match reason {
+            Undecided::NoRule => Self::NoRule,
+            reason => Self::Unclear(reason.to_string()),
         }
     }
 }

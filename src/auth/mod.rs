@@ -33,7 +33,7 @@ pub use authenticate::Check;
 pub use bearer::{Bearer, By};
 pub use error::Error;
 pub use explain::{Explanation, Step, Subject};
-pub use forward_auth::{Original, Question, Requirement};
+pub use forward_auth::{Question, Requirement};
 pub(crate) use limits::LoginLimiter;
 pub use login::Credentials;
 pub use owners::Owner;

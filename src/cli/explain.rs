@@ -3,9 +3,9 @@ use std::net::IpAddr;
 use clap::Args;
 
 use super::{CliError, Format, input, output, with_services};
-use crate::auth::{Explanation, Original, Question, Subject};
+use crate::auth::{Explanation, Question, Subject};
 use crate::config::{Config, TrustedProxies};
-use crate::domain::Access;
+use crate::domain::{Access, Original};
 
 #[derive(Args)]
 pub(super) struct Explain {
@@ -20,6 +20,9 @@ pub(super) struct Explain {
     /// The original request's path and query, such as /posts/1 [default: /, if it is named]
     #[arg(long)]
     uri: Option<String>,
+    /// The original request's header Destination, as COPY and MOVE have it
+    #[arg(long, value_name = "URL")]
+    destination: Option<String>,
     /// An ability that is asked for; repeatable, and all are needed
     #[arg(long = "ability", value_name = "ABILITY")]
     abilities: Vec<String>,
@@ -39,7 +42,7 @@ impl Explain {
         let abilities = input::abilities(&self.abilities)?;
         let question = Question {
             named: abilities.map(Access::All).into_iter().collect(),
-            original: Original::of(self.method, self.host, self.uri),
+            original: Original::of(self.method, self.host, self.uri, self.destination),
         };
         let trusted = TrustedProxies::new(config.trusted_proxies.clone()).include(self.from);
         let explanation = with_services(config, async |auth| {

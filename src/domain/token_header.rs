@@ -10,6 +10,7 @@ const TAKEN: &[&str] = &[
     "cookie",
     "cookie2",
     "date",
+    "destination",
     "dnt",
     "early-data",
     "expect",

@@ -7,9 +7,9 @@ use super::answer::{Data, json};
 use super::body::JsonBody;
 use super::error::ApiError;
 use super::extract::Current;
-use crate::auth::{Auth, Original, Question, Subject};
+use crate::auth::{Auth, Question, Subject};
 use crate::config::TrustedProxies;
-use crate::domain::{Abilities, Access};
+use crate::domain::{Abilities, Access, Original};
 
 /// `POST /api/explain`: what `/api/verify` would answer, and why.
 pub(super) async fn explain(
@@ -27,6 +27,7 @@ pub(super) async fn explain(
     let method = form.optional("method", Ok::<_, &str>);
     let host = form.optional("host", Ok::<_, &str>);
     let uri = form.optional("uri", Ok::<_, &str>);
+    let destination = form.optional("destination", Ok::<_, &str>);
     let from = form.optional("from", |text| {
         text.parse::<IpAddr>().map_err(|_| "must be an IP address, such as 127.0.0.1")
     });
@@ -38,7 +39,7 @@ pub(super) async fn explain(
             .map(Access::All)
             .into_iter()
             .collect(),
-        original: Original::of(method, host, uri),
+        original: Original::of(method, host, uri, destination),
     };
     let proxies = request.app_data::<TrustedProxies>();
     let trusted = proxies.is_some_and(|proxies| proxies.include(from));

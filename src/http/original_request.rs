@@ -8,10 +8,10 @@ use actix_web::http::uri::PathAndQuery;
 
 use super::error::ApiError;
 use super::routes::VERIFY;
-use crate::auth::Original;
 use crate::config::TrustedProxies;
-use crate::domain::{ForwardAuthHeaders, split_url};
+use crate::domain::{ForwardAuthHeaders, Original, split_url};
 
+static DESTINATION: HeaderName = HeaderName::from_static("destination");
 static FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
@@ -52,40 +52,21 @@ pub(super) fn original(
         Ok::<_, ApiError>(value.to_owned())
     };
     let own_host = || own_host(request).map(str::to_owned).ok_or_else(|| unread("The host"));
-    let original = match naming {
-        XForwarded => Original {
-            method: text(&FORWARDED_METHOD)?,
-            host: text(&FORWARDED_HOST)?,
-            uri: once(&FORWARDED_URI)?.as_bytes().to_owned(),
-        },
-        XOriginalUri => Original {
-            method: text(&ORIGINAL_METHOD)?,
-            host: own_host()?,
-            uri: once(&ORIGINAL_URI)?.as_bytes().to_owned(),
-        },
+    let bytes = |name| Ok::<_, ApiError>(once(name)?.as_bytes().to_owned());
+    let (method, host, uri) = match naming {
+        XForwarded => (text(&FORWARDED_METHOD)?, text(&FORWARDED_HOST)?, bytes(&FORWARDED_URI)?),
+        XOriginalUri => (text(&ORIGINAL_METHOD)?, own_host()?, bytes(&ORIGINAL_URI)?),
         XOriginalUrl => {
             let (host, uri) = split_url(once(&ORIGINAL_URL)?.as_bytes()).ok_or_else(|| {
                 let text = "X-Original-URL must be an absolute URL, such as \
                     https://app.example.org/posts/1.";
                 ApiError::Malformed(text.to_owned())
             })?;
-            Original {
-                method: text(&ORIGINAL_METHOD)?,
-                host: host.to_owned(),
-                uri: uri.to_owned(),
-            }
+            (text(&ORIGINAL_METHOD)?, host.to_owned(), uri.to_owned())
         }
-        Envoy => Original {
-            method: request.method().to_string(),
-            host: own_host()?,
-            uri: appended(request).ok_or_else(|| {
-                let text = "With forward_auth_headers = \"envoy\", the path of the question must be \
-                    /api/verify followed by the original path.";
-                ApiError::Malformed(text.to_owned())
-            })?,
-        },
+        Envoy => (request.method().to_string(), own_host()?, appended(request)?),
     };
-    Ok(Some(original))
+    Ok(Some(Original { method, host, uri, destination: destination(headers)? }))
 }
 
 /// Refuses a question that names a request and doesn't come from a trusted proxy. It isn't enough to
@@ -122,8 +103,24 @@ fn own_host(request: &ServiceRequest) -> Option<&str> {
 
 /// The path and query behind `/api/verify`, as the client spelled them. The first occurrence counts:
 /// the proxy wrote that one, and what follows it is the client's.
-fn appended(request: &ServiceRequest) -> Option<Vec<u8>> {
-    let target = request.uri().path_and_query().map(PathAndQuery::as_str)?;
-    let (_, uri) = target.split_once(VERIFY)?;
-    uri.starts_with('/').then(|| uri.as_bytes().to_owned())
+fn appended(request: &ServiceRequest) -> Result<Vec<u8>, ApiError> {
+    let target = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
+    match target.split_once(VERIFY) {
+        Some((_, uri)) if uri.starts_with('/') => Ok(uri.as_bytes().to_owned()),
+        _ => {
+            let text = "With forward_auth_headers = \"envoy\", the path of the question must be \
+                /api/verify followed by the original path.";
+            Err(ApiError::Malformed(text.to_owned()))
+        }
+    }
+}
+
+/// The client's `Destination`. It can be believed: it only adds to what the request needs.
+fn destination(headers: &HeaderMap) -> Result<Option<Vec<u8>>, ApiError> {
+    if !headers.contains_key(&DESTINATION) {
+        return Ok(None);
+    }
+    let value = only(headers, &DESTINATION)
+        .ok_or_else(|| ApiError::Malformed("Destination must be sent once.".to_owned()))?;
+    Ok(Some(value.as_bytes().to_owned()))
 }

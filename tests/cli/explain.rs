@@ -33,6 +33,10 @@ fn the_checks_are_told_one_by_one_with_what_would_make_them_pass() {
     assert!(refused.ends_with("refused: /api/verify answers 401\n"), "{refused}");
     let public = place.print(&["explain", "--uri", "/open"]);
     assert!(public.ends_with("allowed: /api/verify answers 200\n"), "{public}");
+    let copy = ["explain", "--method", "COPY", "--uri", "/open", "--destination", "/posts/1"];
+    let copy = place.print(&copy);
+    assert!(copy.contains("pass  destination: rule 2 matches: "), "{copy}");
+    assert!(copy.ends_with("refused: /api/verify answers 401\n"), "{copy}");
     let stranger = place.print(&["explain", "--uri", "/open", "--from", "192.0.2.1"]);
     assert!(stranger.ends_with("refused: /api/verify answers 400\n"), "{stranger}");
 }

@@ -87,6 +87,53 @@ fn what_is_explained_is_what_verify_answers() {
 }
 
 #[test]
+fn the_rules_for_a_destination_are_explained_too() {
+    let server = server();
+    let admin = server.issue_admin();
+    let able = server.issue(&["posts:write"]);
+    let bearer = format!("Bearer {able}");
+    for (method, uri, destination, status, causes) in [
+        ("COPY", "/open/x", Some("/posts/1"), 200, vec![]),
+        ("MOVE", "/posts/1", Some("http://x/open/x"), 200, vec![]),
+        ("COPY", "/open/x", Some("/else"), 403, vec!["destination"]),
+        ("COPY", "/open/x", Some("posts"), 400, vec!["destination"]),
+        ("COPY", "/open/x", None, 400, vec!["destination"]),
+        ("COPY", "/else", None, 403, vec!["rule", "destination"]),
+        ("BIND", "/open/x", None, 400, vec!["rule"]),
+    ] {
+        let mut body = json!({"token": able, "method": method, "host": "x", "uri": uri});
+        let mut headers = vec![
+            ("X-Forwarded-Method", method),
+            ("X-Forwarded-Host", "x"),
+            ("X-Forwarded-Uri", uri),
+            ("Authorization", &bearer),
+        ];
+        if let Some(destination) = destination {
+            body["destination"] = json!(destination);
+            headers.push(("Destination", destination));
+        }
+        let answer = server.send_json("POST", "/api/explain", &admin, &body);
+        let explanation = &answer.json()["data"];
+        assert_eq!(explanation["status"], status, "{explanation}");
+        assert_eq!(failed(explanation), causes, "{explanation}");
+        assert_eq!(server.send("GET", "/api/verify", &headers, None).status, status, "{uri}");
+    }
+}
+
+#[test]
+fn what_envoy_can_not_ask_is_explained_so() {
+    let server = server().restart(|config| set_rules(config, "envoy", RULES));
+    let admin = server.issue_admin();
+    let ask = |body: Value| {
+        server.send_json("POST", "/api/explain", &admin, &body).json()["data"].clone()
+    };
+    let abilities = ask(json!({"abilities": ["posts:write"]}));
+    assert_eq!((&abilities["status"], failed(&abilities)[0]), (&json!(400), "rule"));
+    let public = ask(json!({"abilities": ["posts:write"], "uri": "/open/x"}));
+    assert_eq!(public["status"], 200, "{public}");
+}
+
+#[test]
 fn explaining_is_no_use_and_shows_no_secret() {
     let server = server();
     let admin = server.issue_admin();

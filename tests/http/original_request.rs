@@ -364,3 +364,92 @@ fn only_a_trusted_proxy_names_a_request_in_any_way() {
         assert_eq!(answer, 400, "{naming}");
     }
 }
+
+/// Rules for a WebDAV server: what is below /sec takes more than what is below /pub.
+const DAV: &str = r#"
+    [[rules]]
+    host = "app.example.org"
+    path = "/open/**"
+    public = true
+    [[rules]]
+    host = "app.example.org"
+    path = "/sec/**"
+    methods = ["PUT"]
+    all = ["sec"]
+    [[rules]]
+    host = "app.example.org"
+    path = "/pub/**"
+    all = ["pub"]
+    [[rules]]
+    host = "app.example.org"
+    path = "/svn/**"
+    methods = ["REPORT", "MERGE"]
+    all = ["pub"]
+    [[rules]]
+    host = "app.example.org"
+    path = "/sec/**"
+    all = []
+"#;
+
+#[test]
+fn copy_and_move_pass_with_what_both_paths_need() {
+    for naming in NAMINGS {
+        let server = server(naming).restart(|config| set_rules(config, naming, DAV));
+        let (public, both) = (server.issue(&["pub"]), server.issue(&["pub", "sec"]));
+        assert_eq!(ask(&server, naming, ("PUT", HOST, "/sec/x"), &[], Some(&public)), 403);
+        for (method, destination, statuses) in [
+            ("COPY", "/sec/x", [401, 403, 200]),
+            ("MOVE", "/sec/x", [401, 403, 200]),
+            ("copy", "/sec/x", [401, 403, 200]),
+            ("FANCY", "/sec/x", [401, 200, 200]),
+            ("COPY", "http://app.example.org/sec/x", [401, 403, 200]),
+            ("COPY", "https://app.example.org:8443/open/../sec/x", [401, 403, 200]),
+            ("COPY", "/pub/y", [401, 200, 200]),
+            ("MOVE", "/open/y", [401, 200, 200]),
+            ("COPY", "/else", [403; 3]),
+            ("COPY", "http://other.example.org/pub/y", [403; 3]),
+            ("COPY", "//app.example.org/pub/y", [400; 3]),
+            ("COPY", "/pub/..%2fsec/x", [400; 3]),
+            ("COPY", "/pub/y, /sec/x", [400; 3]),
+            ("COPY", "pub/y", [400; 3]),
+            ("COPY", "http://u@app.example.org/pub/y", [400; 3]),
+            ("COPY", "", [400; 3]),
+            ("GET", "pub/y", [400; 3]),
+        ] {
+            let more = [("Destination", destination)];
+            let tokens = [None, Some(public.as_str()), Some(both.as_str())];
+            let answers =
+                tokens.map(|token| ask(&server, naming, (method, HOST, "/pub/x"), &more, token));
+            assert_eq!(answers, statuses, "{naming} {method} {destination}");
+        }
+        // Each of these tokens is enough for the paths themselves.
+        for method in ["COPY", "MOVE", "Move"] {
+            let twice = [("Destination", "/pub/y"), ("Destination", "/pub/z")];
+            for more in [&[][..], &twice] {
+                let answer = ask(&server, naming, (method, HOST, "/pub/x"), more, Some(&both));
+                assert_eq!(answer, 400, "{naming} {method} {more:?}");
+            }
+        }
+        let more = [("Destination", "/open/y")];
+        assert_eq!(ask(&server, naming, ("COPY", HOST, "/open/x"), &more, None), 200);
+    }
+}
+
+#[test]
+fn a_method_that_names_resources_in_its_body_passes_where_a_rule_lists_it() {
+    let server = server("x-forwarded").restart(|config| set_rules(config, "x-forwarded", DAV));
+    let token = server.issue(&["pub"]);
+    for (method, uri, status) in [
+        ("PROPFIND", "/pub/x", 200),
+        ("REPORT", "/svn/x", 200),
+        ("MERGE", "/svn/x", 200),
+        ("REPORT", "/pub/x", 400),
+        ("report", "/pub/x", 400),
+        ("BIND", "/pub/x", 400),
+        ("BIND", "/svn/x", 403),
+        ("SEARCH", "/open", 400),
+    ] {
+        let answer = ask(&server, "x-forwarded", (method, HOST, uri), &[], Some(&token));
+        assert_eq!(answer, status, "{method} {uri}");
+    }
+}

@@ -127,6 +127,9 @@ pub(super) struct Question {
     /// The original request's path and query: /, unless given beside one of those.
     #[schema(required = false)]
     uri: String,
+    /// The original request's header `Destination`, which COPY and MOVE have: a URL or a path.
+    #[schema(required = false)]
+    destination: String,
     /// The address of whoever asks for the request: a trusted proxy's, unless given.
     #[schema(required = false)]
     from: Address,

@@ -17,7 +17,8 @@ pub(in crate::http) const VERIFY: Operation =
              `X-Forwarded-Method`, `X-Forwarded-Host` and `X-Forwarded-Uri`; in `X-Original-Method` \
              and `X-Original-URI` beside `Host`; in `X-Original-Method` and `X-Original-URL`; or, as \
              Envoy does, by its own method and host and by its path and query behind `/api/verify`. \
-             If a rule makes that request public, no token is needed, and no identity headers are \
+             Where `Destination` names a second resource, as it does with COPY and MOVE, the rules \
+             for that count as well. If the rules make the request public, no token is needed, and no identity headers are \
              sent.",
         )
         .query(&[
