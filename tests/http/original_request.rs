@@ -329,6 +329,9 @@ fn envoy_appends_the_path_and_its_query_is_the_clients() {
         let (answer, body) = server.send_raw(sent.as_bytes());
         assert_eq!(answer, status, "{request}: {body}");
     }
+    let metrics = server.send("GET", "/metrics", &[], None).body;
+    assert!(metrics.contains("/api/verify\""), "{metrics}");
+    assert!(!metrics.contains("posts"), "a client would choose what is counted: {metrics}");
 }
 
 #[test]
