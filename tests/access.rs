@@ -5,7 +5,7 @@
 //! than the program: they know nothing of ambiguity, and route whatever they can.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
-use bearerd::domain::{Abilities, Access, Ambiguous, PathPattern, Rule, Rules};
+use bearerd::domain::{Abilities, Access, Ambiguous, Original, PathPattern, Rule, Rules};
 use proptest::prelude::*;
 use unicode_normalization::UnicodeNormalization;
 
@@ -346,6 +346,27 @@ proptest! {
             if is_routed_below(target.as_bytes(), folder) {
                 prop_assert!(matches!(decision, Ok(1) | Err(_)), "{} {:?}", target, decision);
             }
+        }
+    }
+
+    #[test]
+    fn no_spelling_of_a_protected_path_is_a_destination_of_the_public_rule(
+        target in spelling(),
+        origin in prop::sample::select(vec!["", "http://app.example.org", "https://x:8443"]),
+    ) {
+        let original = Original {
+            method: "COPY".to_owned(),
+            host: "app.example.org".to_owned(),
+            uri: b"/about".to_vec(),
+            destination: Some(format!("{origin}{target}").into_bytes()),
+        };
+        if is_routed_below(target.as_bytes(), "/admin") {
+            let rules = protecting("/admin");
+            let decision = rules.decide_destination(&original).map(|decision| {
+                decision.map(|decision| decision.rules().map(|(number, _)| number).collect())
+            });
+            let is_right = decision.is_err() || decision == Ok(Some(vec![1]));
+            prop_assert!(is_right, "{}{} {:?}", origin, target, decision);
         }
     }
 
