@@ -1,17 +1,25 @@
 //! The password hasher: bcrypt on a few threads of low priority, so that a flood of logins slows
-//! logins and not token checks.
+//! logins and not token checks. Callers take turns, so that a flood from some networks does not keep
+//! the logins of others waiting.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use actix::prelude::*;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 
-use crate::domain::{Password, PasswordHash};
+use super::fair_queue::FairQueue;
+use crate::domain::{Network, Password, PasswordHash};
 use crate::metrics::{Metrics, Queue};
 
+#[cfg(test)]
+mod tests;
+
 /// Passwords that may wait for a thread or be on one; further ones are refused.
-const QUEUE: usize = 64;
+const PLACES: usize = 64;
+/// How many of them one network may have.
+const NETWORK_SHARE: usize = 8;
 
 /// The handle of the password hasher. Clones share it.
 #[derive(Clone)]
@@ -19,16 +27,45 @@ pub struct Hasher {
     address: Addr<Worker>,
     /// What new hashes cost.
     cost: u32,
-    /// A `SyncArbiter` queues without bound. A place is taken here first, and travels inside the
-    /// message: a caller who hangs up frees none while the work goes on.
-    places: Arc<Semaphore>,
+    /// A `SyncArbiter` queues messages without bound, and in their order. So the jobs wait here, and a
+    /// message only says that there is one more.
+    jobs: Jobs,
     metrics: Metrics,
+}
+
+#[derive(Clone)]
+struct Jobs(Arc<Mutex<FairQueue<Caller, Box<dyn Job>>>>);
+
+impl Jobs {
+    fn lock(&self) -> MutexGuard<'_, FairQueue<Caller, Box<dyn Job>>> {
+        // No code panics while it holds the queue; were it poisoned, it would still be whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who has a password hashed or checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Caller {
+    /// A client, for an account of its own.
+    Network(Network),
+    /// An administrator, or the operator of the server.
+    Administration,
+}
+
+impl Caller {
+    /// How many places the caller may have.
+    fn share(self) -> usize {
+        match self {
+            Self::Network(_) => NETWORK_SHARE,
+            Self::Administration => PLACES,
+        }
+    }
 }
 
 /// Why a password was not hashed or checked.
 #[derive(Debug, thiserror::Error)]
 pub enum HasherError {
-    /// Too many are waiting already.
+    /// Too many are waiting already, of all callers or of this one.
     #[error("the password hasher's queue is full")]
     Busy,
     /// The hasher has ended, or failed.
@@ -53,10 +90,14 @@ impl Hasher {
     /// Starts the threads, one for each core. New hashes cost 2^`cost` rounds.
     pub fn start(cost: u32, metrics: Metrics) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let counting = metrics.clone();
-        let address =
-            SyncArbiter::start(threads, move || Worker { cost, metrics: counting.clone() });
-        Self { address, cost, places: Arc::new(Semaphore::new(QUEUE)), metrics }
+        Self::with_threads(threads, cost, metrics)
+    }
+
+    fn with_threads(threads: usize, cost: u32, metrics: Metrics) -> Self {
+        let jobs = Jobs(Arc::new(Mutex::new(FairQueue::new(PLACES))));
+        let worker = Worker { cost, jobs: jobs.clone(), metrics: metrics.clone() };
+        let address = SyncArbiter::start(threads, move || worker.clone());
+        Self { address, cost, jobs, metrics }
     }
 
     /// Whether a hash has another cost than new ones.
@@ -68,8 +109,12 @@ impl Hasher {
     ///
     /// # Errors
     /// [`HasherError`]
-    pub async fn hash(&self, password: Password) -> Result<PasswordHash, HasherError> {
-        self.ask(|place| Hash { password, _place: place }).await
+    pub async fn hash(
+        &self,
+        caller: Caller,
+        password: Password,
+    ) -> Result<PasswordHash, HasherError> {
+        self.ask(caller, move |worker| worker.hash(&password)).await
     }
 
     /// Whether a guess is right. A wrong one takes the rounds of the highest cost, whatever the cost
@@ -77,37 +122,81 @@ impl Hasher {
     ///
     /// # Errors
     /// [`HasherError`]
-    pub async fn verify(&self, guess: Guess) -> Result<bool, HasherError> {
-        self.ask(|place| Verify { guess, _place: place }).await
+    pub async fn verify(&self, caller: Caller, guess: Guess) -> Result<bool, HasherError> {
+        self.ask(caller, move |worker| Ok(worker.verify(&guess))).await
     }
 
     /// Notes how many passwords wait, or are on a thread.
     pub fn note_queue(&self) {
-        let taken = QUEUE - self.places.available_permits();
-        self.metrics.waiting(Queue::Passwords, taken);
+        self.metrics.waiting(Queue::Passwords, self.jobs.lock().taken());
     }
 
-    async fn ask<M, T>(
+    /// Has a thread do this work. If the caller stops waiting, work that waits is not done; work that
+    /// is being done keeps its place.
+    async fn ask<T: Send + 'static>(
         &self,
-        message: impl FnOnce(OwnedSemaphorePermit) -> M,
-    ) -> Result<T, HasherError>
-    where
-        M: Message<Result = Result<T, HasherError>> + Send + 'static,
-        T: Send + 'static,
-        Worker: Handler<M>,
-    {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            self.metrics.refused(Queue::Passwords);
-            return Err(HasherError::Busy);
-        };
-        let answer = self.address.send(message(place)).await;
-        answer.map_err(|error| HasherError::Failed(error.to_string()))?
+        caller: Caller,
+        work: impl FnOnce(&Worker) -> Result<T, HasherError> + Send + 'static,
+    ) -> Result<T, HasherError> {
+        if !self.address.connected() {
+            return Err(HasherError::Failed("it has ended".to_owned()));
+        }
+        let (answer, answered) = oneshot::channel();
+        let pushed = self.jobs.lock().push(caller, caller.share(), Box::new(Ask { work, answer }));
+        match pushed {
+            Ok(None) => self.address.do_send(TakeTurn),
+            // The message of the displaced job is there for this one.
+            Ok(Some(_)) => self.metrics.refused(Queue::Passwords),
+            Err(_) => {
+                self.metrics.refused(Queue::Passwords);
+                return Err(HasherError::Busy);
+            }
+        }
+        // A displaced job is dropped, and answers nothing.
+        answered.await.unwrap_or(Err(HasherError::Busy))
     }
 }
 
+trait Job: Send {
+    /// Does the work, frees the caller's place and answers.
+    fn run(self: Box<Self>, worker: &Worker, caller: Caller);
+    /// Whether nobody waits for the answer any more.
+    fn is_abandoned(&self) -> bool;
+}
+
+struct Ask<W, T> {
+    work: W,
+    answer: oneshot::Sender<Result<T, HasherError>>,
+}
+
+impl<W, T> Job for Ask<W, T>
+where
+    W: FnOnce(&Worker) -> Result<T, HasherError> + Send,
+    T: Send,
+{
+    fn run(self: Box<Self>, worker: &Worker, caller: Caller) {
+        let Self { work, answer } = *self;
+        let start = Instant::now();
+        // A panic must cost its own job alone, not the thread.
+        let result = catch_unwind(AssertUnwindSafe(|| work(worker)))
+            .unwrap_or_else(|_| Err(HasherError::Failed("a job panicked".to_owned())));
+        worker.metrics.hashed(start.elapsed());
+        // Before the answer, upon which the caller may ask again.
+        worker.jobs.lock().done(caller);
+        // The caller may have hung up.
+        let _ = answer.send(result);
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.answer.is_closed()
+    }
+}
+
+#[derive(Clone)]
 struct Worker {
     /// What new hashes cost.
     cost: u32,
+    jobs: Jobs,
     metrics: Metrics,
 }
 
@@ -123,39 +212,19 @@ impl Actor for Worker {
     }
 }
 
+/// Says that a job waits. The queue decides which is the next.
 #[derive(Message)]
-#[rtype(result = "Result<PasswordHash, HasherError>")]
-struct Hash {
-    password: Password,
-    _place: OwnedSemaphorePermit,
-}
+#[rtype(result = "()")]
+struct TakeTurn;
 
-#[derive(Message)]
-#[rtype(result = "Result<bool, HasherError>")]
-struct Verify {
-    guess: Guess,
-    _place: OwnedSemaphorePermit,
-}
+impl Handler<TakeTurn> for Worker {
+    type Result = ();
 
-impl Handler<Hash> for Worker {
-    type Result = Result<PasswordHash, HasherError>;
-
-    fn handle(&mut self, message: Hash, _: &mut Self::Context) -> Self::Result {
-        let start = Instant::now();
-        let result = self.hash(&message.password);
-        self.metrics.hashed(start.elapsed());
-        result
-    }
-}
-
-impl Handler<Verify> for Worker {
-    type Result = Result<bool, HasherError>;
-
-    fn handle(&mut self, message: Verify, _: &mut Self::Context) -> Self::Result {
-        let start = Instant::now();
-        let right = self.verify(&message.guess);
-        self.metrics.hashed(start.elapsed());
-        Ok(right)
+    fn handle(&mut self, _: TakeTurn, _: &mut Self::Context) {
+        let next = self.jobs.lock().next(|job| !job.is_abandoned());
+        if let Some((caller, job)) = next {
+            job.run(self, caller);
+        }
     }
 }
 
@@ -186,60 +255,5 @@ impl Worker {
             self.metrics.bcrypt_rounds.inc_by(1 << cost);
             let _ = std::hint::black_box(bcrypt::hash_with_salt("", cost, [0; 16]));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::app::block_on;
-
-    fn password(text: &str) -> Password {
-        Password::claimed(text.to_owned()).unwrap()
-    }
-
-    async fn verify(hasher: &Hasher, text: &str, hash: Option<PasswordHash>) -> bool {
-        let guess = Guess { password: password(text), hash, highest_cost: None, spent: 0 };
-        hasher.verify(guess).await.unwrap()
-    }
-
-    #[test]
-    fn hashes_of_every_maker_are_read_and_rubbish_matches_nothing() {
-        block_on(async {
-            let hasher = Hasher::start(4, Metrics::new().unwrap());
-            let own = hasher.hash(password("secret")).await.unwrap();
-            let body = own.expose().strip_prefix("$2b$").unwrap();
-            for (hash, matches) in [
-                (format!("$2b${body}"), true),
-                (format!("$2a${body}"), true),
-                (format!("$2y${body}"), true),
-                (format!("$2z${body}"), false),
-                (format!("$2b$31${}", &body[3..]), false),
-                (own.expose()[..59].to_owned(), false),
-                ("secret".to_owned(), false),
-                (String::new(), false),
-            ] {
-                let stored = PasswordHash::new(hash.clone());
-                assert_eq!(verify(&hasher, "secret", Some(stored)).await, matches, "{hash}");
-            }
-            assert!(!verify(&hasher, "Secret", Some(own)).await);
-            assert!(!verify(&hasher, "secret", None).await);
-        });
-    }
-
-    #[test]
-    fn a_full_queue_refuses_the_next_and_who_hangs_up_frees_no_place() {
-        block_on(async {
-            // Dear enough that none is done while the queue fills.
-            let hasher = Hasher::start(12, Metrics::new().unwrap());
-            let mut waiting: Vec<_> =
-                (0..QUEUE).map(|_| Box::pin(hasher.hash(password("secret")))).collect();
-            for hash in &mut waiting {
-                assert!(futures_util::FutureExt::now_or_never(hash.as_mut()).is_none());
-            }
-            drop(waiting);
-            let refused = hasher.hash(password("secret")).await;
-            assert!(matches!(refused, Err(HasherError::Busy)));
-        });
     }
 }

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use super::tokens::stored;
 use super::{Auth, Error, Issued, TokenRequest};
-use crate::actors::Guess;
+use crate::actors::{Caller, Guess};
 use crate::domain::{Email, Network, Password, PasswordHash, User};
 use crate::metrics::{Fate, Login};
 use crate::store::Account;
@@ -57,6 +57,7 @@ impl Auth {
         request: TokenRequest,
         from: IpAddr,
     ) -> Result<(Issued, User), Error> {
+        let network = from.into();
         let attempts = async {
             let Credentials { email, password } = &credentials;
             let mut matched = None;
@@ -66,7 +67,7 @@ impl Auth {
                 let account = self.0.store.account_by_email(email).await?;
                 let account = account.filter(|account| account.user.disabled_at.is_none());
                 let hash = account.as_ref().map(|account| &account.password_hash);
-                let right = self.is_password(password, hash, matched.as_ref()).await?;
+                let right = self.is_password(network, password, hash, matched.as_ref()).await?;
                 let (Some(account), true) = (account, right) else {
                     return Err(Error::WrongCredentials);
                 };
@@ -76,14 +77,14 @@ impl Auth {
                 let insertion =
                     self.0.store.insert_token_for_login(user.id, password_hash.clone(), token);
                 if let Some((token, user)) = stored(insertion.await?, now)? {
-                    self.renew_hash(user.id, password_hash, password).await;
+                    self.renew_hash(network, user.id, password_hash, password).await;
                     return Ok((Issued { plain, token }, user));
                 }
                 matched = Some(password_hash);
             }
             Err(Error::WrongCredentials)
         };
-        self.limited(&credentials.email, from.into(), attempts).await
+        self.limited(&credentials.email, network, attempts).await
     }
 
     /// Counts an attempt to guess the password that goes with an email. A success clears those of
@@ -110,6 +111,7 @@ impl Auth {
     /// the same attempt checked it before; that check counts towards the rounds of a failure.
     pub(super) async fn is_password(
         &self,
+        network: Network,
         password: &Password,
         hash: Option<&PasswordHash>,
         matched: Option<&PasswordHash>,
@@ -123,16 +125,22 @@ impl Auth {
             highest_cost: self.0.store.highest_password_cost().await?,
             spent: matched.map_or(0, PasswordHash::rounds),
         };
-        Ok(self.0.hasher.verify(guess).await?)
+        Ok(self.0.hasher.verify(Caller::Network(network), guess).await?)
     }
 
     /// Replaces the hash of a password that was right, if new hashes have another cost.
-    async fn renew_hash(&self, user_id: i64, old: PasswordHash, password: &Password) {
+    async fn renew_hash(
+        &self,
+        network: Network,
+        user_id: i64,
+        old: PasswordHash,
+        password: &Password,
+    ) {
         if !self.0.hasher.is_outdated(&old) {
             return;
         }
         let renewed = async {
-            let new = self.0.hasher.hash(password.clone()).await?;
+            let new = self.0.hasher.hash(Caller::Network(network), password.clone()).await?;
             Ok::<_, Error>(self.0.store.replace_password_hash(user_id, old, new).await?)
         };
         if let Err(error) = renewed.await {

@@ -1,6 +1,7 @@
 use std::net::IpAddr;
 
 use super::{Auth, Bearer, By, Error};
+use crate::actors::Caller;
 use crate::domain::{Abilities, Email, EmailChange, Faults, Name, Password, PasswordHash, User};
 use crate::metrics::Fate;
 use crate::store::{Account, Page, StoreError, UserChange, UserChanged, UserRecord};
@@ -70,7 +71,7 @@ impl Auth {
 
     async fn create(&self, by: By<'_>, user: NewUser, reuse_email: bool) -> Result<User, Error> {
         let NewUser { name, email, password, abilities, admin } = user;
-        let password_hash = self.0.hasher.hash(password).await?;
+        let password_hash = self.0.hasher.hash(Caller::Administration, password).await?;
         let user = UserRecord { name, email, reuse_email, password_hash, abilities, admin };
         let stored = self.0.store.insert_user(self.acting_by(by), user, self.now());
         stored.await.map_err(email_refused)
@@ -130,7 +131,7 @@ impl Auth {
         }
         let UserUpdate { name, email, reuse_email, abilities, admin, disabled, password } = update;
         let password_hash = match password {
-            Some(password) => Some(self.0.hasher.hash(password).await?),
+            Some(password) => Some(self.0.hasher.hash(Caller::Administration, password).await?),
             None => None,
         };
         let change = UserChange {
@@ -216,7 +217,8 @@ impl Auth {
             let account = self.own_account(bearer).await?;
             let verified = Some(self.verify_own(account, &current, &mut matched, from).await?);
             if password_hash.is_none() {
-                password_hash = Some(self.0.hasher.hash(new.clone()).await?);
+                password_hash =
+                    Some(self.0.hasher.hash(Caller::Network(from.into()), new.clone()).await?);
             }
             let (password_hash, keep) = (password_hash.clone(), Some(bearer.token.id));
             let change = UserChange { password_hash, verified, keep, ..UserChange::default() };
@@ -277,14 +279,15 @@ impl Auth {
         if matched.as_ref().is_some_and(|matched| matched.expose() == password_hash.expose()) {
             return Ok(password_hash);
         }
+        let network = from.into();
         let attempt = async {
-            if self.is_password(password, Some(&password_hash), matched.as_ref()).await? {
+            if self.is_password(network, password, Some(&password_hash), matched.as_ref()).await? {
                 return Ok(());
             }
             let text = "The current password field is incorrect.";
             Err(Error::Invalid(Faults::one("current_password", text)))
         };
-        self.limited(&user.email, from.into(), attempt).await?;
+        self.limited(&user.email, network, attempt).await?;
         *matched = Some(password_hash.clone());
         Ok(password_hash)
     }

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bearerd::domain::EmailChange;
 use serde_json::{Value, json};
 
@@ -214,4 +216,36 @@ fn guesses_from_many_addresses_lock_no_owner_out_of_the_networks_of_their_latest
     for expected in [401, 401, 401, 401, 401, 429] {
         assert_eq!(log_in_from(&server, "203.0.113.1", &wrong).status, expected);
     }
+}
+
+#[test]
+fn twelve_addresses_that_keep_the_passwords_queue_full_shut_no_other_out() {
+    let server = start_with(|config| {
+        config.bcrypt_cost = 6;
+        config.login_attempts = 1_000_000;
+        config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    });
+    let ended = AtomicBool::new(false);
+    let flood = &|client: i32| {
+        let address = format!("192.0.2.{}", client % 12);
+        let wrong = credentials(&format!("user{client}@example.org"), "wrong");
+        let mut refused = 0;
+        while !ended.load(Ordering::Relaxed) {
+            refused += i32::from(log_in_from(&server, &address, &wrong).status == 503);
+        }
+        refused
+    };
+    std::thread::scope(|scope| {
+        let clients = (0..96).map(|client| scope.spawn(move || flood(client)));
+        let clients: Vec<_> = clients.collect();
+        while server.metric(r#"bearerd_refusals_total{queue="passwords"}"#) == 0 {
+            std::thread::yield_now();
+        }
+        let right = credentials(EMAIL, PASSWORD);
+        let log_in = |i| log_in_from(&server, &format!("198.51.100.{i}"), &right).status;
+        let statuses: Vec<_> = (0..10).map(log_in).collect();
+        ended.store(true, Ordering::Relaxed);
+        assert_eq!(statuses, [201; 10]);
+        assert!(clients.into_iter().map(|client| client.join().unwrap()).sum::<i32>() > 0);
+    });
 }

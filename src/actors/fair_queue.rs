@@ -1,0 +1,238 @@
+//! A bounded queue of jobs in flows, such as one for each network: fair queueing (J. Nagle, RFC 970). The
+//! flows take turns, and a flow that holds few places gets one even when the queue is full, from the
+//! flow that holds the most. So the flood of one flow does not keep the jobs of another waiting.
+//!
+//! A job holds a place from when it is pushed until it is done.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+
+pub(super) struct FairQueue<K, J> {
+    places: usize,
+    /// The places that waiting and running jobs hold.
+    taken: usize,
+    /// The flows that hold a place.
+    flows: HashMap<K, Flow<J>>,
+    /// The flows with waiting jobs, in the order of their turns.
+    turns: VecDeque<K>,
+}
+
+struct Flow<J> {
+    waiting: VecDeque<J>,
+    running: usize,
+}
+
+/// There is no place for a job.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+impl<J> Flow<J> {
+    fn held(&self) -> usize {
+        self.waiting.len() + self.running
+    }
+}
+
+impl<K: Copy + Eq + Hash, J> FairQueue<K, J> {
+    pub(super) fn new(places: usize) -> Self {
+        Self { places, taken: 0, flows: HashMap::new(), turns: VecDeque::new() }
+    }
+
+    /// How many places are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.taken
+    }
+
+    /// Adds a job to a flow that may hold `share` places. Gives the job, if any, whose place it took:
+    /// the newest of the flow that holds the most, if that flow still holds no fewer afterwards.
+    pub(super) fn push(&mut self, key: K, share: usize, job: J) -> Result<Option<J>, Full> {
+        let held = self.flows.get(&key).map_or(0, Flow::held);
+        if held >= share {
+            return Err(Full);
+        }
+        let displaced = match self.taken < self.places {
+            true => None,
+            false => Some(self.displace(held + 1).ok_or(Full)?),
+        };
+        let new = || Flow { waiting: VecDeque::new(), running: 0 };
+        let flow = self.flows.entry(key).or_insert_with(new);
+        if flow.waiting.is_empty() {
+            self.turns.push_back(key);
+        }
+        flow.waiting.push_back(job);
+        self.taken += 1;
+        Ok(displaced)
+    }
+
+    /// Takes the newest job of the flow that holds the most places, if it holds more than `most`.
+    fn displace(&mut self, most: usize) -> Option<J> {
+        let held = |key: &K| self.flows.get(key).map_or(0, Flow::held);
+        let (turn, key) =
+            self.turns.iter().copied().enumerate().max_by_key(|(_, key)| held(key))?;
+        let flow = self.flows.get_mut(&key).filter(|flow| flow.held() > most)?;
+        let job = flow.waiting.pop_back()?;
+        if flow.waiting.is_empty() {
+            self.turns.remove(turn);
+        }
+        self.free(key);
+        Some(job)
+    }
+
+    /// Takes the next job of the flow whose turn it is. Its place stays taken until [`Self::done`].
+    /// Jobs that nobody wants any more are dropped on the way, and use up no turn.
+    pub(super) fn next(&mut self, is_wanted: impl Fn(&J) -> bool) -> Option<(K, J)> {
+        while let Some(key) = self.turns.pop_front() {
+            while let Some(flow) = self.flows.get_mut(&key)
+                && let Some(job) = flow.waiting.pop_front()
+            {
+                if !is_wanted(&job) {
+                    self.free(key);
+                    continue;
+                }
+                flow.running += 1;
+                if !flow.waiting.is_empty() {
+                    self.turns.push_back(key);
+                }
+                return Some((key, job));
+            }
+        }
+        None
+    }
+
+    /// Frees the place of a job of this flow that was taken.
+    pub(super) fn done(&mut self, key: K) {
+        if let Some(flow) = self.flows.get_mut(&key) {
+            flow.running -= 1;
+            self.free(key);
+        }
+    }
+
+    /// Counts a place as free, and forgets a flow that holds none.
+    fn free(&mut self, key: K) {
+        self.taken -= 1;
+        if self.flows.get(&key).is_some_and(|flow| flow.held() == 0) {
+            self.flows.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn take(queue: &mut FairQueue<char, u32>) -> Option<(char, u32)> {
+        let taken = queue.next(|_| true);
+        taken.inspect(|&(key, _)| queue.done(key))
+    }
+
+    #[test]
+    fn flows_take_turns_and_keep_their_own_order() {
+        let mut queue = FairQueue::new(9);
+        for (key, job) in [('a', 0), ('a', 1), ('a', 2), ('b', 0), ('b', 1), ('c', 0)] {
+            assert_eq!(queue.push(key, 9, job), Ok(None));
+        }
+        let order: Vec<_> = std::iter::from_fn(|| take(&mut queue)).collect();
+        assert_eq!(order, [('a', 0), ('b', 0), ('c', 0), ('a', 1), ('b', 1), ('a', 2)]);
+        assert_eq!((queue.taken(), queue.flows.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_flow_holds_no_more_than_its_share_until_a_job_is_done() {
+        let mut queue = FairQueue::new(9);
+        assert_eq!([queue.push('a', 2, 0), queue.push('a', 2, 1)], [Ok(None), Ok(None)]);
+        assert_eq!(queue.push('a', 2, 2), Err(Full));
+        assert_eq!(queue.next(|_| true), Some(('a', 0)));
+        assert_eq!(queue.push('a', 2, 2), Err(Full), "the first runs");
+        queue.done('a');
+        assert_eq!(queue.push('a', 2, 2), Ok(None));
+    }
+
+    #[test]
+    fn in_a_full_queue_the_flow_that_holds_the_most_makes_room() {
+        let mut queue = FairQueue::new(4);
+        for (key, job) in [('a', 0), ('b', 0), ('b', 1), ('b', 2)] {
+            queue.push(key, 9, job).unwrap();
+        }
+        assert_eq!(queue.push('c', 9, 0), Ok(Some(2)), "the newest of b");
+        assert_eq!(queue.push('c', 9, 1), Err(Full), "it would hold as many as b");
+        assert_eq!(queue.push('d', 9, 0), Ok(Some(1)));
+        assert_eq!(queue.push('e', 9, 0), Err(Full), "each holds one");
+        let order: Vec<_> = std::iter::from_fn(|| take(&mut queue)).collect();
+        assert_eq!(order, [('a', 0), ('b', 0), ('c', 0), ('d', 0)]);
+    }
+
+    #[test]
+    fn a_running_job_is_not_displaced() {
+        let mut queue = FairQueue::new(2);
+        for job in 0..2 {
+            queue.push('a', 9, job).unwrap();
+            queue.next(|_| true).unwrap();
+        }
+        assert_eq!(queue.push('b', 9, 0), Err(Full));
+        queue.done('a');
+        assert_eq!(queue.push('b', 9, 0), Ok(None));
+    }
+
+    #[test]
+    fn a_job_that_nobody_wants_uses_up_no_turn() {
+        let mut queue = FairQueue::new(9);
+        for (key, job) in [('a', 0), ('a', 1), ('b', 0), ('c', 0), ('a', 2)] {
+            queue.push(key, 9, job).unwrap();
+        }
+        let next = |queue: &mut FairQueue<_, _>, unwanted: &[(char, u32)]| {
+            let jobs: Vec<_> = unwanted.iter().map(|&(_, job)| job).collect();
+            queue.next(|job| !jobs.contains(job))
+        };
+        assert_eq!(next(&mut queue, &[('a', 0)]), Some(('a', 1)));
+        assert_eq!(next(&mut queue, &[('b', 0), ('c', 0)]), Some(('a', 2)));
+        assert_eq!((queue.taken(), queue.flows.len()), (2, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn a_flow_waits_for_one_turn_of_each_other_flow_at_most(
+            steps in prop::collection::vec((0_u8..6, 0_u8..12), 1..200),
+        ) {
+            let (places, share) = (12, 4);
+            let mut queue = FairQueue::new(places);
+            let mut running = Vec::new();
+            // The flows that had a turn since a waiting flow began to wait for its own.
+            let mut others = HashMap::<u8, HashSet<u8>>::new();
+            for (job, (action, key)) in steps.into_iter().enumerate() {
+                match action {
+                    0 => if let Some(key) = running.pop() {
+                        queue.done(key);
+                    },
+                    1 => if let Some((key, _)) = queue.next(|_| true) {
+                        running.push(key);
+                        others.remove(&key);
+                        for (waiting, seen) in &mut others {
+                            prop_assert!(seen.insert(key), "{key} twice before {waiting}");
+                        }
+                        if queue.turns.contains(&key) {
+                            others.insert(key, HashSet::new());
+                        }
+                    },
+                    _ => {
+                        let was_waiting = queue.turns.contains(&key);
+                        if queue.push(key, share, job).is_ok() && !was_waiting {
+                            others.insert(key, HashSet::new());
+                        }
+                    },
+                }
+                others.retain(|key, _| queue.turns.contains(key));
+                let held: usize = queue.flows.values().map(Flow::held).sum();
+                prop_assert_eq!(queue.taken(), held);
+                prop_assert!(held <= places);
+                for (key, flow) in &queue.flows {
+                    prop_assert!((1..=share).contains(&flow.held()));
+                    let turns = queue.turns.iter().filter(|&other| other == key).count();
+                    prop_assert_eq!(turns, usize::from(!flow.waiting.is_empty()));
+                }
+            }
+        }
+    }
+}
