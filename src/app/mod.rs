@@ -132,7 +132,7 @@ impl Services {
             path: "metrics".into(),
             cause: error.to_string(),
         })?;
-        let verdicts = Arc::new(Verdicts::default());
+        let verdicts = Arc::new(Verdicts::new(config.cache_size));
         let store = Store::open(&config.database, verdicts.clone(), metrics.clone())?;
         let usage = UsageRecorder::start(store.clone());
         let auth = Auth::new(Parts {

@@ -5,22 +5,28 @@
 //! so each shard counts the changes that touched it, and a verdict counts only if none did
 //! since its read began. Else it is read again. The store tells of a revocation before it answers
 //! it, so once an answer has left, neither a kept verdict nor one being read can pass.
+//!
+//! It is bounded in bytes: a token with many long abilities takes the room of a hundred usual ones.
 
 use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
 use super::Error;
-use super::owners::{Owner, Owners};
-use crate::domain::{Abilities, Lifetime, Presented, Timestamp, Token, TokenHash};
+use super::owners::{Owner, Owners, allocated};
+use crate::domain::{Abilities, Bond, Lifetime, Presented, Timestamp, Token, TokenHash};
 use crate::store::{Change, Observer};
 
-/// Verdicts kept at most.
-const CAPACITY: usize = 131_072;
 /// Shards, each with a lock of its own.
 const SHARDS: usize = 64;
+/// What a verdict takes beside its session: its digest, its places in the shard's table and list, the room
+/// by which these grow, and its share of the digests that the shard remembers of evicted ones.
+const ENTRY: u64 = 128;
+/// What a usual verdict takes; it only sizes the memory of evicted ones.
+const USUAL: u64 = 384;
 /// How often a verdict is read, if a change comes between each time.
 const READS: usize = 8;
 /// Seconds between two notes of the same token's use.
@@ -82,6 +88,21 @@ impl Session {
         self.abilities.grant(ability)
     }
 
+    /// How many bytes it keeps allocated; its owner's only if nothing else accounts for those. It never
+    /// changes.
+    fn bytes(&self) -> u64 {
+        let Self { token, user, abilities, .. } = self;
+        let mut bytes = allocated(size_of::<Self>()) + allocated(token.name.as_str().len());
+        bytes += token.bond.as_ref().map_or(0, |_| allocated(size_of::<Bond>()));
+        if !token.abilities.share_memory(&user.abilities) {
+            bytes += allocated(token.abilities.as_scope().len());
+        }
+        if !abilities.share_memory(&user.abilities) && !abilities.share_memory(&token.abilities) {
+            bytes += allocated(abilities.as_scope().len());
+        }
+        bytes + user.unaccounted_bytes()
+    }
+
     fn is_live(&self, now: Timestamp) -> bool {
         self.ends_at.is_none_or(|end| now < end)
     }
@@ -104,30 +125,44 @@ pub(crate) struct Verdicts {
 }
 
 struct Shard {
-    verdicts: Cache<TokenHash, Verdict, quick_cache::UnitWeighter, BuildHasherDefault<Uniform>>,
+    verdicts: Cache<TokenHash, Verdict, InBytes, BuildHasherDefault<Uniform>>,
     /// How many changes of tokens touched this shard.
     changes: u64,
 }
 
-impl Default for Verdicts {
-    /// An empty cache.
-    fn default() -> Self {
+/// Weighs a verdict by the bytes that it keeps allocated.
+#[derive(Clone)]
+struct InBytes;
+
+impl Weighter<TokenHash, Verdict> for InBytes {
+    fn weight(&self, _: &TokenHash, verdict: &Verdict) -> u64 {
+        match verdict {
+            Verdict::Live(session) => ENTRY + session.bytes(),
+            Verdict::Revoked => ENTRY,
+        }
+    }
+}
+
+impl Verdicts {
+    /// An empty cache of at most so many bytes: a quarter of them for owners that sessions share, the rest
+    /// for the sessions.
+    pub(crate) fn new(bytes: u64) -> Self {
+        let owners = bytes / 4;
+        let of_shard = (bytes - owners) / SHARDS as u64;
         let shard = || {
             let verdicts = Cache::with(
-                CAPACITY / SHARDS,
-                (CAPACITY / SHARDS) as u64,
-                quick_cache::UnitWeighter,
+                usize::try_from(of_shard / USUAL).unwrap_or(usize::MAX),
+                of_shard,
+                InBytes,
                 BuildHasherDefault::default(),
                 Default::default(),
             );
             Mutex::new(Shard { verdicts, changes: 0 })
         };
         let shards = (0..SHARDS).map(|_| shard()).collect();
-        Self { shards, owners: Owners::default() }
+        Self { shards, owners: Owners::new(owners) }
     }
-}
 
-impl Verdicts {
     /// What is known of a token: that it is live, or was revoked. Waits for nothing.
     pub(super) fn get(&self, presented: &Presented, now: Timestamp) -> Option<Verdict> {
         let shard = self.shard(&presented.hash);

@@ -61,6 +61,8 @@ pub struct Config {
     pub retain: Duration,
     /// How long the sweeper rests between two passes: a second at least.
     pub sweep_interval: Duration,
+    /// The most bytes that the cache of checked tokens takes.
+    pub cache_size: u64,
     /// Whose pages may call the API from a browser, beside the server's own.
     pub cors_origins: Origins,
     /// The PEM file of the certificate for HTTPS; [`Config::tls_files`] has it with its key.
@@ -93,6 +95,7 @@ impl Default for Config {
             basic_auth: false,
             retain: Duration::from_secs(DAY as u64),
             sweep_interval: Duration::from_secs(600),
+            cache_size: 64 << 20,
             cors_origins: Origins::None,
             tls_cert: None,
             tls_key: None,

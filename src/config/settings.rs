@@ -172,6 +172,13 @@ pub const SETTINGS: &[Setting] = &[
         read: |config, text| duration(text, 1).map(|interval| config.sweep_interval = interval),
     },
     Setting {
+        key: "cache_size",
+        about: "the most memory for tokens that were checked",
+        allowed: "a whole number of bytes from 4MiB to 1024GiB, such as 67108864, 64MiB or 2GiB",
+        default: "64MiB",
+        read: |config, text| bytes(text).map(|bytes| config.cache_size = bytes),
+    },
+    Setting {
         key: "cors_origins",
         about: "whose pages may call the API from a browser",
         allowed: "a list of origins, such as https://app.example.org, or * for any",
@@ -225,6 +232,17 @@ pub fn duration(text: &str, least: u64) -> Option<Duration> {
     (whole && (least..=CENTURY).contains(&duration.as_secs())).then_some(duration)
 }
 
+/// A number of bytes, alone or in KiB, MiB or GiB. In less than 4 MiB a shard of the cache would not hold
+/// the largest session.
+fn bytes(text: &str) -> Option<u64> {
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)];
+    let (number, unit) =
+        units.into_iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+    let bytes = number.parse::<u64>().ok().filter(|_| is_number)?.checked_mul(unit)?;
+    (4 << 20..=1 << 40).contains(&bytes).then_some(bytes)
+}
+
 /// What `read` makes of a text; nothing of an empty one, which sets nothing.
 fn unless_empty<T>(text: &str, read: fn(&str) -> Option<T>) -> Option<Option<T>> {
     if text.is_empty() { Some(None) } else { read(text).map(Some) }
@@ -265,6 +283,12 @@ mod tests {
             ("BEARERD_BASIC_AUTH", "yes", "true or false"),
             ("BEARERD_RETAIN", "soon", "24h"),
             ("BEARERD_SWEEP_INTERVAL", "0s", "10m"),
+            ("BEARERD_CACHE_SIZE", "4095KiB", "4MiB"),
+            ("BEARERD_CACHE_SIZE", "+64MiB", "64MiB"),
+            ("BEARERD_CACHE_SIZE", "64 MiB", "64MiB"),
+            ("BEARERD_CACHE_SIZE", "64MB", "64MiB"),
+            ("BEARERD_CACHE_SIZE", "MiB", "64MiB"),
+            ("BEARERD_CACHE_SIZE", "99999999999GiB", "1024GiB"),
             ("BEARERD_CORS_ORIGINS", "https://a,b", "https://app.example.org, or *"),
             ("BEARERD_TLS_CERT", "certs/", "the path of a PEM file"),
             ("BEARERD_TLS_KEY", "certs/", "the path of a PEM file"),
@@ -275,6 +299,15 @@ mod tests {
             for part in [key, &format!("{value:?}"), "in the environment", allowed] {
                 assert!(message.contains(part), "{message}: {part}");
             }
+        }
+    }
+
+    #[test]
+    fn a_number_of_bytes_may_have_a_unit() {
+        for (text, expected) in
+            [("4194304", 4 << 20), ("4096KiB", 4 << 20), ("64MiB", 64 << 20), ("1024GiB", 1 << 40)]
+        {
+            assert_eq!(bytes(text), Some(expected), "{text}");
         }
     }
 

@@ -134,6 +134,11 @@ impl Abilities {
         })
     }
 
+    /// Whether the two share the memory of their list.
+    pub fn share_memory(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.scope, &other.scope)
+    }
+
     /// Whether both are the same list, however their wildcards are read.
     pub fn spell(&self, other: &Self) -> bool {
         self.scope == other.scope

@@ -22,6 +22,7 @@ const WRONG: &[(&str, &str)] = &[
     ("basic_auth", "yes"),
     ("retain", "-1h"),
     ("sweep_interval", "0s"),
+    ("cache_size", "64MB"),
     ("cors_origins", "example.org"),
     ("tls_cert", "certs/"),
     ("tls_key", "certs/"),
