@@ -154,11 +154,14 @@ fn is_unmistakable(part: &str) -> bool {
         let (mapped, valid) = Uts46::new().to_unicode(bytes, AsciiDenyList::EMPTY, Hyphens::Allow);
         atom.is_ascii() || (valid.is_ok() && fold(atom) == fold(&mapped))
     };
+    // Of two like marks on a letter one is seen, and none of a dot above an i, which NFC leaves there.
+    let repeats = part.nfd().zip(part.nfd().skip(1)).any(|(a, b)| a == b && is_combining_mark(a));
     // UTS 39 is about identifiers, which have no punctuation.
     let is_word = |c: &char| c.is_ascii_alphanumeric() || !(c.is_ascii() || JOINERS.contains(c));
     let word: String = part.chars().filter(is_word).collect();
     part.chars().all(|c| c.is_ascii() || (is_letter(c) && is_distinct(c)))
         && is_nfkc(part)
+        && !(repeats || part.contains('\u{307}'))
         && part.split('.').all(is_valid)
         && word.check_restriction_level(RestrictionLevel::HighlyRestrictive)
 }
@@ -276,6 +279,9 @@ mod tests {
             ("ada\u{34f}@example.org", Confusable),
             ("ada\u{202e}@example.org", Confusable),
             ("\u{301}ada@example.org", Confusable),
+            ("bi\u{307}ll@example.org", Confusable),
+            ("josé\u{301}@example.org", Confusable),
+            ("b@li\u{307}on.example", Confusable),
             ("ada\u{3164}@example.org", Confusable),
             ("ada❤@example.org", Confusable),
             ("ada@i❤.example", Confusable),
