@@ -22,6 +22,17 @@ def processor_seconds(process):
     return sum(sum(map(int, _stat(pid)[11:15])) for pid in _family(process.pid)) / tick
 
 
+def processor_milliseconds(process):
+    """The processor time that a process and its threads have taken, to the nanosecond."""
+    threads = f"/proc/{process.pid}/task"
+    return sum(_scheduled(f"{threads}/{thread}") for thread in os.listdir(threads)) / 1e6
+
+
+def _scheduled(task):
+    with open(f"{task}/schedstat") as schedstat:
+        return int(schedstat.read().split()[0])
+
+
 def _stat(pid):
     """What follows the name in /proc/PID/stat: the state, the parent, … ."""
     with open(f"/proc/{pid}/stat") as stat:

@@ -1,12 +1,16 @@
 """Logins, whose cost is bcrypt's, and what a flood of them does to others."""
 
+import http.client
+import json
 import shutil
+import statistics
 import subprocess
+import time
 
-from .bench import LOAD_CORES, Figure, row
-from .kernel import pinned
+from .bench import LOAD_CORES, Figure, fail, row
+from .kernel import pinned, processor_milliseconds
 from .load import alternate, finish, load, ratios, start, with_token
-from .servers import VERIFY, bearerd, create_user, issue_token, rounds_of
+from .servers import VERIFY, bearerd, create_user, disable_user, issue_token, rounds_of
 
 FLOOD = 256
 # What benches/bcrypt.rs does, in PHP.
@@ -48,6 +52,50 @@ def bcrypt(bench):
         Figure("the same in PHP", times[1], 0, " ms"),
         Figure("PHP's time to ours", ratios(times[1], times[0]), 2, least=1),
     ]
+
+
+@row
+def refusals(bench):
+    """Logins that fail, one after the other, where hashes of cost 8 and 10 are stored and 9 is set: with
+    an unknown email, a wrong password for either cost, and a disabled user's password. Compared are the
+    medians of the four, of what a client waits and of the server's processor time."""
+    create_user(bench, email="low@example.org", BEARERD_BCRYPT_COST="8")
+    create_user(bench, email="high@example.org", BEARERD_BCRYPT_COST="10")
+    create_user(bench, email="disabled@example.org", BEARERD_BCRYPT_COST="8")
+    disable_user(bench, "disabled@example.org")
+    kinds = [("nobody@example.org", "wrong"), ("low@example.org", "wrong"),
+             ("high@example.org", "wrong"), ("disabled@example.org", "long enough")]
+    waits, times = [], []
+    with bearerd(bench, BEARERD_LOGIN_ATTEMPTS="1000000", BEARERD_BCRYPT_COST="9") as server:
+        for _ in range(bench.rounds):
+            # The kinds take turns, so that all of them meet the same neighbours.
+            turns = [[_refusal(*server, *kind) for kind in kinds]
+                     for _ in range(5 if bench.quick else 25)]
+            medians = [tuple(map(statistics.median, zip(*kind))) for kind in zip(*turns)]
+            waits.append([wait for wait, _ in medians])
+            times.append([spent for _, spent in medians])
+    return [
+        Figure("a login that fails, bcrypt of cost 10", [min(wait) for wait in waits], 1, " ms"),
+        Figure("unknown email, wrong password, disabled user: slowest to fastest",
+               [max(wait) / min(wait) for wait in waits], 3),
+        Figure("… of processor time", [max(spent) / min(spent) for spent in times], 3, most=1.02),
+    ]
+
+
+def _refusal(address, process, email, password):
+    """The milliseconds that a login which fails takes: those of the client's wait, and those of the
+    server's processor time."""
+    body = json.dumps({"email": email, "password": password, "device_name": "bench"})
+    connection = http.client.HTTPConnection(address.split("/")[2], timeout=30)
+    start, before = time.perf_counter(), processor_milliseconds(process)
+    try:
+        connection.request("POST", "/api/tokens", body, {"Content-Type": "application/json"})
+        status = connection.getresponse().status
+    finally:
+        connection.close()
+    if status != 401:
+        fail(f"a login that must fail was answered with {status}")
+    return (time.perf_counter() - start) * 1000, processor_milliseconds(process) - before
 
 
 def _milliseconds(bench, command):

@@ -73,9 +73,14 @@ def bare(bench, url, token):
     return running([bench.programs["bare"], path, body.decode(), *own], bench.folder)
 
 
-def create_user(bench, database="bearerd.sqlite"):
-    """Has bearerd create a database with one user."""
-    _command(bench, database, ["user", "create", "--email", "ada@example.org", "--name", "Ada"])
+def create_user(bench, database="bearerd.sqlite", email="ada@example.org", **settings):
+    """Has bearerd create a user, and the database if it is the first."""
+    _command(bench, database, ["user", "create", "--email", email, "--name", "Ada"], **settings)
+
+
+def disable_user(bench, email, database="bearerd.sqlite"):
+    """Has bearerd disable a user."""
+    _command(bench, database, ["user", "disable", email])
 
 
 def issue_token(bench, database="bearerd.sqlite"):
@@ -84,10 +89,11 @@ def issue_token(bench, database="bearerd.sqlite"):
     return _command(bench, database, arguments).strip()
 
 
-def _command(bench, database, arguments):
+def _command(bench, database, arguments, **settings):
     command = [bench.programs["bearerd"], *arguments, "--database-url", f"sqlite://{database}"]
     return subprocess.run(command, cwd=bench.folder, check=True, text=True,
-                          input="long enough\n", stdout=subprocess.PIPE).stdout
+                          env={**os.environ, **settings}, input="long enough\n",
+                          stdout=subprocess.PIPE).stdout
 
 
 def get(url, token=None):
