@@ -2,7 +2,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// What a user or a token is called: 1 to 255 characters, no control characters, no blank ends.
+use super::printable::first_hidden;
+
+/// What a user or a token is called: 1 to 255 characters, none of which hides or changes how
+/// others are shown, no blank ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Name(Box<str>);
 
@@ -15,9 +18,13 @@ pub enum NameError {
     /// Over 255 characters.
     #[error("must not be longer than 255 characters")]
     TooLong,
-    /// A line break, a tab, a NUL or the like.
-    #[error("must not contain control characters")]
-    Control,
+    /// This character: a control or format character, a separator other than a plain space, or one that
+    /// has no shape.
+    #[error(
+        "must not contain U+{:04X}; control characters, invisible ones and separators other than a plain \
+         space are not allowed", u32::from(*.0)
+    )]
+    Hidden(char),
 }
 
 impl Name {
@@ -34,8 +41,8 @@ impl Name {
         if text.is_empty() {
             return Err(NameError::Empty);
         }
-        if text.chars().any(char::is_control) {
-            return Err(NameError::Control);
+        if let Some(hidden) = first_hidden(text) {
+            return Err(NameError::Hidden(hidden));
         }
         Ok(Self(text.into()))
     }
@@ -69,8 +76,10 @@ mod tests {
             (longest.as_str(), Ok(longest.as_str())),
             ("", Err(NameError::Empty)),
             (" \t\n", Err(NameError::Empty)),
-            ("a\0b", Err(NameError::Control)),
-            ("a\nb", Err(NameError::Control)),
+            ("a\0b", Err(NameError::Hidden('\0'))),
+            ("a\nb", Err(NameError::Hidden('\n'))),
+            ("a\u{202e}b", Err(NameError::Hidden('\u{202e}'))),
+            ("علی\u{200c}رضا", Ok("علی\u{200c}رضا")),
             (&"é".repeat(256), Err(NameError::TooLong)),
             (&format!(" {longest}"), Err(NameError::TooLong)),
         ] {

@@ -71,6 +71,36 @@ fn users_are_created_listed_changed_and_deleted() {
 }
 
 #[test]
+fn a_name_that_hides_or_reverses_text_is_refused_wherever_one_is_set() {
+    let server = start();
+    let (admin, token) = (server.issue_admin(), server.issue(&["account:write", "tokens:write"]));
+    for hidden in ['\u{202e}', '\u{2028}', '\u{200b}', '\u{a0}', '\u{3000}', '\u{e000}', '\u{9b}'] {
+        let name = format!("A{hidden}da");
+        let user = json!({"name": name, "email": "bob@example.org", "password": PASSWORD});
+        let own = json!({"name": name, "email": EMAIL});
+        let login = json!({"email": EMAIL, "password": PASSWORD, "device_name": name});
+        for (method, path, token, body, field) in [
+            ("POST", "/api/users", &admin, &user, "name"),
+            ("PATCH", "/api/users/1", &admin, &json!({"name": name}), "name"),
+            ("PUT", "/api/user", &token, &own, "name"),
+            ("POST", "/api/tokens", &token, &json!({"device_name": name}), "device_name"),
+            ("POST", "/api/tokens", &token, &login, "device_name"),
+            ("PATCH", "/api/tokens/1", &token, &json!({"device_name": name}), "device_name"),
+        ] {
+            let answer = server.send_json(method, path, token, body);
+            assert_eq!(answer.status, 422, "{method} {path} {hidden:?}");
+            let text = answer.json()["errors"][field][0].as_str().unwrap().to_owned();
+            let number = format!("U+{:04X}", u32::from(hidden));
+            assert!(text.contains(&number), "{text}");
+        }
+    }
+    for name in ["山田 太郎", "علی\u{200c}رضا", "👩\u{200d}🚀", "jose\u{301}"] {
+        let answer = server.send_json("PATCH", "/api/users/1", &admin, &json!({"name": name}));
+        assert_eq!((answer.status, &answer.json()["data"]["name"]), (200, &json!(name)));
+    }
+}
+
+#[test]
 fn an_administrator_sees_and_revokes_the_tokens_of_a_user() {
     let server = start();
     let admin = server.issue_admin();

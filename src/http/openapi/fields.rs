@@ -25,10 +25,10 @@ macro_rules! fields {
 }
 
 fields! {
-    /// What a token is called. Blank ends are trimmed.
+    /// What a token is called. Blank ends are trimmed; characters that hide or reverse text are refused.
     Name = name().examples(["laptop"]);
 
-    /// What a user is called. Blank ends are trimmed.
+    /// What a user is called. Blank ends are trimmed; characters that hide or reverse text are refused.
     UserName = name().examples(["Ada"]);
 
     /// An email address, kept as given, but composed (NFC) and with its domain in Unicode; compared

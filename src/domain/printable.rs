@@ -1,0 +1,143 @@
+//! Which characters of a text show what they are, so that they can neither hide nor change how the text
+//! around them is shown.
+
+use std::fmt;
+
+/// Zero width joiner and non-joiner. Persian, the scripts of India and emoji need them.
+const JOINERS: [char; 2] = ['\u{200c}', '\u{200d}'];
+/// Letters and marks without a shape of their own.
+const BLANK: [char; 8] =
+    ['\u{34f}', '\u{115f}', '\u{1160}', '\u{17b4}', '\u{17b5}', '\u{2800}', '\u{3164}', '\u{ffa0}'];
+
+/// The first character of a text that hides or disturbs: a control or format character, a separator other
+/// than a plain space, a blank letter, or one that Unicode has given no meaning. Joiners and variation
+/// selectors are allowed where they can have an effect, which is not beside ASCII.
+pub(super) fn first_hidden(text: &str) -> Option<char> {
+    judged(text).find_map(|(c, hides)| hides.then_some(c))
+}
+
+/// A text for a terminal or a log: characters that hide or disturb are shown by their number, such as
+/// `\u{1b}`, and a line break as `\n`.
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<'a>(pub &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        judged(self.0).try_for_each(|(c, hides)| match hides {
+            true => write!(f, "{}", c.escape_default()),
+            false => write!(f, "{c}"),
+        })
+    }
+}
+
+/// The text as JSON that holds the same strings, in which nothing hides.
+pub fn escaped_json(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for (c, hides) in judged(json) {
+        match hides && c != '\n' {
+            true => {
+                let units = &mut [0; 2];
+                text.extend(c.encode_utf16(units).iter().map(|unit| format!("\\u{unit:04x}")));
+            }
+            false => text.push(c),
+        }
+    }
+    text
+}
+
+/// Each character, and whether it hides where it is.
+fn judged(text: &str) -> impl Iterator<Item = (char, bool)> {
+    let mut before = None;
+    let mut rest = text.chars();
+    std::iter::from_fn(move || {
+        let c = rest.next()?;
+        let after = rest.clone().next();
+        let joins = |c: Option<char>| c.is_some_and(|c| !c.is_ascii() && is_shown(c));
+        let hides = match c {
+            c if JOINERS.contains(&c) => !(joins(before) && joins(after)),
+            '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' => !joins(before),
+            c => !is_shown(c),
+        };
+        before = Some(c);
+        Some((c, hides))
+    })
+}
+
+/// Whether a character is shown wherever it is. The standard library's `Debug` escapes what is not: the
+/// general categories C and Z, but for the plain space.
+fn is_shown(c: char) -> bool {
+    if c.is_ascii() {
+        return !c.is_ascii_control();
+    }
+    // Behind a letter, because a combining mark at the start is escaped too.
+    let mut buffer = [b'a'; 5];
+    let length = 1 + c.encode_utf8(&mut buffer[1..]).len();
+    let is_kept = |text: &str| text.escape_debug().count() == 2;
+    str::from_utf8(&buffer[..length]).is_ok_and(is_kept) && !BLANK.contains(&c)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_hides_is_told_from_what_a_script_needs() {
+        for shown in [
+            "Ada \"O'Neil\" \\ Jörg jose\u{301}",
+            "நிமலன்",
+            "علی\u{200c}رضا",
+            "श्री\u{200d}मान्",
+            "👩\u{200d}🚀 ❤\u{fe0f}",
+            "葛\u{e0100}城",
+            "山田太郎",
+        ] {
+            assert_eq!(first_hidden(shown), None, "{shown}");
+            assert_eq!(Escaped(shown).to_string(), shown);
+        }
+        for hidden in [
+            '\0',
+            '\n',
+            '\u{1b}',
+            '\u{7f}',
+            '\u{9b}',
+            '\u{a0}',
+            '\u{ad}',
+            '\u{200b}',
+            '\u{200c}',
+            '\u{200d}',
+            '\u{200e}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{2800}',
+            '\u{3000}',
+            '\u{3164}',
+            '\u{feff}',
+            '\u{fe0f}',
+            '\u{e000}',
+            '\u{e0041}',
+            '\u{378}',
+        ] {
+            assert_eq!(first_hidden(&format!("a{hidden}b")), Some(hidden), "{hidden:?}");
+        }
+        assert_eq!(Escaped("a\u{1b}[31m\n\u{202e}").to_string(), "a\\u{1b}[31m\\n\\u{202e}");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_hides_in_an_escaped_text(text in "\\PC{0,5}.{0,5}") {
+            prop_assert_eq!(first_hidden(&Escaped(&text).to_string()), None);
+        }
+
+        #[test]
+        fn escaped_json_says_the_same(text in ".{0,9}", other in any::<char>()) {
+            let text = format!("{text}{other}");
+            let json = escaped_json(&serde_json::to_string(&text).unwrap());
+            prop_assert_eq!(first_hidden(&json), None);
+            prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+        }
+    }
+}
