@@ -44,7 +44,7 @@ impl Ability {
         if text.is_empty() {
             return Err(AbilityError::Empty);
         }
-        if !text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\') {
+        if !is_scope_token(text) {
             return Err(AbilityError::Character);
         }
         if text.len() > 100 {
@@ -98,9 +98,14 @@ impl Abilities {
         Ok(Self::from_scope(scope.join(" ")))
     }
 
-    /// Abilities read back from where [`Abilities::as_scope`] was stored.
+    /// Abilities read back from where [`Abilities::as_scope`] was stored. What another program stored
+    /// there and is no ability grants nothing, and is left out: no header could hold it.
     pub fn from_stored(scope: String) -> Self {
-        Self::from_scope(scope)
+        if scope.split(' ').all(is_scope_token) {
+            return Self::from_scope(scope);
+        }
+        let kept: Vec<_> = scope.split(' ').filter(|text| is_scope_token(text)).collect();
+        Self::from_scope(kept.join(" "))
     }
 
     fn from_scope(scope: impl Into<Arc<str>>) -> Self {
@@ -174,6 +179,11 @@ impl Abilities {
         let scope = held.map_or_else(|| shared.into(), |held| held.scope.clone());
         Self { scope, reserved_by_name: self.reserved_by_name || other.reserved_by_name }
     }
+}
+
+/// Whether a text has the characters of a scope-token alone (RFC 6749, appendix A.4).
+fn is_scope_token(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
 }
 
 /// Whether who holds `granted` may do `ability`. A pattern covers the narrower patterns too.

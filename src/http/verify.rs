@@ -88,17 +88,29 @@ pub(super) async fn answer(current: Option<Current>) -> Result<HttpResponse, Api
 
 /// A user's email, number and name, as headers' values.
 fn header_texts(user: &User) -> [Bytes; 3] {
-    let name = header_text(user.name.as_str());
-    // The email as it is, in UTF-8: two of them must never look alike to the application behind.
-    [user.email.as_str().to_owned(), user.id.to_string(), name.into_owned()].map(Bytes::from)
+    let (name, email) = (header_text(user.name.as_str()), header_email(user.email.as_str()));
+    [email.into_owned(), user.id.to_string(), name.into_owned()].map(Bytes::from)
 }
+
+/// What percent-encoding leaves as it is.
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A text as a header's value: percent-encoded if it is not ASCII, or if it would look encoded.
 fn header_text(text: &str) -> Cow<'_, str> {
-    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-    match text.is_ascii() && !text.contains('%') {
+    match text.is_ascii() && !text.contains(|c: char| c == '%' || c.is_ascii_control()) {
         true => text.into(),
         false => utf8_percent_encode(text, KEPT).into(),
+    }
+}
+
+/// An email as a header's value: as it is, in UTF-8. One that another program has stored, and that a
+/// header can't hold or would lose the ends of, is percent-encoded, so that it has no `@`, and no other
+/// email has the same value.
+fn header_email(email: &str) -> Cow<'_, str> {
+    let breaks = |c: char| c.is_control() || c.is_whitespace();
+    match email.contains('@') && !email.contains(breaks) {
+        true => email.into(),
+        false => utf8_percent_encode(email, KEPT).into(),
     }
 }
 
@@ -113,8 +125,23 @@ mod tests {
             ("Jörg", "J%C3%B6rg"),
             ("Jörg O'Neil", "J%C3%B6rg%20O%27Neil"),
             ("J%C3%B6rg", "J%25C3%25B6rg"),
+            ("A\u{1b}da", "A%1Bda"),
         ] {
             assert_eq!(header_text(name), value);
+        }
+    }
+
+    #[test]
+    fn an_email_that_is_encoded_is_no_other_email() {
+        for (email, value) in [
+            ("ada@example.org", "ada@example.org"),
+            ("jörg@bücher.example", "jörg@bücher.example"),
+            ("a%1Bda@example.org", "a%1Bda@example.org"),
+            ("a\u{1b}da@example.org", "a%1Bda%40example.org"),
+            (" ada@example.org", "%20ada%40example.org"),
+            ("a%1Bda%40example.org", "a%251Bda%2540example.org"),
+        ] {
+            assert_eq!(header_email(email), value);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! `/api/verify`, as a reverse proxy asks it.
 
+use bearerd::app;
+use bearerd::auth::TokenRequest;
 use bearerd::config::Config;
-use bearerd::domain::{Origins, TokenHeader};
+use bearerd::domain::{Email, Name, Origins, TokenHeader};
 
 use crate::support::{
     Answer, EMAIL, INVALID_TOKEN, NO_CREDENTIALS, OFFERS_BASIC, Server, set_rules, start,
@@ -239,4 +241,22 @@ fn a_second_header_leaves_authorization_to_the_application_behind() {
         assert_eq!(ask(&[theirs]), 401, "{path}");
         assert_eq!(server.get(path, &token).status, 200, "{path}");
     }
+}
+
+#[test]
+fn a_user_whom_another_program_stored_is_named_in_headers_that_no_other_user_has() {
+    let server = start();
+    let email = "a\u{1b}da@example.org";
+    server.db_execute(&format!(
+        "UPDATE users SET email = '{email}', name = 'A\u{1b}da', abilities = 'a\u{1b}b posts:read'"
+    ));
+    let request =
+        TokenRequest { name: Name::parse("test").unwrap(), abilities: None, expires_in: None };
+    let email = Email::from_stored(email.to_owned());
+    let token = app::block_on(server.auth.issue(email, request)).unwrap().plain;
+    let answer = server.get("/api/verify", token.expose());
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.header("remote-user"), Some("a%1Bda%40example.org"));
+    assert_eq!(answer.header("x-auth-user-name"), Some("A%1Bda"));
+    assert_eq!(answer.header("x-auth-abilities"), Some("posts:read"), "the other is no ability");
 }
