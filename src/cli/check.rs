@@ -47,7 +47,7 @@ struct Database<'a> {
 impl Check {
     pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
         if self.example {
-            return output::print(EXAMPLE.trim_end());
+            return output::write(EXAMPLE.trim_end());
         }
         // Asked before the database is opened, which gives it companions.
         let mut warnings = config.warnings();
@@ -67,7 +67,7 @@ impl Check {
         let report = Report { settings: settings(config), rules, warnings, database };
         match self.format.json {
             true => output::print_json(&report)?,
-            false => output::print(&report.text())?,
+            false => output::print_lines(&report.lines())?,
         }
         match verdict?.first() {
             None => Ok(()),
@@ -118,12 +118,12 @@ fn exposed(_: &Path) -> Vec<String> {
 }
 
 impl Report<'_> {
-    fn text(&self) -> String {
-        let table = output::table(&self.settings, ["SETTING", "VALUE", "SOURCE"], |row| {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = output::table(&self.settings, ["SETTING", "VALUE", "SOURCE"], |row| {
             let source = [row.source, row.place.as_deref().unwrap_or_default()].join(" ");
             [row.setting.to_owned(), row.value.to_owned(), source]
         });
-        let mut lines = vec![table, String::new()];
+        lines.push(String::new());
         let numbered = self.rules.iter().zip(1..);
         lines.extend(numbered.map(|(rule, number)| format!("rule {number}: {rule}")));
         lines.extend(self.warnings.iter().map(|warning| format!("warning: {warning}")));
@@ -133,6 +133,6 @@ impl Report<'_> {
             (true, []) => lines.push(format!("the database {path} is whole")),
             (true, faults) => lines.extend(faults.iter().map(|fault| format!("fault: {fault}"))),
         }
-        lines.join("\n")
+        lines
     }
 }

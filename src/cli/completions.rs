@@ -14,6 +14,6 @@ impl Completions {
         // Into memory first: what writes to a closed pipe by itself panics.
         let mut script = Vec::new();
         generate(self.shell, &mut command(), "bearerd", &mut script);
-        output::print(String::from_utf8_lossy(&script).trim_end())
+        output::write(String::from_utf8_lossy(&script).trim_end())
     }
 }

@@ -50,7 +50,7 @@ impl Explain {
         })?;
         match self.format.json {
             true => output::print_json(&explanation),
-            false => output::print(&text(&explanation)),
+            false => output::print_lines(&lines(&explanation)),
         }
     }
 }
@@ -64,7 +64,7 @@ fn sent() -> Result<Subject, CliError> {
     })
 }
 
-fn text(explanation: &Explanation) -> String {
+fn lines(explanation: &Explanation) -> Vec<String> {
     let mut lines = Vec::new();
     for step in &explanation.checks {
         let verdict = if step.passed { "pass" } else { "fail" };
@@ -73,5 +73,5 @@ fn text(explanation: &Explanation) -> String {
     }
     let verdict = if explanation.allowed { "allowed" } else { "refused" };
     lines.push(format!("{verdict}: /api/verify answers {}", explanation.status));
-    lines.join("\n")
+    lines
 }

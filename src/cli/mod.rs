@@ -89,7 +89,7 @@ pub fn main() -> ExitCode {
     match run(&matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("bearerd: {error}");
+            eprintln!("bearerd: {}", output::escaped(error.to_string().lines()));
             error.exit_code()
         }
     }

@@ -7,6 +7,7 @@ mod serve;
 mod settings;
 mod start;
 mod support;
+mod terminal;
 mod tls;
 mod tokens;
 mod users;
