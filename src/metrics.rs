@@ -1,12 +1,17 @@
 //! What is counted, for Prometheus. No label takes its value from a request: each is a word of the
 //! program's own, or a route's pattern.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+/// Requests that could not be read, and are not counted yet. One for the whole process: the HTTP library
+/// reports them to the log alone, which belongs to no server.
+pub static MALFORMED_REQUESTS: AtomicU64 = AtomicU64::new(0);
 
 /// The counters. Clones share them.
 #[derive(Clone)]
@@ -20,6 +25,7 @@ pub struct Metrics {
     pub misses: IntCounter,
     /// Strings that can't be tokens, refused without a look-up.
     pub malformed: IntCounter,
+    malformed_requests: IntCounter,
     logins: IntCounterVec,
     /// Seconds that a password took to be checked or hashed, once a thread had it.
     pub hashing: Histogram,
@@ -130,6 +136,10 @@ impl Metrics {
             hits: checks.with_label_values(&["hit"]),
             misses: checks.with_label_values(&["miss"]),
             malformed: checks.with_label_values(&["malformed"]),
+            malformed_requests: counter(
+                "malformed_requests_total",
+                "Requests that could not be read as HTTP/1, of the whole process",
+            )?,
             logins: counters("logins_total", "Logins, by outcome", "outcome")?,
             hashing: histogram(
                 "password_hash_duration_seconds",
@@ -203,6 +213,7 @@ impl Metrics {
 
     /// Everything counted, in Prometheus's text format, version 0.0.4.
     pub fn text(&self) -> String {
+        self.malformed_requests.inc_by(MALFORMED_REQUESTS.swap(0, Ordering::Relaxed));
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             log::error!("the metrics can't be written: {error}");

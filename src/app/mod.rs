@@ -2,6 +2,8 @@
 //! only constructor; the command line, embedding applications and every test use it.
 
 #[cfg(feature = "server")]
+mod peers;
+#[cfg(feature = "server")]
 mod server;
 
 use std::sync::Arc;
@@ -18,6 +20,9 @@ use crate::http::{Description, Guard, IssuerUrl, Site, TokenSources};
 use crate::metrics::Metrics;
 use crate::store::Store;
 
+#[cfg(feature = "server")]
+#[doc(hidden)]
+pub use peers::{is_malformed_request, peer};
 #[cfg(feature = "server")]
 pub use server::{App, Demo, StartError, hangup_signals, shutdown_signal};
 

@@ -11,7 +11,7 @@ use actix_web::rt::{spawn, task::JoinHandle};
 use actix_web::{App as Routes, HttpServer};
 use futures_util::stream::{self, Stream, StreamExt as _};
 
-use super::{Bearerd, OpenError};
+use super::{Bearerd, OpenError, peers};
 use crate::auth::{Auth, By, NewUser};
 use crate::config::{Config, ConfigError};
 use crate::domain::{Abilities, Clock, Email, Name, Password};
@@ -107,6 +107,7 @@ impl App {
                 });
             })
         })
+        .on_connect(peers::note)
         .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(GRACE)
         .disable_signals();

@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod explain;
 mod input;
+mod logger;
 mod migrate;
 mod output;
 mod prune;
@@ -140,7 +141,7 @@ fn run(matches: &ArgMatches) -> Result<(), CliError> {
         Task::Completions(_) => Config::default(),
         _ => Config::load(file.map(PathBuf::as_path), environment, flags)?,
     };
-    env_logger::Builder::new().parse_filters(&config.log).init();
+    logger::start(&config.log);
     match task {
         Task::Serve(serve) => serve.run(config),
         Task::User(task) => task.run(&config),

@@ -28,6 +28,66 @@ fn no_secret_is_logged_at_any_level() {
     }
 }
 
+/// A server that logs into a file, by these settings.
+fn serve_logged(place: &Place, log: &str, settings: &[&str]) -> Serving {
+    let mut command = place.command(&[&["serve", "--listen", "127.0.0.1:0"], settings].concat());
+    command.stderr(fs::File::create(place.path().join(log)).unwrap());
+    command.env_remove("BEARERD_LOG");
+    Serving::start(command)
+}
+
+fn malformed_requests(server: &Serving) -> u64 {
+    let mut answer = ureq::get(format!("{}/metrics", server.url)).call().unwrap();
+    let metrics = answer.body_mut().read_to_string().unwrap();
+    let line =
+        metrics.lines().find_map(|line| line.strip_prefix("bearerd_malformed_requests_total "));
+    line.unwrap().parse().unwrap()
+}
+
+const MALFORMED: [&[u8]; 6] = [
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    b"GET / HTTP/1.1\r\nBad Header: y\r\n\r\n",
+    b"GET / HTTP/1.1\r\nA: \x01\r\n\r\n",
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"GET /\r\n\r\n",
+    b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+];
+
+#[test]
+fn malformed_requests_are_counted_and_one_a_second_is_logged_with_its_sender() {
+    let place = Place::new();
+    let mut server = serve_logged(&place, "log", &[]);
+    let address = server.url.strip_prefix("http://").unwrap().to_owned();
+    let start = std::time::Instant::now();
+    let mut senders = Vec::new();
+    for request in MALFORMED.iter().cycle().take(600) {
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        senders.push(stream.local_addr().unwrap().to_string());
+        stream.write_all(request).unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        assert!(answer.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&answer));
+    }
+    let seconds = start.elapsed().as_secs() + 1;
+    assert_eq!(malformed_requests(&server), 600);
+    server.signal("-TERM");
+    let log = fs::read_to_string(place.path().join("log")).unwrap();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("parse error")).collect();
+    assert!((1..=seconds).contains(&(lines.len() as u64)), "{log}");
+    assert!(lines[0].contains(&format!("(from {})", senders[0])), "{log}");
+}
+
+#[test]
+fn malformed_requests_are_counted_where_no_error_is_logged() {
+    let place = Place::new();
+    let server = serve_logged(&place, "log", &["--log", "off"]);
+    let mut stream = std::net::TcpStream::connect(&server.url["http://".len()..]).unwrap();
+    stream.write_all(MALFORMED[0]).unwrap();
+    stream.read_to_end(&mut Vec::new()).unwrap();
+    assert_eq!(malformed_requests(&server), 1);
+    assert_eq!(fs::read_to_string(place.path().join("log")).unwrap(), "");
+}
+
 #[test]
 fn signals_end_the_server_well() {
     for signal in ["-TERM", "-INT"] {

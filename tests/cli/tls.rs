@@ -1,7 +1,7 @@
 //! HTTPS, and what a hangup does.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -66,6 +66,30 @@ fn a_hangup_brings_the_new_certificate_and_bad_files_keep_the_old() {
     hang_up(&server, &log, "stays as it was: key.pem holds no unencrypted private key in PEM");
     assert!(is_answered(&server, &second));
     assert_eq!(server.signal("-TERM"), Some(0));
+}
+
+#[test]
+fn a_malformed_request_over_https_is_logged_with_its_sender() {
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, ServerName};
+    let place = Place::new();
+    let cert = write_certificate(&place);
+    let (server, log) = start_logging(place.command(&[&SERVE[..], &TLS].concat()));
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(cert.as_bytes()).unwrap()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let mut client = rustls::ClientConnection::new(config.into(), name).unwrap();
+    let mut stream = std::net::TcpStream::connect(&server.url["https://".len()..]).unwrap();
+    let sender = stream.local_addr().unwrap();
+    rustls::Stream::new(&mut client, &mut stream).write_all(b"no HTTP\r\n\r\n").unwrap();
+    let expected = format!("(from {sender})");
+    while !log.recv_timeout(Duration::from_secs(10)).unwrap().contains(&expected) {}
 }
 
 #[test]

@@ -81,6 +81,11 @@ fn what_has_not_happened_yet_is_told_as_none() {
 }
 
 #[test]
+fn malformed_requests_have_a_counter() {
+    assert!(told(&start(), "bearerd_malformed_requests_total").is_some());
+}
+
+#[test]
 fn live_tokens_are_told_once_they_were_counted_and_a_disabled_users_are_none() {
     let server = start();
     server.create_user("bob@example.org", PASSWORD, &["*"]);

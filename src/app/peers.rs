@@ -1,0 +1,53 @@
+//! For the log: which of its records is a malformed request, and whose connection a task serves. The HTTP
+//! library answers malformed requests by itself, and what it logs of them does not name the sender.
+//!
+//! Each connection is served by one task, which never leaves its thread.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::dev::Extensions;
+use actix_web::rt::net::TcpStream;
+use log::{Level, Metadata};
+use tokio::task::{Id, try_id};
+
+thread_local! {
+    static PEERS: RefCell<HashMap<Id, SocketAddr>> = RefCell::default();
+}
+
+/// The address at the other end of the connection that the calling task serves, if it serves one.
+pub fn peer() -> Option<SocketAddr> {
+    let task = try_id()?;
+    PEERS.try_with(|peers| peers.try_borrow().ok()?.get(&task).copied()).ok()?
+}
+
+/// Whether a record of the log says that a request could not be read.
+pub fn is_malformed_request(metadata: &Metadata<'_>) -> bool {
+    metadata.level() == Level::Error && metadata.target().starts_with("actix_http::h1")
+}
+
+/// Notes the peer of a new connection, until its data is dropped.
+pub(super) fn note(connection: &dyn Any, data: &mut Extensions) {
+    let plain = || connection.downcast_ref::<TcpStream>();
+    let tls = || connection.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
+    let Some(peer) = plain().or_else(tls).and_then(|stream| stream.peer_addr().ok()) else {
+        return;
+    };
+    if let Some(task) = try_id() {
+        PEERS.with_borrow_mut(|peers| peers.insert(task, peer));
+        data.insert(Connection(task));
+    }
+}
+
+/// A connection that is open.
+struct Connection(Id);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let _ =
+            PEERS.try_with(|peers| peers.try_borrow_mut().map(|mut peers| peers.remove(&self.0)));
+    }
+}

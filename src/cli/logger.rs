@@ -1,0 +1,122 @@
+//! The log: one line for each record, in which nothing hides; of each kind of warning and error one line a
+//! second at most, with a count of the others, so that a client can't fill the disk.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use crate::app;
+use crate::domain::Escaped;
+use crate::metrics::MALFORMED_REQUESTS;
+
+/// Between two lines of one kind.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Has everything that is logged go to standard error, as far as `filter` (env_logger's) lets it.
+pub(super) fn start(filter: &str) {
+    let lines = env_logger::Builder::new().parse_filters(filter).build();
+    // Malformed requests are counted, whether or not the filter shows them.
+    let level = lines.filter().max(LevelFilter::Error);
+    let logger = Logger { lines, samples: Mutex::default() };
+    // It fails only where there is a logger already.
+    if log::set_boxed_logger(Box::new(logger)).is_ok() {
+        log::set_max_level(level);
+    }
+}
+
+struct Logger {
+    lines: env_logger::Logger,
+    /// By where in the program they are logged.
+    samples: Mutex<Samples<(String, Option<u32>)>>,
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        app::is_malformed_request(metadata) || self.lines.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if app::is_malformed_request(record.metadata()) {
+            MALFORMED_REQUESTS.fetch_add(1, Ordering::Relaxed);
+        }
+        if !self.lines.matches(record) {
+            return;
+        }
+        let mut remark = String::new();
+        // The command line's own warnings are of one place in the program, and no client can cause them.
+        if record.level() <= Level::Warn && !record.target().starts_with("bearerd::cli") {
+            let kind = (record.target().to_owned(), record.line());
+            let admitted = {
+                let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+                samples.admit(kind, Instant::now())
+            };
+            let Some(skipped) = admitted else { return };
+            if let Some(peer) = app::peer() {
+                remark += &format!(" (from {peer})");
+            }
+            if skipped > 0 {
+                remark += &format!(" (and {skipped} like it that were not logged)");
+            }
+        }
+        let text = format!("{}{remark}", record.args());
+        self.lines.log(
+            &Record::builder()
+                .metadata(record.metadata().clone())
+                .module_path(record.module_path())
+                .file(record.file())
+                .line(record.line())
+                .args(format_args!("{}", Escaped(&text)))
+                .build(),
+        );
+    }
+
+    fn flush(&self) {
+        self.lines.flush();
+    }
+}
+
+/// How often each kind of thing may happen: once in an interval. The kinds must be few: each is kept.
+#[derive(Default)]
+struct Samples<K>(HashMap<K, Sample>);
+
+struct Sample {
+    admitted: Instant,
+    skipped: u64,
+}
+
+impl<K: Eq + std::hash::Hash> Samples<K> {
+    /// How many of its kind were skipped since the last that was admitted; `None` if this one is to be
+    /// skipped as well.
+    fn admit(&mut self, kind: K, now: Instant) -> Option<u64> {
+        let Some(sample) = self.0.get_mut(&kind) else {
+            self.0.insert(kind, Sample { admitted: now, skipped: 0 });
+            return Some(0);
+        };
+        if now.saturating_duration_since(sample.admitted) < INTERVAL {
+            sample.skipped += 1;
+            return None;
+        }
+        sample.admitted = now;
+        Some(std::mem::take(&mut sample.skipped))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_each_kind_is_admitted_a_second_and_the_others_are_counted() {
+        let mut samples = Samples::default();
+        let start = Instant::now();
+        let mut at = |kind, millis| samples.admit(kind, start + Duration::from_millis(millis));
+        assert_eq!(at("a", 0), Some(0));
+        assert_eq!([at("a", 0), at("a", 999)], [None, None]);
+        assert_eq!(at("b", 999), Some(0), "another kind");
+        assert_eq!(at("a", 1000), Some(2));
+        assert_eq!(at("a", 2500), Some(0));
+    }
+}
