@@ -24,8 +24,11 @@ pub enum EmailError {
     /// Not `local@domain`.
     #[error("must be a valid email address, such as ada@example.org")]
     Malformed,
-    /// A domain beyond ASCII that can't be registered or looked up.
-    #[error("must have a domain that the DNS can hold, such as bücher.example (UTS 46)")]
+    /// A domain beyond ASCII that can't be registered or looked up as it is spelled.
+    #[error(
+        "must have a domain that is valid by UTS 46, such as bücher.example, without characters that \
+         stand for others"
+    )]
     Domain,
     /// It looks like another address.
     #[error(
