@@ -42,6 +42,8 @@ fn no_request_and_no_sweep_scans_a_table() {
         email_change: EmailChange::Owner,
         // The sweep finds the revoked.
         retain: Duration::ZERO,
+        // The last logins go beyond it.
+        max_tokens_per_user: Some(3),
         ..Config::default()
     };
     // Opening may look at the whole of a small table: the migrations'.
@@ -69,7 +71,9 @@ fn no_request_and_no_sweep_scans_a_table() {
             .load(&mut connection)
             .unwrap();
         for Step { detail } in plan {
-            let scans = detail.starts_with("SCAN") && detail != "SCAN CONSTANT ROW";
+            // What a subquery found is gone through; how it found that is a step of its own.
+            let of_subquery = detail.starts_with("SCAN (subquery");
+            let scans = detail.starts_with("SCAN") && detail != "SCAN CONSTANT ROW" && !of_subquery;
             let wasteful = scans || detail.contains("TEMP B-TREE");
             assert!(!wasteful, "{detail}: {statement}");
         }
@@ -97,7 +101,7 @@ async fn exercise(app: &App) {
     .unwrap();
     let from = [127, 0, 0, 1].into();
     let credentials = Credentials { email: email.clone(), password: password.clone() };
-    let (issued, owner) = auth.log_in(credentials, request.clone(), from).await.unwrap();
+    let (issued, owner) = auth.log_in(credentials.clone(), request.clone(), from).await.unwrap();
     auth.issue(email, request.clone()).await.unwrap();
     let Check::Unknown(presented) = auth.check(issued.plain.expose().as_bytes()) else {
         panic!("nobody has checked it yet");
@@ -111,13 +115,17 @@ async fn exercise(app: &App) {
     auth.rename(&bearer, other.token.id, request.name.clone()).await.unwrap();
     auth.revoke(by, other.token.id, Some(owner.id)).await.unwrap();
     let other = Some(Email::parse("countess@example.org").unwrap());
-    let (name, email) = (request.name, other.clone().unwrap());
+    let (name, email) = (request.name.clone(), other.clone().unwrap());
     auth.update_own(&bearer, name, email, Some(password.clone()), from).await.unwrap();
     auth.change_own_password(&bearer, password.clone(), password.clone(), from).await.unwrap();
-    let update = UserUpdate { email: other, ..UserUpdate::default() };
+    let update = UserUpdate { email: other.clone(), ..UserUpdate::default() };
     auth.update_user(By::Operator, owner.id, update).await.unwrap();
     auth.revoke_sent(&bearer, b"unknown").await.unwrap();
     auth.log_out(&bearer).await.unwrap();
+    let credentials = Credentials { email: other.unwrap(), ..credentials };
+    for _ in 0..4 {
+        auth.log_in(credentials.clone(), request.clone(), from).await.unwrap();
+    }
     auth.revoke_all(By::Operator, owner.id, None).await.unwrap();
     auth.ready().await.unwrap();
     app.bearerd().sweep().await.unwrap();

@@ -12,10 +12,10 @@ pub type Failure = Box<dyn std::error::Error>;
 pub const EMAIL: &str = "ada@example.org";
 pub const PASSWORD: &str = "long enough";
 
-/// Settings for a database of its own in `folder`, and cheap passwords.
+/// Settings for a database of its own in `folder`, cheap passwords, and any number of tokens.
 pub fn settings(folder: &Path) -> Config {
     let database = folder.join("bench.sqlite");
-    Config { database, bcrypt_cost: 4, ..Config::default() }
+    Config { database, bcrypt_cost: 4, max_tokens_per_user: None, ..Config::default() }
 }
 
 /// Creates the user.

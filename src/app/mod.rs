@@ -13,12 +13,12 @@ use actix_web::rt::System;
 use actix_web::web::ServiceConfig;
 
 use crate::actors::{Hasher, Schedule, Sweeper, UsageRecorder};
-use crate::auth::{Auth, Error, LoginLimiter, Parts, Purged, Verdicts};
+use crate::auth::{Auth, Error, IssueLimiter, LoginLimiter, Parts, Purged, Verdicts};
 use crate::config::{Config, TrustedProxies};
 use crate::domain::{Clock, Needs, Timestamp};
 use crate::http::{Description, Guard, IssuerUrl, Site, TokenSources};
 use crate::metrics::Metrics;
-use crate::store::Store;
+use crate::store::{Quota, Store};
 
 #[cfg(feature = "server")]
 #[doc(hidden)]
@@ -145,6 +145,8 @@ impl Services {
             verdicts,
             hasher: Hasher::start(config.bcrypt_cost, metrics.clone()),
             limiter: LoginLimiter::new(config.login_attempts),
+            issues: IssueLimiter::new(),
+            quota: Quota { most: config.max_tokens_per_user, ttl: config.token_ttl },
             rules: config.rules.clone(),
             forward_auth_headers,
             usage: usage.clone(),

@@ -1,6 +1,5 @@
 use std::net::IpAddr;
 
-use super::tokens::stored;
 use super::{Auth, Error, Issued, TokenRequest};
 use crate::actors::{Caller, Guess};
 use crate::domain::{Email, Network, Password, PasswordHash, User};
@@ -26,7 +25,8 @@ impl Auth {
     ///
     /// A wrong password, an unknown email and a disabled user give the same error after the same
     /// rounds of bcrypt: those of the highest cost that is stored or configured. A login that
-    /// succeeds replaces a hash of another cost than the setting's.
+    /// succeeds replaces a hash of another cost than the setting's. If the user has as many live tokens
+    /// as they may, the login token that was used least recently is revoked.
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`]; [`Error::WrongCredentials`]; [`Error::Invalid`] if more
@@ -74,9 +74,9 @@ impl Auth {
                 let Account { user, password_hash } = account;
                 let (plain, token) = self.draw(request.clone());
                 let now = token.created_at;
-                let insertion =
-                    self.0.store.insert_token_for_login(user.id, password_hash.clone(), token);
-                if let Some((token, user)) = stored(insertion.await?, now)? {
+                let (hash, quota) = (password_hash.clone(), self.0.quota);
+                let insertion = self.0.store.insert_token_for_login(user.id, hash, token, quota);
+                if let Some((token, user)) = self.stored(insertion.await?, now)? {
                     self.renew_hash(network, user.id, password_hash, password).await;
                     return Ok((Issued { plain, token }, user));
                 }

@@ -6,6 +6,7 @@ mod bearer;
 mod error;
 mod explain;
 mod forward_auth;
+mod issue_limit;
 mod limits;
 mod login;
 mod owners;
@@ -27,13 +28,14 @@ use crate::domain::{
     Timestamp, Token, TokenPrefix, User,
 };
 use crate::metrics::Metrics;
-use crate::store::Store;
+use crate::store::{Quota, Store};
 
 pub use authenticate::Check;
 pub use bearer::{Bearer, By};
 pub use error::Error;
 pub use explain::{Explanation, Step, Subject};
 pub use forward_auth::{Question, Requirement};
+pub(crate) use issue_limit::IssueLimiter;
 pub(crate) use limits::LoginLimiter;
 pub use login::Credentials;
 pub use owners::Owner;
@@ -58,6 +60,10 @@ pub(crate) struct Parts {
     pub hasher: Hasher,
     /// How often a login may be tried.
     pub limiter: LoginLimiter,
+    /// How many tokens bearers may issue.
+    pub issues: IssueLimiter,
+    /// How many live tokens a user may have.
+    pub quota: Quota,
     /// Where the use of tokens is noted.
     pub usage: UsageRecorder,
     /// Where `now` comes from.

@@ -8,18 +8,19 @@ use crate::domain::{
     Abilities, Email, Faults, Name, PlainToken, Presented, Timestamp, Token, Ungranted, User,
 };
 use crate::metrics::Fate;
-use crate::store::{Insertion, NewToken, Page, Purge, Purged};
+use crate::store::{Insertion, NewToken, Page, Purge, Purged, Stored};
 
 impl Auth {
     /// Issues a token for the user with this email, on the word of whoever runs the server.
     ///
     /// # Errors
     /// [`Error::NotFound`] without such a user; [`Error::Invalid`] if more abilities are asked for
-    /// than the user has; [`Error::Busy`] and the like.
+    /// than the user has, or the user has as many live tokens as they may; [`Error::Busy`] and the like.
     pub async fn issue(&self, email: Email, request: TokenRequest) -> Result<Issued, Error> {
         let (plain, token) = self.draw(request);
         let now = token.created_at;
-        let stored = stored(self.0.store.insert_token_for_email(email, token).await?, now)?;
+        let insertion = self.0.store.insert_token_for_email(email, token, self.0.quota).await?;
+        let stored = self.stored(insertion, now)?;
         let (token, _) = stored.ok_or(Error::NotFound("user"))?;
         self.0.metrics.tokens(Fate::Issued, 1);
         Ok(Issued { plain, token })
@@ -46,7 +47,8 @@ impl Auth {
     ///
     /// # Errors
     /// Those of [`By`]; [`Error::Invalid`] if more abilities or a later end are asked for than their token
-    /// has, or no abilities while that has more than a token can hold; [`Error::Busy`] and the like.
+    /// has, no abilities while that has more than a token can hold, or the user has as many live tokens as
+    /// they may; [`Error::TooManyAttempts`] beyond 60 tokens a minute; [`Error::Busy`] and the like.
     pub async fn issue_by_token(
         &self,
         bearer: &Bearer,
@@ -54,10 +56,38 @@ impl Auth {
     ) -> Result<(Issued, User), Error> {
         let (plain, token) = self.draw(request);
         let (issuer, now) = (self.acting(bearer), token.created_at);
-        let stored = stored(self.0.store.insert_token_by_token(issuer, token).await?, now)?;
-        let (token, owner) = stored.ok_or(Error::InvalidToken)?;
+        self.0.issues.count(bearer.user.id, now)?;
+        let insertion = self.0.store.insert_token_by_token(issuer, token, self.0.quota).await;
+        if !matches!(insertion, Ok(Insertion::Done(..))) {
+            self.0.issues.give_back(bearer.user.id, now);
+        }
+        let (token, owner) = self.stored(insertion?, now)?.ok_or(Error::InvalidToken)?;
         self.0.metrics.tokens(Fate::Issued, 1);
         Ok((Issued { plain, token }, owner))
+    }
+
+    /// The token that was stored, and its owner; `None` without an owner. The token was drawn at `now`.
+    pub(super) fn stored(
+        &self,
+        outcome: Insertion,
+        now: Timestamp,
+    ) -> Result<Option<(Token, User)>, Error> {
+        match outcome {
+            Insertion::Done(stored) => {
+                let Stored { token, owner, revoked } = *stored;
+                self.0.metrics.tokens(Fate::Revoked, revoked);
+                Ok(Some((token, owner)))
+            }
+            Insertion::NoOwner => Ok(None),
+            Insertion::Ungranted(ungranted) => Err(unlike(ungranted, now)),
+            Insertion::Full(most) => {
+                let text = format!(
+                    "The user has {most} live tokens, the most that max_tokens_per_user allows: revoke \
+                     one first."
+                );
+                Err(Error::Invalid(Faults::one("tokens", text)))
+            }
+        }
     }
 
     /// Gives one of the bearer's own tokens another name.
@@ -164,13 +194,8 @@ impl Auth {
     }
 }
 
-/// The token that was stored, and its owner; `None` without an owner. The token was drawn at `now`.
-pub(super) fn stored(outcome: Insertion, now: Timestamp) -> Result<Option<(Token, User)>, Error> {
-    let ungranted = match outcome {
-        Insertion::Done(token, owner) => return Ok(Some((token, owner))),
-        Insertion::NoOwner => return Ok(None),
-        Insertion::Ungranted(ungranted) => ungranted,
-    };
+/// Why a token that was drawn at `now` is not issued as it was asked for.
+fn unlike(ungranted: Ungranted, now: Timestamp) -> Error {
     let (field, text) = match ungranted {
         Ungranted::Beyond(lacking) => {
             let names: Vec<_> = lacking.iter().collect();
@@ -188,5 +213,5 @@ pub(super) fn stored(outcome: Insertion, now: Timestamp) -> Result<Option<(Token
             ("expires_in", format!("{text} {left}: the token that issues this one ends then."))
         }
     };
-    Err(Error::Invalid(Faults::one(field, text)))
+    Error::Invalid(Faults::one(field, text))
 }

@@ -40,6 +40,8 @@ pub struct Config {
     pub issuer: Option<Issuer>,
     /// How old a token may grow.
     pub token_ttl: Lifetime,
+    /// How many live tokens a user may have; any number if `None`.
+    pub max_tokens_per_user: Option<u32>,
     /// What new tokens begin with.
     pub token_prefix: TokenPrefix,
     /// bcrypt's cost for new hashes, 4 to 15: 2^cost rounds.
@@ -85,6 +87,7 @@ impl Default for Config {
             listen: (Ipv4Addr::LOCALHOST, 8080).into(),
             issuer: None,
             token_ttl: Lifetime::seconds(30 * DAY),
+            max_tokens_per_user: Some(1000),
             token_prefix: TokenPrefix::default(),
             bcrypt_cost: 12,
             login_attempts: 5,

@@ -73,6 +73,19 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "max_tokens_per_user",
+        about: "how many live tokens a user may have",
+        allowed: "a whole number from 1 to 1000000000, or never",
+        default: "1000",
+        read: |config, text| {
+            config.max_tokens_per_user = match text {
+                "never" => None,
+                text => Some(text.parse().ok().filter(|most| (1..=1_000_000_000).contains(most))?),
+            };
+            Some(())
+        },
+    },
+    Setting {
         key: "token_prefix",
         about: "what new tokens begin with",
         allowed: "1 to 10 ASCII letters or digits and an underscore, such as bd_",
@@ -266,6 +279,8 @@ mod tests {
             ("BEARERD_TOKEN_TTL", "0s", "at least 1s"),
             ("BEARERD_TOKEN_TTL", "", "30d"),
             ("BEARERD_TOKEN_TTL", "1500ms", "30d"),
+            ("BEARERD_MAX_TOKENS_PER_USER", "0", "from 1 to 1000000000"),
+            ("BEARERD_MAX_TOKENS_PER_USER", "none", "never"),
             ("BEARERD_TOKEN_PREFIX", "bd", "bd_"),
             ("BEARERD_BCRYPT_COST", "3", "4 to 15"),
             ("BEARERD_BCRYPT_COST", "16", "4 to 15"),

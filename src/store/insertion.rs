@@ -10,9 +10,10 @@ use super::schema::users;
 use super::statements::statements;
 use super::users::UserRow;
 use super::writer::Transaction;
-use super::{Acting, Store, StoreError};
+use super::{Acting, Quota, Store, StoreError};
 use crate::domain::{
-    Abilities, Email, Grant, Name, PasswordHash, Timestamp, Token, TokenHash, Ungranted, User,
+    Abilities, Email, Grant, Name, PasswordHash, Timestamp, Token, TokenHash, TokenKind, Ungranted,
+    User,
 };
 
 /// A token to be stored.
@@ -30,15 +31,28 @@ pub struct NewToken {
     pub expires_at: Option<Timestamp>,
 }
 
+/// A token that was stored.
+#[derive(Debug)]
+pub struct Stored {
+    /// The token.
+    pub token: Token,
+    /// Its owner.
+    pub owner: User,
+    /// How many of the owner's tokens were revoked to make room for it.
+    pub revoked: usize,
+}
+
 /// What became of a token that was to be stored.
 #[derive(Debug)]
 pub enum Insertion {
-    /// It was stored, for this owner.
-    Done(Token, User),
+    /// It was stored.
+    Done(Box<Stored>),
     /// There is nobody to store it for: no such user, or one whose login no longer holds.
     NoOwner,
     /// It may not be given as it was asked for.
     Ungranted(Ungranted),
+    /// The owner has as many live tokens as they may: so many.
+    Full(u32),
 }
 
 impl Store {
@@ -53,6 +67,7 @@ impl Store {
         user_id: i64,
         verified: PasswordHash,
         token: NewToken,
+        quota: Quota,
     ) -> Result<Insertion, StoreError> {
         self.write(move |tx| {
             let owner = users::table
@@ -61,7 +76,7 @@ impl Store {
                 .filter(users::disabled_at.is_null())
                 .select(UserRow::as_select())
                 .get_result::<UserRow>(tx.connection);
-            insert_for(tx, owner.optional()?, Grant::to_login, token)
+            insert_for(tx, owner.optional()?, Grant::to_login, token, quota)
         })
         .await
     }
@@ -75,10 +90,11 @@ impl Store {
         &self,
         email: Email,
         token: NewToken,
+        quota: Quota,
     ) -> Result<Insertion, StoreError> {
         self.write(move |tx| {
             let owner = by_email(tx.connection, &email)?;
-            insert_for(tx, owner.map(|(row, _)| row), Grant::by_operator, token)
+            insert_for(tx, owner.map(|(row, _)| row), Grant::by_operator, token, quota)
         })
         .await
     }
@@ -91,11 +107,11 @@ impl Store {
         &self,
         issuer: Acting,
         token: NewToken,
+        quota: Quota,
     ) -> Result<Insertion, StoreError> {
         self.write(move |tx| {
-            let ttl = issuer.ttl;
             let (issuer, owner) = issuer.check(tx)?;
-            insert_within(tx, &Grant::by_token(&issuer, &owner, ttl), owner, token)
+            insert_within(tx, &Grant::by_token(&issuer, &owner, quota.ttl), owner, token, quota)
         })
         .await
     }
@@ -122,17 +138,20 @@ fn insert_for(
     owner: Option<UserRow>,
     grant: fn(&User) -> Grant,
     token: NewToken,
+    quota: Quota,
 ) -> Result<Insertion, StoreError> {
     let Some(owner) = owner.map(User::from) else { return Ok(Insertion::NoOwner) };
-    insert_within(tx, &grant(&owner), owner, token)
+    insert_within(tx, &grant(&owner), owner, token, quota)
 }
 
-/// Stores a token, if it is within what may be given.
+/// Stores a token, if it is within what may be given, and the owner has not as many as they may. A login
+/// makes room for itself, and goes beyond the quota if it can't: whoever fills the quota locks nobody out.
 fn insert_within(
     tx: &mut Transaction<'_>,
     grant: &Grant,
     owner: User,
     token: NewToken,
+    quota: Quota,
 ) -> Result<Insertion, StoreError> {
     let NewToken { name, hash, abilities, created_at, expires_at } = token;
     let bounds = grant.abilities(abilities).and_then(|abilities| {
@@ -142,6 +161,13 @@ fn insert_within(
     let (abilities, expires_at) = match bounds {
         Ok(bounds) => bounds,
         Err(ungranted) => return Ok(Insertion::Ungranted(ungranted)),
+    };
+    let revoked = match quota.is_full(tx.connection, owner.id, created_at)? {
+        None => 0,
+        Some(_) if grant.kind() == TokenKind::Login => {
+            quota.end_a_login(tx, owner.id, created_at)?
+        }
+        Some(most) => return Ok(Insertion::Full(most)),
     };
     let mut token = Token {
         // SQLite gives it.
@@ -156,7 +182,7 @@ fn insert_within(
         revoked_at: None,
     };
     token.id = insert(tx.connection, owner.id, &token, hash)?;
-    Ok(Insertion::Done(token, owner))
+    Ok(Insertion::Done(Box::new(Stored { token, owner, revoked })))
 }
 
 /// Inserts a row, and gives its number.

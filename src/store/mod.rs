@@ -5,7 +5,8 @@
 //! Both queues are bounded, and refuse with [`StoreError::Busy`].
 //!
 //! The queries: `users`, with who may have which email in `emails`, and `password_costs`; `tokens`, with what
-//! adds them in `insertion`, what revokes them in `revocation` and what removes them in `purge`.
+//! adds them in `insertion`, what revokes them in `revocation` and what removes them in `purge`; `quota`
+//! counts a user's.
 //! A token is found by the first bytes of its digest, in the table `token_heads`: a trigger fills it, and
 //! whoever removes a token clears it.
 //! A row that a unique key names is asked for by `get_result`, not `first`: SQLite plans a query anew
@@ -19,6 +20,7 @@ mod insertion;
 mod integrity;
 mod password_costs;
 mod purge;
+mod quota;
 mod readers;
 mod revocation;
 mod schema;
@@ -44,8 +46,9 @@ use crate::metrics::{Metrics, Queue};
 pub use acting::Acting;
 pub use backup::BackupError;
 pub use connection::OpenError;
-pub use insertion::{Insertion, NewToken};
+pub use insertion::{Insertion, NewToken, Stored};
 pub use purge::{Purge, Purged};
+pub use quota::Quota;
 pub use tokens::Page;
 pub use users::{Account, UserChange, UserChanged, UserRecord};
 

@@ -93,7 +93,7 @@ impl Store {
 }
 
 /// Revokes a token that isn't revoked yet, and what is bound to it.
-fn revoke_line(
+pub(super) fn revoke_line(
     tx: &mut Transaction<'_>,
     id: i64,
     digest: Vec<u8>,

@@ -24,6 +24,10 @@ macro_rules! statements {
             }
         }
 
+        impl diesel::query_builder::Query for $name {
+            type SqlType = diesel::sql_types::Untyped;
+        }
+
         impl diesel::RunQueryDsl<diesel::SqliteConnection> for $name {}
     )+};
 }

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::app::block_on;
-use crate::domain::{Abilities, Email, Name, PasswordHash, Timestamp};
+use crate::domain::{Abilities, Email, Lifetime, Name, PasswordHash, Timestamp};
 
 #[derive(Default)]
 struct Recorder(Mutex<Vec<&'static str>>);
@@ -280,11 +280,12 @@ fn the_observer_is_told_of_a_revocation_before_its_answer() {
             expires_at: None,
         };
         let email = Email::parse("a@x.org").unwrap();
-        let inserted = store.insert_token_for_email(email, token).await.unwrap();
-        let Insertion::Done(token, _) = inserted else { panic!("{inserted:?}") };
-        assert_eq!(store.revoke_token(None, token.id, Some(7), NOW).await.unwrap(), 0);
+        let quota = Quota { most: None, ttl: Lifetime::NEVER };
+        let inserted = store.insert_token_for_email(email, token, quota).await.unwrap();
+        let Insertion::Done(stored) = inserted else { panic!("{inserted:?}") };
+        assert_eq!(store.revoke_token(None, stored.token.id, Some(7), NOW).await.unwrap(), 0);
         assert!(recorder.0.lock().unwrap().is_empty());
-        assert_eq!(store.revoke_token(None, token.id, None, NOW).await.unwrap(), 1);
+        assert_eq!(store.revoke_token(None, stored.token.id, None, NOW).await.unwrap(), 1);
         assert_eq!(*recorder.0.lock().unwrap(), ["revoked"]);
         store.close().await;
     });

@@ -1,8 +1,9 @@
 //! The table `tokens`.
 
+use diesel::define_sql_function;
 use diesel::dsl::auto_type;
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Nullable};
 
 use super::emails::by_email;
 use super::schema::{token_heads, tokens, users};
@@ -78,12 +79,19 @@ pub(super) fn row_by_id(connection: &mut SqliteConnection, id: i64) -> QueryResu
     row.get_result::<Rows>(connection).map(into_domain)
 }
 
+define_sql_function! {
+    /// SQLite's: the first, unless that is NULL.
+    fn ifnull(value: Nullable<BigInt>, otherwise: BigInt) -> BigInt;
+}
+
 /// That a token is neither revoked nor expired at this time, and that its age counts from after that one.
 #[auto_type(no_type_alias)]
 fn has_not_ended(now: i64, age_cutoff: i64) -> _ {
     let is_unexpired = tokens::expires_at.is_null().or(tokens::expires_at.gt(now));
-    let is_young = tokens::ages_from.is_null().or(tokens::ages_from.gt(age_cutoff));
-    let is_young = tokens::created_at.gt(age_cutoff).and(is_young);
+    // The second is never later than the first, which has an index.
+    let is_young = tokens::created_at
+        .gt(age_cutoff)
+        .and(ifnull(tokens::ages_from, tokens::created_at).gt(age_cutoff));
     tokens::revoked_at.is_null().and(is_unexpired).and(is_young)
 }
 

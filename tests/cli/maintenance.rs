@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 use crate::support::{Place, stderr};
 
 fn config(place: &Place, database: &str) -> Config {
-    Config { database: place.path().join(database), bcrypt_cost: 4, ..Config::default() }
+    let database = place.path().join(database);
+    Config { database, bcrypt_cost: 4, max_tokens_per_user: None, ..Config::default() }
 }
 
 fn check(place: &Place, database: &str) -> (Option<i32>, Value) {

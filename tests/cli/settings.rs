@@ -12,6 +12,7 @@ const WRONG: &[(&str, &str)] = &[
     ("listen", "localhost"),
     ("issuer", "auth.example.org"),
     ("token_ttl", "forever"),
+    ("max_tokens_per_user", "0"),
     ("token_prefix", "b-_"),
     ("bcrypt_cost", "16"),
     ("login_attempts", "0"),

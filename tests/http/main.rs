@@ -16,6 +16,7 @@ mod login_rounds;
 mod oauth;
 mod openapi;
 mod original_request;
+mod quota;
 mod shutdown;
 mod support;
 mod sweep;

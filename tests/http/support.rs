@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bearerd::Bearerd;
 use bearerd::app::{self, App};
-use bearerd::auth::{Auth, By, NewUser, TokenRequest};
+use bearerd::auth::{self, Auth, By, NewUser, TokenRequest};
 use bearerd::config::Config;
 use bearerd::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
 use diesel::connection::SimpleConnection;
@@ -130,6 +130,17 @@ impl Server {
         };
         let issued = app::block_on(self.auth.issue(Email::parse(email).unwrap(), request));
         issued.unwrap().plain.expose().to_owned()
+    }
+
+    /// A token for Ada, or why the operator can't issue it.
+    pub fn try_issue(&self, abilities: &[&str]) -> Result<String, auth::Error> {
+        let request = TokenRequest {
+            name: Name::parse("test").unwrap(),
+            abilities: Some(Abilities::parse(abilities).unwrap()),
+            expires_in: None,
+        };
+        let issued = app::block_on(self.auth.issue(Email::parse(EMAIL).unwrap(), request))?;
+        Ok(issued.plain.expose().to_owned())
     }
 
     /// A token without abilities that another token issues.

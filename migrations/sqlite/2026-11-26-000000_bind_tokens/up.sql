@@ -10,3 +10,7 @@ ALTER TABLE tokens ADD COLUMN ages_from BIGINT;
 
 -- The children of a token that is revoked. Partial, so that it costs other tokens nothing.
 CREATE INDEX IF NOT EXISTS tokens_parent_id ON tokens (parent_id) WHERE parent_id IS NOT NULL;
+-- A user's live tokens: those without a bound of their own, and those whose bound is to come, each from
+-- the oldest on. Revoked ones, of which there may be many, are not in it.
+CREATE INDEX IF NOT EXISTS tokens_unrevoked
+    ON tokens (user_id, expires_at, ifnull(ages_from, created_at)) WHERE revoked_at IS NULL;

@@ -1,0 +1,40 @@
+//! How many tokens bearers issue for one user: 60 within any sixty seconds, so that a leaked token fills
+//! neither memory nor disk. A count of as many users is kept as [`super::limits`] keeps of emails.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::Error;
+use super::sliding_count::Counts;
+use crate::domain::Timestamp;
+
+/// The most tokens a minute.
+const MOST: u32 = 60;
+
+/// The limit, and what counts towards it, by the user's id.
+pub(crate) struct IssueLimiter(Mutex<Counts<i64>>);
+
+impl IssueLimiter {
+    /// A limiter that has counted nothing.
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Counts::new(MOST)))
+    }
+
+    /// Counts a token that is to be issued for a user.
+    ///
+    /// # Errors
+    /// [`Error::TooManyAttempts`]; then it does not count.
+    pub(super) fn count(&self, user_id: i64, now: Timestamp) -> Result<(), Error> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((wait, limit)) = counts.wait(&user_id, now) {
+            let until = now.plus(i64::from(wait));
+            return Err(Error::TooManyAttempts { limit, wait, until });
+        }
+        counts.count(user_id, now);
+        Ok(())
+    }
+
+    /// Takes back a token that was counted `at` this time and not issued.
+    pub(super) fn give_back(&self, user_id: i64, at: Timestamp) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).give_back(&user_id, at);
+    }
+}
