@@ -35,14 +35,13 @@ const USE_INTERVAL: i64 = 60;
 /// A live token and its owner, as of when they were read from the store.
 #[derive(Debug)]
 pub struct Session {
-    /// The token; of its last use, [`Session::last_used_at`] knows more.
+    /// The token. Its `expires_at` is when it dies, if nothing else ends it: the earlier of its own bound and
+    /// that of its age. Of its last use, [`Session::last_used_at`] knows more.
     pub token: Token,
     /// Its owner. Tokens of one owner share what is known of them.
     pub user: Arc<Owner>,
     /// What it can do: what both it and its owner may.
     pub abilities: Abilities,
-    /// When it dies, if nothing else ends it.
-    pub ends_at: Option<Timestamp>,
     /// When its use was last noted, in Unix seconds; `i64::MIN` for never.
     used_at: AtomicI64,
 }
@@ -55,14 +54,14 @@ impl Session {
         ttl: Lifetime,
         now: Timestamp,
     ) -> Option<Self> {
-        let ends_at = ttl.check(&token, &user, now).ok()?;
+        token.expires_at = ttl.check(&token, &user, now).ok()?;
         let used_at = AtomicI64::new(token.last_used_at.map_or(i64::MIN, Timestamp::as_unix));
         if token.abilities.spell(&user.abilities) {
             // Nearly always, and one copy for all of the owner's tokens is a tenth of their memory.
             token.abilities = user.abilities.clone().held_by(token.kind);
         }
         let abilities = token.abilities.shared_with(&user.abilities);
-        Some(Self { token, user, abilities, ends_at, used_at })
+        Some(Self { token, user, abilities, used_at })
     }
 
     /// Whether its use at `now` is to be noted: once a minute, and when the clock was set back.
@@ -104,7 +103,7 @@ impl Session {
     }
 
     fn is_live(&self, now: Timestamp) -> bool {
-        self.ends_at.is_none_or(|end| now < end)
+        self.token.expires_at.is_none_or(|end| now < end)
     }
 }
 

@@ -67,7 +67,7 @@ impl<'a> Introspection<'a> {
             client_id: Some(session.token.name.as_str()),
             username: Some(&session.user.email),
             token_type: Some("Bearer"),
-            exp: session.ends_at.map(Timestamp::as_unix),
+            exp: session.token.expires_at.map(Timestamp::as_unix),
             iat: Some(session.token.created_at.as_unix()),
             sub: Some(session.user.id.to_string()),
             iss: Some(&issuer.0),

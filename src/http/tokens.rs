@@ -157,7 +157,7 @@ pub(super) async fn rename(
 
 /// `GET /api/tokens/current`
 pub(super) async fn show_current(current: Current) -> HttpResponse {
-    let mut data = TokenBody::new(&current.token, current.ends_at, true);
+    let mut data = TokenBody::new(&current.token, current.token.expires_at, true);
     data.last_used_at = current.last_used_at();
     json(StatusCode::OK, &Data { data })
 }
