@@ -1,0 +1,36 @@
+"""Every method without a token, through each recipe: only public paths reach the application."""
+
+# The registry of HTTP methods that IANA keeps.
+REGISTERED = """
+    ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT CONNECT COPY DELETE GET HEAD LABEL LINK LOCK MERGE
+    MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE OPTIONS ORDERPATCH PATCH POST PRI
+    PROPFIND PROPPATCH PUT QUERY REBIND REPORT SEARCH TRACE UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE
+    UPDATEREDIRECTREF VERSION-CONTROL *
+    """.split()
+METHODS = sorted({spelling for method in [*REGISTERED, "INVENTED"]
+                  for spelling in (method, method.lower(), method.title())})
+
+# Headers that hold no live token.
+WITHOUT_A_TOKEN = [[], *([("Authorization", value)] for value in (
+    "", "x", "Bearer", "Bearer\tx", "Bearer bd_nonsense", "Basic eDp5", "Digest x"))]
+
+
+def test_no_method_reaches_the_application_without_a_token(site):
+    for method in METHODS:
+        for headers in WITHOUT_A_TOKEN:
+            for target in ("/admin", "/posts/1", "/elsewhere", "/"):
+                answer, asked = site.ask(target, headers=headers, method=method)
+                assert asked is None and answer.status >= 400, (method, headers, target, answer)
+
+
+def test_options_without_a_token_is_challenged(site):
+    for headers in WITHOUT_A_TOKEN:
+        answer, asked = site.ask("/posts/1", headers=headers, method="OPTIONS")
+        assert (answer.status, asked) == (401, None)
+        assert answer.challenge.startswith("Bearer")
+
+
+def test_options_passes_where_it_is_public_and_with_a_token(site, tokens):
+    for target, token in [("/public/page", None), ("/posts/1", tokens.writer)]:
+        answer, asked = site.ask(target, token, method="OPTIONS")
+        assert (answer.status, asked.method) == (200, "OPTIONS")
