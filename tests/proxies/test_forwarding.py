@@ -1,5 +1,9 @@
 """What every recipe promises, asked of nginx, Caddy and Apache."""
 
+import sys
+import unicodedata
+from urllib.parse import quote
+
 import pytest
 
 from servers import HOST
@@ -200,6 +204,46 @@ def test_no_spelling_of_a_path_gets_by_its_rule(site, tokens, target):
         assert not (asked and asked.is_admin), (asked.target, answer)
     answer, asked = site.ask(target, tokens.admin)
     assert answer.status < 500, answer
+
+
+def parents():
+    """Segments that some application may take for "..": with a character that is dropped or trimmed,
+    or written with characters that fold to dots."""
+    dropped = [chr(code) for code in range(sys.maxunicode + 1)
+               if unicodedata.category(chr(code)) == "Cc"
+               or unicodedata.normalize("NFKC", chr(code)) == " "]
+    for character in dropped:
+        escaped = quote(character)
+        yield from (f"..{escaped}", f"{escaped}..", f".{escaped}.")
+    yield from ("...", "....", "..%20.", "%2e%2e%20", "..%20%09", "..%00x")
+    dots = [chr(code) for code in range(sys.maxunicode + 1)
+            if set(unicodedata.normalize("NFKC", chr(code))) == {"."} and code > 0x7F]
+    for dot in map(quote, dots):
+        yield from (dot, dot + dot, f".{dot}", f"{dot}.")
+
+
+def separators():
+    """Characters that fold to one at which a path ends or is split, written in a URL."""
+    for code in range(0x80, sys.maxunicode + 1):
+        if set(unicodedata.normalize("NFKC", chr(code))) & set("/\\;?#%"):
+            yield quote(chr(code))
+
+
+def test_no_segment_that_reads_like_the_parent_gets_by_a_rule(site, tokens):
+    escapes = [*(f"/public/{parent}/admin" for parent in parents()),
+               *(f"/public/..{separator}admin/x" for separator in separators()),
+               *(f"/public/..{separator}/admin/x" for separator in separators())]
+    for target in escapes:
+        for token in (None, tokens.writer):
+            answer, asked = site.ask(target, token)
+            assert not (asked and asked.is_admin), (asked.target, answer)
+
+
+@pytest.mark.parametrize("target", ["/public/.well-known/x", "/public/a%20b", "/public/caf%C3%A9",
+                                    "/public/%E6%97%A5%E6%9C%AC/x.html", "/public/a..b/c@d(e)"])
+def test_paths_of_every_day_pass(site, target):
+    answer, asked = site.ask(target)
+    assert answer.status == 200 and asked.target == target
 
 
 @pytest.mark.parametrize("proxy", ["nginx", "caddy", "apache"])

@@ -1,9 +1,9 @@
 """The application behind the proxies: it answers everything, and remembers what it was asked."""
 
 import json
-import posixpath
 import re
 import threading
+import unicodedata
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
@@ -24,11 +24,19 @@ class Asked:
     @property
     def is_admin(self):
         """Whether an application may take this for something under /admin, however it reads paths:
-        decoded twice, without parameters, slashes merged, dots resolved, in any case."""
+        decoded twice, without parameters, folded by compatibility (NFKC), without blanks, control and
+        format characters, slashes merged, dots resolved, in any case."""
         path = re.sub(r";[^/]*", "", unquote(unquote(self.target.split("?")[0])))
-        path = re.sub(r"^\w+://[^/]*", "", path).replace("\\", "/")
-        path = posixpath.normpath("/" + re.sub("/+", "/", path).lower())
-        return bool(re.match(r"/+admin\b", path))
+        path = re.sub(r"^\w+://[^/]*", "", unicodedata.normalize("NFKC", path))
+        segments = []
+        for segment in re.split(r"[/\\]+", path):
+            segment = "".join(c for c in segment if unicodedata.category(c) not in ("Cc", "Cf", "Zs"))
+            segment = re.sub(r":.*", "", segment).casefold()
+            if re.fullmatch(r"\.\.+", segment):
+                segments = segments[:-1]
+            elif segment not in ("", "."):
+                segments.append(segment)
+        return bool(segments and re.match(r"admin\b", segments[0]))
 
 
 class Handler(BaseHTTPRequestHandler):
