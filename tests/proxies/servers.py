@@ -127,13 +127,16 @@ class Bearerd:
 
 
 @contextlib.contextmanager
-def nginx(folder, bearerd, sites):
-    """nginx with sites of the page: by their names, what changes in them."""
+def nginx(folder, bearerd, sites, snippets=()):
+    """nginx with sites of the page: by their names, what changes in them; and what changes in each of
+    the snippets."""
     address = f"127.0.0.1:{free_port()}"
     upstream = recipe("/etc/nginx/conf.d/bearerd.conf", {"127.0.0.1:8080": bearerd})
     files = {"conf.d/bearerd.conf": upstream}
     for name in ("snippets/bearerd.conf", "snippets/bearerd-identity.conf"):
-        files[name] = recipe(f"/etc/nginx/{name}", {})
+        files[name] = recipe(f"/etc/nginx/{name}", dict(snippets))
+    for name in ("uwsgi_params", "scgi_params"):
+        files[name] = Path(f"/etc/nginx/{name}").read_text()
     for name, changes in sites.items():
         changes = {"listen 80;": f"listen {address};", **changes}
         files[f"sites-enabled/{name}"] = recipe(f"/etc/nginx/sites-enabled/{name}", changes)

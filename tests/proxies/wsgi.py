@@ -1,0 +1,9 @@
+"""The application that uWSGI runs for the tests: it answers with what it got to see of a request."""
+
+import json
+
+
+def application(environment, start_response):
+    seen = [[name, value] for name, value in environment.items() if isinstance(value, str)]
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps(seen).encode()]
