@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from sites import started_bearerd, started_site
+from sites import SECTIONS, started_bearerd, started_site
 
 
-@pytest.fixture(scope="session", params=["nginx", "caddy", "apache"])
+@pytest.fixture(scope="session", params=SECTIONS)
 def site(request):
     with started_site(request.param) as site:
         yield site
@@ -30,5 +30,5 @@ def bearerd():
 
 @pytest.fixture(scope="session")
 def basic_bearerd():
-    with started_bearerd("basic_auth = true\n") as bearerd:
+    with started_bearerd(extra="basic_auth = true\n") as bearerd:
         yield bearerd

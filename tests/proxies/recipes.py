@@ -21,3 +21,9 @@ def recipe(name, changes):
         assert shown in text, f"{PAGE.name}: {name} no longer has {shown}"
         text = text.replace(shown, str(ours))
     return text
+
+
+def naming(section):
+    """The value of `forward_auth_headers` that a proxy's section of the page asks for."""
+    text = PAGE.read_text().split(f"\n## {section}\n")[1].split("\n## ")[0]
+    return re.search(r'^In `bearerd.toml`: `forward_auth_headers = "([^"]+)"`', text, re.MULTILINE)[1]

@@ -5,10 +5,14 @@ import http.client
 import os
 import socket
 import subprocess
+import sysconfig
 import tempfile
 import time
 from pathlib import Path
 
+import yaml
+
+import ingress_nginx
 from recipes import recipe
 
 BEARERD = os.path.abspath(os.environ.get("BEARERD_BIN", "target/debug/bearerd"))
@@ -95,10 +99,11 @@ def bearer(token):
 class Bearerd:
     """bearerd with the page's settings and one user, Ada. Stopped, it starts again where it was."""
 
-    def __init__(self, folder, extra=""):
+    def __init__(self, folder, naming, extra):
         self.folder = folder
         self.address = f"127.0.0.1:{free_port()}"
-        (folder / "bearerd.toml").write_text(extra + recipe("bearerd.toml", {}))
+        named = {'"x-original-uri"': f'"{naming}"'}
+        (folder / "bearerd.toml").write_text(extra + recipe("bearerd.toml", named))
         create = ["user", "create", "--email", "ada@example.org", "--name", "Ada Lovelace"]
         self.run(*create, input="long enough\n")
         self.served = contextlib.ExitStack()
@@ -140,9 +145,17 @@ def nginx(folder, bearerd, sites, snippets=()):
     for name, changes in sites.items():
         changes = {"listen 80;": f"listen {address};", **changes}
         files[f"sites-enabled/{name}"] = recipe(f"/etc/nginx/sites-enabled/{name}", changes)
+    with running_nginx(folder, address, files):
+        yield address
+
+
+@contextlib.contextmanager
+def running_nginx(folder, address, files):
+    """nginx with these configuration files, those in `conf.d` and `sites-enabled` as parts of
+    `http`."""
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     temporary = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
-    files["nginx.conf"] = f"""
+    main = f"""
         daemon off; master_process off; pid {folder}/pid; error_log {folder}/log;
         events {{}}
         http {{
@@ -151,10 +164,61 @@ def nginx(folder, bearerd, sites, snippets=()):
             include sites-enabled/*;
         }}
         """
-    for name, text in files.items():
+    for name, text in {"nginx.conf": main, **files}.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     command = ["nginx", "-p", str(folder), "-c", "nginx.conf", "-e", f"{folder}/log"]
+    with running(command, folder) as process:
+        await_answer(process, folder, lambda: send(address, "/", host="nobody"))
+        yield
+
+
+@contextlib.contextmanager
+def ingress(folder, bearerd, application):
+    """nginx with the configuration that ingress-nginx makes of the page's Ingress and ConfigMap."""
+    address = f"127.0.0.1:{free_port()}"
+    verify = "bearerd.auth.svc.cluster.local:8080"
+    ingress = yaml.safe_load(recipe("ingress.yaml", {verify: bearerd}))
+    config_map = yaml.safe_load(recipe("configmap.yaml", {}))
+    site = ingress_nginx.server(ingress, config_map, address, application)
+    with running_nginx(folder, address, {"sites-enabled/app": site}):
+        yield address
+
+
+# Where pip puts the programs of the packages that tests need.
+PROGRAMS = Path(sysconfig.get_path("scripts"))
+
+
+@contextlib.contextmanager
+def traefik(folder, bearerd, application):
+    address = f"127.0.0.1:{free_port()}"
+    static = recipe("traefik.yml", {'":80"': f'"{address}"', "/etc/traefik": folder})
+    quiet = "global: {checkNewVersion: false, sendAnonymousUsage: false}\n"
+    (folder / "traefik.yml").write_text(static + quiet)
+    (folder / "app.yml").write_text(recipe("/etc/traefik/app.yml", {
+        "127.0.0.1:8080": bearerd, "127.0.0.1:3000": application}))
+
+    def ready():
+        # Traefik listens before it has read its routes.
+        if send(address, "/posts/1").status == 404:
+            raise ConnectionError("no routes yet")
+
+    with running([PROGRAMS / "traefik", "--configFile=traefik.yml"], folder) as process:
+        await_answer(process, folder, ready)
+        yield address
+
+
+@contextlib.contextmanager
+def envoy(folder, bearerd, application):
+    def port(address):
+        return "port_value: " + address.split(":")[1]
+
+    address = f"127.0.0.1:{free_port()}"
+    (folder / "envoy.yaml").write_text(recipe("/etc/envoy/envoy.yaml", {
+        "0.0.0.0": "127.0.0.1", "port_value: 80}": port(address) + "}",
+        "port_value: 8080": port(bearerd), "port_value: 3000": port(application)}))
+    command = [PROGRAMS / "envoy", "-c", "envoy.yaml", "--concurrency", "1", "-l", "error",
+               "--disable-hot-restart"]
     with running(command, folder) as process:
         await_answer(process, folder, lambda: send(address, "/", host="nobody"))
         yield address

@@ -3,6 +3,7 @@
 import contextlib
 
 import servers
+from recipes import naming
 from upstream import Upstream
 
 
@@ -22,10 +23,17 @@ class Site:
         return answer, asked[0] if asked else None
 
 
+# The proxies that run here, and the sections of the page that show their recipes. Apache asks
+# for introspection, so how it would name a request plays no part.
+SECTIONS = {"nginx": "nginx", "caddy": "Caddy", "traefik": "Traefik", "ingress": "ingress-nginx",
+            "envoy": "Envoy", "apache": "nginx"}
+
+
 @contextlib.contextmanager
-def started_bearerd(extra=""):
+def started_bearerd(proxy="nginx", extra=""):
+    """bearerd as this proxy needs it."""
     with servers.temporary_folder() as folder:
-        bearerd = servers.Bearerd(folder, extra)
+        bearerd = servers.Bearerd(folder, naming(SECTIONS[proxy]), extra)
         bearerd.start()
         try:
             yield bearerd
@@ -36,15 +44,14 @@ def started_bearerd(extra=""):
 @contextlib.contextmanager
 def started_site(proxy):
     with contextlib.ExitStack() as stack:
-        bearerd = stack.enter_context(started_bearerd())
+        bearerd = stack.enter_context(started_bearerd(proxy))
         upstream = stack.enter_context(Upstream())
         folder = stack.enter_context(servers.temporary_folder())
+        to = (folder, bearerd.address, upstream.address)
         start = {
             "nginx": lambda: servers.nginx(folder, bearerd.address,
                                            {"app": {"127.0.0.1:3000": upstream.address}}),
-            "caddy": lambda: servers.caddy(folder, bearerd.address, upstream.address),
-            "apache": lambda: servers.apache(folder, bearerd.address, upstream.address,
-                                             bearerd.token("introspect")),
-        }
-        address = stack.enter_context(start[proxy]())
+            "apache": lambda: servers.apache(*to, bearerd.token("introspect")),
+        }.get(proxy, lambda: getattr(servers, proxy)(*to))
+        address = stack.enter_context(start())
         yield Site(proxy, address, bearerd, upstream)

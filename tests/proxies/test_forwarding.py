@@ -1,5 +1,6 @@
 """What every recipe promises, asked of nginx, Caddy and Apache."""
 
+import re
 import sys
 import unicodedata
 from urllib.parse import quote
@@ -7,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from servers import HOST
-from sites import started_site
+from sites import SECTIONS, started_site
 
 IDENTITY = ["Remote-User", "X-Auth-User-Id", "X-Auth-User-Name", "X-Auth-Token-Id",
             "X-Auth-Abilities"]
@@ -53,7 +54,7 @@ def test_a_live_token_passes_and_the_application_knows_whose_it_is(site, tokens,
     assert seen_identity(asked) == identity_of(site, "posts:*")
     # Apache has to be told (ProxyPreserveHost), and then passes any.
     if site.proxy != "apache":
-        assert dict(asked.headers)["Host"] == HOST
+        assert asked.host == HOST
 
 
 def test_the_application_does_not_see_the_token(site, tokens):
@@ -65,7 +66,9 @@ def test_a_token_that_lacks_the_ability_is_refused_and_told_which(site, tokens):
     for token, method in [(tokens.reader, "POST"), (tokens.admin, "GET")]:
         answer, asked = site.ask("/posts/1", token, method=method)
         assert (answer.status, asked) == (403, None)
-        assert 'error="insufficient_scope"' in answer.challenge
+        # ingress-nginx keeps the challenge of a 401 alone.
+        if site.proxy != "ingress":
+            assert 'error="insufficient_scope"' in answer.challenge
 
 
 def test_what_no_rule_allows_is_refused(site, tokens):
@@ -119,9 +122,13 @@ def test_a_client_can_not_have_a_connection_of_its_own_to_the_application(site, 
                ("HTTP2-Settings", "AAMAAABkAAQCAAAAAAIAAAAA")]
     for target, token in [("/public/page", None), ("/posts/1", tokens.reader)]:
         answer, asked = site.ask(target, token, upgrade)
-        assert answer.status == 200
-        assert not {"upgrade", "h2c", "websocket"} & {
-            word.lower() for _, value in asked.headers for word in value.split(", ")}
+        if asked is None:
+            assert answer.status in (400, 403)
+            continue
+        seen = {word.lower() for _, value in asked.headers for word in value.split(", ")}
+        # ingress-nginx leaves WebSockets to the application.
+        left = {"upgrade", "websocket"} if site.proxy == "ingress" else set()
+        assert {"upgrade", "h2c", "websocket"} & seen <= left
 
 
 def test_what_is_public_passes_without_a_token_and_is_nobodys(site, tokens):
@@ -131,35 +138,62 @@ def test_what_is_public_passes_without_a_token_and_is_nobodys(site, tokens):
         assert asked.identity == []
 
 
-FORGED_REQUESTS = [
-    [("X-Forwarded-Uri", "/public/page")],
-    [("X-Original-URI", "/public/page")],
-    [("X-Original-URI", "/public/page"), ("X-Original-Method", "GET")],
-    [("X-Forwarded-Uri", "/public/page"), ("X-Original-URI", "/public/page")],
-    [("X-Forwarded-Host", "git.example.org")],
-    [("X-Forwarded-Host", "git.example.org"), ("X-Forwarded-Uri", "/"),
-     ("X-Forwarded-Method", "GET"), ("X-Original-URI", "/")],
-    [("Forwarded", "for=127.0.0.1;host=git.example.org"), ("X-Forwarded-For", "127.0.0.1")],
-    [("X-Rewrite-URL", "/public/page"), ("X-Original-URL", "/public/page")],
-    [("X_Forwarded_Uri", "/public/page"), ("X_Original_URI", "/public/page")],
-    [("Connection", "X-Forwarded-Uri, X-Forwarded-Host, X-Forwarded-Method, X-Original-URI"),
-     ("X-Forwarded-Uri", "/public/page")],
+# The headers in which some proxy names the request that it passes on or asks about, and in which some
+# application takes another one.
+NAMINGS = [
+    *({name: "{uri}"} for name in (
+        "X-Forwarded-Uri", "X-Forwarded-Path", "X-Original-URI", "X-Original-Uri", "X-Original-Path",
+        "X-Original-URL", "X-Rewrite-URL", "X-Envoy-Original-Path", "X-Auth-Request-Redirect",
+        "X-Replaced-Path", "X-Request-Uri", "Request-Uri", "X-Sendfile", "X-Accel-Redirect")),
+    *({name: "{url}"} for name in ("X-Original-URL", "X-Forwarded-Url", "X-Rewrite-URL",
+                                   "Destination")),
+    *({name: "{method}"} for name in (
+        "X-Forwarded-Method", "X-Original-Method", "X-HTTP-Method-Override", "X-HTTP-Method",
+        "X-Method-Override")),
+    *({name: "{host}"} for name in ("X-Forwarded-Host", "X-Forwarded-Server", "X-Original-Host",
+                                    "X-Host", "X-Envoy-Original-Host")),
+    {"X-Forwarded-Prefix": "/public"}, {"X-Script-Name": "/public"}, {"X-Envoy-Original-Prefix": "/"},
+    {"X-Forwarded-Proto": "https", "X-Forwarded-Port": "443", "X-Forwarded-Scheme": "https"},
+    {"X-Forwarded-For": "127.0.0.1", "X-Real-IP": "127.0.0.1"},
+    {"Forwarded": "for=127.0.0.1;host={host};proto=https"},
+    {"X-Forwarded-Method": "{method}", "X-Forwarded-Host": "{host}", "X-Forwarded-Uri": "{uri}"},
+    {"X-Original-Method": "{method}", "X-Original-URI": "{uri}"},
+    {"X-Original-Method": "{method}", "X-Original-URL": "{url}"},
 ]
 
 
-@pytest.mark.parametrize("forged", FORGED_REQUESTS)
-def test_headers_about_the_request_change_no_decision(site, tokens, forged):
-    for target, token, status in [("/admin", None, 401), ("/admin", tokens.elsewhere, 403),
-                                  ("/admin", tokens.admin, 200), ("/public/page", None, 200)]:
-        answer, asked = site.ask(target, token, forged)
-        assert answer.status == status, (target, answer)
-        assert bool(asked) == (status == 200)
+def forgeries():
+    """Headers that name another request: one that is public, or that a token of little use may make.
+    Each naming alone, twice, in other spellings, named in Connection, and all of them at once."""
+    for host, uri in [(HOST, "/public/page"), ("git.example.org", "/code.git/HEAD")]:
+        texts = {"host": host, "uri": uri, "method": "GET", "url": f"http://{host}{uri}"}
+        every = []
+        for naming in NAMINGS:
+            headers = [(name, value.format(**texts)) for name, value in naming.items()]
+            every += headers
+            yield headers
+            yield headers + headers
+            yield [(name.replace("-", "_"), value) for name, value in headers]
+            yield [("Connection", ", ".join(naming)), *headers]
+        yield every
 
 
-def test_a_method_in_a_header_changes_no_decision(site, tokens):
-    forged = [("X-Forwarded-Method", "GET"), ("X-Original-Method", "GET")]
-    answer, asked = site.ask("/posts/1", tokens.reader, forged, method="POST")
-    assert (answer.status, asked) == (403, None)
+def test_no_header_names_another_request(site, tokens):
+    for headers in forgeries():
+        for target, method, token, status in [
+                ("/admin", "GET", None, 401), ("/admin", "GET", tokens.elsewhere, 403),
+                ("/posts/1", "POST", None, 401), ("/posts/1", "POST", tokens.reader, 403)]:
+            answer, asked = site.ask(target, token, headers, method=method)
+            # A proxy may refuse the header itself; ingress-nginx makes a 500 of bearerd's 400.
+            also = {"ingress": 500}.get(site.proxy, 400)
+            assert answer.status in (status, also, 400) and asked is None, (target, headers, answer)
+
+
+def test_no_header_takes_what_a_request_may(site, tokens):
+    for headers in forgeries():
+        for target, token in [("/admin", tokens.admin), ("/public/page", None)]:
+            answer, asked = site.ask(target, token, headers)
+            assert answer.status == 200 or answer.status == 400 and asked is None, (headers, answer)
 
 
 def test_another_host_in_the_request_has_no_other_rules(site, tokens):
@@ -171,7 +205,7 @@ def test_another_host_in_the_request_has_no_other_rules(site, tokens):
         assert asked is None
         # Nor is it the host that the application is asked for.
         _, asked = site.ask("/public/page", host=host)
-        assert not asked or dict(asked.headers)["Host"] != host
+        assert not asked or asked.host != host
 
 
 def test_the_clients_query_is_not_the_proxys(site, tokens):
@@ -203,7 +237,8 @@ def test_no_spelling_of_a_path_gets_by_its_rule(site, tokens, target):
         answer, asked = site.ask(target, token)
         assert not (asked and asked.is_admin), (asked.target, answer)
     answer, asked = site.ask(target, tokens.admin)
-    assert answer.status < 500, answer
+    # ingress-nginx answers 500 where bearerd answers 400.
+    assert answer.status < 500 or (site.proxy, asked) == ("ingress", None), answer
 
 
 def parents():
@@ -246,7 +281,7 @@ def test_paths_of_every_day_pass(site, target):
     assert answer.status == 200 and asked.target == target
 
 
-@pytest.mark.parametrize("proxy", ["nginx", "caddy", "apache"])
+@pytest.mark.parametrize("proxy", SECTIONS)
 def test_nothing_protected_passes_while_bearerd_is_down(proxy):
     with started_site(proxy) as site:
         token = site.bearerd.token("*")
@@ -256,7 +291,8 @@ def test_nothing_protected_passes_while_bearerd_is_down(proxy):
             answer, asked = site.ask("/admin", sent)
             assert asked is None
             # Apache's module takes a token that it can't ask about for a dead one.
-            expected = {"nginx": 503, "caddy": 502, "apache": 401}[proxy]
+            expected = {"nginx": 503, "caddy": 502, "traefik": 500, "ingress": 500, "envoy": 503,
+                        "apache": 401}[proxy]
             assert answer.status == expected, answer
         site.bearerd.start()
         assert site.ask("/admin", token)[0].status == 200

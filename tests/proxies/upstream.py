@@ -15,6 +15,11 @@ class Asked:
         self.method, self.target, self.headers = method, target, headers
 
     @property
+    def host(self):
+        """The host that the application was asked for."""
+        return dict((name.lower(), value) for name, value in self.headers)["host"]
+
+    @property
     def identity(self):
         """The identity headers by their names, as loosely as an application may read those."""
         loose = [(re.sub("[^a-z0-9]", "-", name.lower()), value) for name, value in self.headers]
