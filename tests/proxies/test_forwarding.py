@@ -196,6 +196,20 @@ def test_no_header_takes_what_a_request_may(site, tokens):
             assert answer.status == 200 or answer.status == 400 and asked is None, (headers, answer)
 
 
+# What some applications take for the path or the method that they are asked for.
+OVERRIDES = ["X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-HTTP-Method",
+             "X-Method-Override"]
+
+
+def test_no_header_that_applications_take_for_the_path_or_the_method_arrives(site, tokens):
+    for target, token in [("/public/page", None), ("/posts/1", tokens.reader)]:
+        for name in OVERRIDES:
+            for spelling in spellings(name):
+                _, asked = site.ask(target, token, [(spelling, "/admin")])
+                seen = [re.sub("[^a-z]", "-", name.lower()) for name, _ in asked.headers] if asked else []
+                assert name.lower() not in seen, spelling
+
+
 def test_another_host_in_the_request_has_no_other_rules(site, tokens):
     port = site.address.split(":")[1]
     for host in ("git.example.org", "packages.example.org", f"git.example.org:{port}"):
