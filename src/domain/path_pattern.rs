@@ -29,7 +29,7 @@ pub enum PatternError {
     #[error("a path with single slashes")]
     EmptySegment,
     /// `.`, `..` and the like.
-    #[error("a path without a segment of dots and blanks alone")]
+    #[error("a path without a segment of dots and blanks, alone or before a colon")]
     Dots,
     /// A `*` beside something else.
     #[error("* as a whole segment, for any one, and ** as the last, for any number")]

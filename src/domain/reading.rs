@@ -67,7 +67,7 @@ pub(super) fn folds_to_delimiter(c: char) -> bool {
 pub(super) fn fold_into(folded: &mut String, segment: &str) {
     let segment = plain(segment);
     let name = segment.split(':').next().unwrap_or_default();
-    for c in name.trim_end_matches(DROPPED).chars() {
+    for c in name.trim_end_matches(is_dot_or_blank).chars() {
         if c.is_ascii() {
             folded.push(c.to_ascii_lowercase());
             continue;
@@ -84,12 +84,16 @@ pub(super) fn fold_into(folded: &mut String, segment: &str) {
     }
 }
 
-/// Whether nothing but dots and blanks stands in a segment, and something does.
+/// Whether a segment, or its part before a colon, consists of dots and blanks. Some systems take such
+/// a segment for `.` or `..`.
 pub(super) fn is_dots_and_blanks(segment: &str) -> bool {
-    !segment.is_empty() && plain(segment).trim_end_matches(DROPPED).is_empty()
+    let name = segment.split(':').next().unwrap_or_default();
+    !name.is_empty() && plain(name).trim_end_matches(is_dot_or_blank).is_empty()
 }
 
-const DROPPED: [char; 2] = ['.', ' '];
+fn is_dot_or_blank(c: char) -> bool {
+    c == '.' || c.is_whitespace()
+}
 
 #[cfg(test)]
 mod tests {

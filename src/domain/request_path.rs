@@ -59,8 +59,8 @@ pub enum PathError {
     /// A `..` that takes an empty segment away, or the one before it where slashes are merged.
     #[error("The path has a .. that follows an empty segment.")]
     EmptyParent,
-    /// A segment like `...` or `.. `, of which some systems drop the end.
-    #[error("The path has a segment of dots and blanks alone.")]
+    /// A segment like `...`, `.. ` or `..:x`, of which some systems drop the end.
+    #[error("The path has a segment of dots and blanks, alone or before a colon.")]
     Dots,
 }
 
@@ -194,6 +194,7 @@ mod tests {
             ("/caf%C3%A9", "café/"),
             ("/café", "café/"),
             ("/..a/b..", "..a/b../"),
+            ("/a/:b/c:d", "a/:b/c:d/"),
             ("/.well-known/x", ".well-known/x/"),
             ("/a:b@c,d=e&f$g!h'i(j)*~", "a:b@c,d=e&f$g!h'i(j)*~/"),
         ] {
@@ -278,6 +279,11 @@ mod tests {
             ("/a/.%ef%b8%8f./b", Dots),
             ("/a/.%f3%a0%84%80/b", Dots),
             ("/a/..%c2%a0/b", Dots),
+            ("/a/..%e1%9a%80/b", Dots),
+            ("/a/..%e2%80%a8/b", Dots),
+            ("/a/..:/b", Dots),
+            ("/a/..::$DATA/b", Dots),
+            ("/a/.%20%3a/b", Dots),
         ] {
             assert_eq!(strict(target), Err(error), "{target}");
         }

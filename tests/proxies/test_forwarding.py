@@ -258,13 +258,16 @@ def test_no_spelling_of_a_path_gets_by_its_rule(site, tokens, target):
 def parents():
     """Segments that some application may take for "..": with a character that is dropped or trimmed,
     or written with characters that fold to dots."""
-    dropped = [chr(code) for code in range(sys.maxunicode + 1)
-               if unicodedata.category(chr(code)) == "Cc"
-               or unicodedata.normalize("NFKC", chr(code)) == " "]
+    blanks = [chr(code) for code in range(sys.maxunicode + 1)
+              if unicodedata.category(chr(code)) in ("Cc", "Zl", "Zp", "Zs")]
+    # The soft hyphen, joiners, marks of direction, selectors, fillers, the byte order mark.
+    invisible = "\u00ad\u034f\u061c\u180e\u200b\u200d\u202e\u2060\ufe0f\u3164\ufeff"
+    dropped = [*blanks, *invisible]
     for character in dropped:
         escaped = quote(character)
         yield from (f"..{escaped}", f"{escaped}..", f".{escaped}.")
-    yield from ("...", "....", "..%20.", "%2e%2e%20", "..%20%09", "..%00x")
+    yield from ("...", "....", "..%20.", "%2e%2e%20", "..%20%09", "..%00x", "..:", "..%3a",
+                "..::$DATA")
     dots = [chr(code) for code in range(sys.maxunicode + 1)
             if set(unicodedata.normalize("NFKC", chr(code))) == {"."} and code > 0x7F]
     for dot in map(quote, dots):

@@ -29,13 +29,13 @@ class Asked:
     @property
     def is_admin(self):
         """Whether an application may take this for something under /admin, however it reads paths:
-        decoded twice, without parameters, folded by compatibility (NFKC), without blanks, control and
-        format characters, slashes merged, dots resolved, in any case."""
+        decoded twice, without parameters, folded by compatibility (NFKC), without blanks and what
+        can't be seen, slashes merged, dots resolved, in any case."""
         path = re.sub(r";[^/]*", "", unquote(unquote(self.target.split("?")[0])))
-        path = re.sub(r"^\w+://[^/]*", "", unicodedata.normalize("NFKC", path))
+        path = re.sub(r"^\w+://[^/]*", "", unicodedata.normalize("NFKC", path).replace("\u3164", ""))
         segments = []
         for segment in re.split(r"[/\\]+", path):
-            segment = "".join(c for c in segment if unicodedata.category(c) not in ("Cc", "Cf", "Zs"))
+            segment = "".join(c for c in segment if unicodedata.category(c)[0] not in "CMZ")
             segment = re.sub(r":.*", "", segment).casefold()
             if re.fullmatch(r"\.\.+", segment):
                 segments = segments[:-1]
