@@ -8,7 +8,7 @@ import sys
 
 from .bench import ROOT, SERVER_CORES, Figure, LeftOut, row
 from .kernel import pinned
-from .load import compare, ratios, with_token
+from .load import bearer, compare, ratios
 from .servers import await_connection, bearerd, create_user, free_port, issue_token
 
 sys.path.insert(0, os.path.join(ROOT, "tests/proxies"))
@@ -26,7 +26,7 @@ def proxy(bench):
         file.write(recipe("bearerd.toml", {}))
     with (bearerd(bench) as (address, _),
           _nginx(bench.folder, address.removeprefix("http://")) as (asking, plain, process)):
-        how = with_token(token)
+        how = {"headers": {**bearer(token), "Host": "app.example.org"}}
         with_it, without = compare(bench, (process, asking, how), (process, plain, how))
     rates = [[load.rate for load in side] for side in (with_it, without)]
     return [

@@ -99,11 +99,11 @@ def bearer(token):
 class Bearerd:
     """bearerd with the page's settings and one user, Ada. Stopped, it starts again where it was."""
 
-    def __init__(self, folder, naming, extra):
+    def __init__(self, folder, naming, extra, rules):
         self.folder = folder
         self.address = f"127.0.0.1:{free_port()}"
         named = {'"x-original-uri"': f'"{naming}"'}
-        (folder / "bearerd.toml").write_text(extra + recipe("bearerd.toml", named))
+        (folder / "bearerd.toml").write_text(extra + recipe("bearerd.toml", named) + rules)
         create = ["user", "create", "--email", "ada@example.org", "--name", "Ada Lovelace"]
         self.run(*create, input="long enough\n")
         self.served = contextlib.ExitStack()

@@ -30,10 +30,10 @@ SECTIONS = {"nginx": "nginx", "caddy": "Caddy", "traefik": "Traefik", "ingress":
 
 
 @contextlib.contextmanager
-def started_bearerd(proxy="nginx", extra=""):
-    """bearerd as this proxy needs it."""
+def started_bearerd(proxy="nginx", extra="", rules=""):
+    """bearerd as this proxy needs it, with further settings, and further rules."""
     with servers.temporary_folder() as folder:
-        bearerd = servers.Bearerd(folder, naming(SECTIONS[proxy]), extra)
+        bearerd = servers.Bearerd(folder, naming(SECTIONS[proxy]), extra, rules)
         bearerd.start()
         try:
             yield bearerd
@@ -42,16 +42,22 @@ def started_bearerd(proxy="nginx", extra=""):
 
 
 @contextlib.contextmanager
+def started_proxy(proxy, bearerd, application):
+    """A proxy, with bearerd at its side and an application behind; gives its address."""
+    with servers.temporary_folder() as folder:
+        to = (folder, bearerd.address, application)
+        start = {
+            "nginx": lambda: servers.nginx(*to[:2], {"app": {"127.0.0.1:3000": application}}),
+            "apache": lambda: servers.apache(*to, bearerd.token("introspect")),
+        }.get(proxy, lambda: getattr(servers, proxy)(*to))
+        with start() as address:
+            yield address
+
+
+@contextlib.contextmanager
 def started_site(proxy):
     with contextlib.ExitStack() as stack:
         bearerd = stack.enter_context(started_bearerd(proxy))
         upstream = stack.enter_context(Upstream())
-        folder = stack.enter_context(servers.temporary_folder())
-        to = (folder, bearerd.address, upstream.address)
-        start = {
-            "nginx": lambda: servers.nginx(folder, bearerd.address,
-                                           {"app": {"127.0.0.1:3000": upstream.address}}),
-            "apache": lambda: servers.apache(*to, bearerd.token("introspect")),
-        }.get(proxy, lambda: getattr(servers, proxy)(*to))
-        address = stack.enter_context(start())
+        address = stack.enter_context(started_proxy(proxy, bearerd, upstream.address))
         yield Site(proxy, address, bearerd, upstream)

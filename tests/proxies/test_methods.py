@@ -34,3 +34,17 @@ def test_options_passes_where_it_is_public_and_with_a_token(site, tokens):
     for target, token in [("/public/page", None), ("/posts/1", tokens.writer)]:
         answer, asked = site.ask(target, token, method="OPTIONS")
         assert (answer.status, asked.method) == (200, "OPTIONS")
+
+
+def test_apache_refuses_requests_that_name_a_second_resource(site, tokens):
+    if site.proxy != "apache":
+        return
+    for method in ("COPY", "MOVE", "BIND", "REBIND", "UNBIND", "LINK", "UNLINK", "MERGE", "REPORT",
+                   "SEARCH", "ORDERPATCH", "UPDATE", "BASELINE-CONTROL", "VERSION-CONTROL",
+                   "MKREDIRECTREF", "UPDATEREDIRECTREF", "copy", "Move"):
+        for target, token in [("/public/page", None), ("/posts/1", tokens.writer)]:
+            answer, asked = site.ask(target, token, method=method)
+            assert (answer.status, asked) == (403, None), method
+    for method in ("PUT", "GET", "INVENTED"):
+        answer, asked = site.ask("/posts/1", tokens.writer, [("Destination", "/admin")], method=method)
+        assert (answer.status, asked) == (403, None)
