@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 ANNOTATION = "nginx.ingress.kubernetes.io"
 
 
-def server(ingress, config_map, listen, application):
-    """The server block of an Ingress with one host and one path. Gives text for nginx's `http`."""
+def server(ingress, config_map, listen, application, auth_headers=None):
+    """The server block of an Ingress with one host and one path. `auth_headers` is the ConfigMap that
+    its annotation auth-proxy-set-headers names. Gives text for nginx's `http`."""
     annotations = ingress["metadata"]["annotations"]
     [rule] = ingress["spec"]["rules"]
     [path] = rule["http"]["paths"]
@@ -17,6 +18,9 @@ def server(ingress, config_map, listen, application):
     identity = "\n".join(
         f"auth_request_set $authHeader{i} $upstream_http_{name.strip().lower().replace('-', '_')};\n"
         f"proxy_set_header '{name.strip()}' $authHeader{i};" for i, name in enumerate(names))
+    named = f"{ANNOTATION}/auth-proxy-set-headers" in annotations
+    set_headers = "\n".join(f"proxy_set_header '{name}' '{value}';"
+                            for name, value in (auth_headers["data"] if named else {}).items())
     return f"""
         map $http_upgrade $connection_upgrade {{
             default upgrade;
@@ -50,6 +54,7 @@ def server(ingress, config_map, listen, application):
                 proxy_http_version 1.1;
                 proxy_pass_request_headers on;
                 client_max_body_size 1m;
+                {set_headers}
                 set $target {verify};
                 proxy_pass $target;
             }}

@@ -132,19 +132,21 @@ class Bearerd:
 
 
 @contextlib.contextmanager
-def nginx(folder, bearerd, sites, snippets=()):
-    """nginx with sites of the page: by their names, what changes in them; and what changes in each of
-    the snippets."""
+def nginx(folder, bearerd, sites, changes=()):
+    """nginx with sites of the page: by their names, what changes in them; and what changes in the
+    snippets."""
     address = f"127.0.0.1:{free_port()}"
     upstream = recipe("/etc/nginx/conf.d/bearerd.conf", {"127.0.0.1:8080": bearerd})
     files = {"conf.d/bearerd.conf": upstream}
     for name in ("snippets/bearerd.conf", "snippets/bearerd-identity.conf"):
-        files[name] = recipe(f"/etc/nginx/{name}", dict(snippets))
+        shown = recipe(f"/etc/nginx/{name}", {})
+        files[name] = recipe(f"/etc/nginx/{name}", {
+            text: ours for text, ours in dict(changes).items() if text in shown})
     for name in ("uwsgi_params", "scgi_params"):
         files[name] = Path(f"/etc/nginx/{name}").read_text()
-    for name, changes in sites.items():
-        changes = {"listen 80;": f"listen {address};", **changes}
-        files[f"sites-enabled/{name}"] = recipe(f"/etc/nginx/sites-enabled/{name}", changes)
+    for name, own in sites.items():
+        own = {"listen 80;": f"listen {address};", **own}
+        files[f"sites-enabled/{name}"] = recipe(f"/etc/nginx/sites-enabled/{name}", own)
     with running_nginx(folder, address, files):
         yield address
 
@@ -174,14 +176,33 @@ def running_nginx(folder, address, files):
 
 
 @contextlib.contextmanager
-def ingress(folder, bearerd, application):
-    """nginx with the configuration that ingress-nginx makes of the page's Ingress and ConfigMap."""
+def ingress(folder, bearerd, application, changes=()):
+    """nginx with the configuration that ingress-nginx makes of the page's Ingress and ConfigMaps."""
     address = f"127.0.0.1:{free_port()}"
     verify = "bearerd.auth.svc.cluster.local:8080"
-    ingress = yaml.safe_load(recipe("ingress.yaml", {verify: bearerd}))
-    config_map = yaml.safe_load(recipe("configmap.yaml", {}))
-    site = ingress_nginx.server(ingress, config_map, address, application)
+    ingress = yaml.safe_load(recipe("ingress.yaml", {verify: bearerd, **dict(changes)}))
+    config_map, auth_headers = (yaml.safe_load(recipe(name, {}))
+                                for name in ("configmap.yaml", "bearerd-headers.yaml"))
+    site = ingress_nginx.server(ingress, config_map, address, application, auth_headers)
     with running_nginx(folder, address, {"sites-enabled/app": site}):
+        yield address
+
+
+@contextlib.contextmanager
+def caddy(folder, bearerd, application, changes=()):
+    port = free_port()
+    site = recipe("Caddyfile", {
+        "app.example.org {": f"http://app.example.org:{port} {{\n\tbind 127.0.0.1",
+        **dict(changes),
+        "127.0.0.1:8080": bearerd,
+        "127.0.0.1:3000": application,
+    })
+    (folder / "Caddyfile").write_text("{\n\tadmin off\n\tauto_https off\n}\n" + site)
+    homes = {name: str(folder) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
+    command = ["caddy", "run", "--config", "Caddyfile", "--adapter", "caddyfile"]
+    with running(command, folder, env={**os.environ, **homes}) as process:
+        address = f"127.0.0.1:{port}"
+        await_answer(process, folder, lambda: send(address, "/", host="nobody"))
         yield address
 
 
@@ -190,13 +211,13 @@ PROGRAMS = Path(sysconfig.get_path("scripts"))
 
 
 @contextlib.contextmanager
-def traefik(folder, bearerd, application):
+def traefik(folder, bearerd, application, changes=()):
     address = f"127.0.0.1:{free_port()}"
     static = recipe("traefik.yml", {'":80"': f'"{address}"', "/etc/traefik": folder})
     quiet = "global: {checkNewVersion: false, sendAnonymousUsage: false}\n"
     (folder / "traefik.yml").write_text(static + quiet)
     (folder / "app.yml").write_text(recipe("/etc/traefik/app.yml", {
-        "127.0.0.1:8080": bearerd, "127.0.0.1:3000": application}))
+        "127.0.0.1:8080": bearerd, "127.0.0.1:3000": application, **dict(changes)}))
 
     def ready():
         # Traefik listens before it has read its routes.
@@ -209,34 +230,17 @@ def traefik(folder, bearerd, application):
 
 
 @contextlib.contextmanager
-def envoy(folder, bearerd, application):
+def envoy(folder, bearerd, application, changes=()):
     def port(address):
         return "port_value: " + address.split(":")[1]
 
     address = f"127.0.0.1:{free_port()}"
     (folder / "envoy.yaml").write_text(recipe("/etc/envoy/envoy.yaml", {
         "0.0.0.0": "127.0.0.1", "port_value: 80}": port(address) + "}",
-        "port_value: 8080": port(bearerd), "port_value: 3000": port(application)}))
+        "port_value: 8080": port(bearerd), "port_value: 3000": port(application), **dict(changes)}))
     command = [PROGRAMS / "envoy", "-c", "envoy.yaml", "--concurrency", "1", "-l", "error",
                "--disable-hot-restart"]
     with running(command, folder) as process:
-        await_answer(process, folder, lambda: send(address, "/", host="nobody"))
-        yield address
-
-
-@contextlib.contextmanager
-def caddy(folder, bearerd, application):
-    port = free_port()
-    site = recipe("Caddyfile", {
-        "app.example.org {": f"http://app.example.org:{port} {{\n\tbind 127.0.0.1",
-        "127.0.0.1:8080": bearerd,
-        "127.0.0.1:3000": application,
-    })
-    (folder / "Caddyfile").write_text("{\n\tadmin off\n\tauto_https off\n}\n" + site)
-    homes = {name: str(folder) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
-    command = ["caddy", "run", "--config", "Caddyfile", "--adapter", "caddyfile"]
-    with running(command, folder, env={**os.environ, **homes}) as process:
-        address = f"127.0.0.1:{port}"
         await_answer(process, folder, lambda: send(address, "/", host="nobody"))
         yield address
 

@@ -42,22 +42,23 @@ def started_bearerd(proxy="nginx", extra="", rules=""):
 
 
 @contextlib.contextmanager
-def started_proxy(proxy, bearerd, application):
-    """A proxy, with bearerd at its side and an application behind; gives its address."""
+def started_proxy(proxy, bearerd, application, changes=()):
+    """A proxy, with bearerd at its side and an application behind; gives its address. `changes` are
+    texts of its recipe and what takes their place."""
     with servers.temporary_folder() as folder:
-        to = (folder, bearerd.address, application)
+        to = (folder, bearerd.address)
         start = {
-            "nginx": lambda: servers.nginx(*to[:2], {"app": {"127.0.0.1:3000": application}}),
-            "apache": lambda: servers.apache(*to, bearerd.token("introspect")),
-        }.get(proxy, lambda: getattr(servers, proxy)(*to))
+            "nginx": lambda: servers.nginx(*to, {"app": {"127.0.0.1:3000": application}}, changes),
+            "apache": lambda: servers.apache(*to, application, bearerd.token("introspect")),
+        }.get(proxy, lambda: getattr(servers, proxy)(*to, application, changes))
         with start() as address:
             yield address
 
 
 @contextlib.contextmanager
-def started_site(proxy):
+def started_site(proxy, extra="", changes=()):
     with contextlib.ExitStack() as stack:
-        bearerd = stack.enter_context(started_bearerd(proxy))
+        bearerd = stack.enter_context(started_bearerd(proxy, extra))
         upstream = stack.enter_context(Upstream())
-        address = stack.enter_context(started_proxy(proxy, bearerd, upstream.address))
+        address = stack.enter_context(started_proxy(proxy, bearerd, upstream.address, changes))
         yield Site(proxy, address, bearerd, upstream)

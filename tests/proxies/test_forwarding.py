@@ -145,8 +145,7 @@ NAMINGS = [
         "X-Forwarded-Uri", "X-Forwarded-Path", "X-Original-URI", "X-Original-Uri", "X-Original-Path",
         "X-Original-URL", "X-Rewrite-URL", "X-Envoy-Original-Path", "X-Auth-Request-Redirect",
         "X-Replaced-Path", "X-Request-Uri", "Request-Uri", "X-Sendfile", "X-Accel-Redirect")),
-    *({name: "{url}"} for name in ("X-Original-URL", "X-Forwarded-Url", "X-Rewrite-URL",
-                                   "Destination")),
+    *({name: "{url}"} for name in ("X-Original-URL", "X-Forwarded-Url", "X-Rewrite-URL")),
     *({name: "{method}"} for name in (
         "X-Forwarded-Method", "X-Original-Method", "X-HTTP-Method-Override", "X-HTTP-Method",
         "X-Method-Override")),
@@ -162,13 +161,13 @@ NAMINGS = [
 ]
 
 
-def forgeries():
+def forgeries(namings=NAMINGS):
     """Headers that name another request: one that is public, or that a token of little use may make.
     Each naming alone, twice, in other spellings, named in Connection, and all of them at once."""
     for host, uri in [(HOST, "/public/page"), ("git.example.org", "/code.git/HEAD")]:
         texts = {"host": host, "uri": uri, "method": "GET", "url": f"http://{host}{uri}"}
         every = []
-        for naming in NAMINGS:
+        for naming in namings:
             headers = [(name, value.format(**texts)) for name, value in naming.items()]
             every += headers
             yield headers
@@ -179,13 +178,14 @@ def forgeries():
 
 
 def test_no_header_names_another_request(site, tokens):
-    for headers in forgeries():
+    # Destination names a second one, which takes nothing from what the first one needs.
+    for headers in forgeries([*NAMINGS, {"Destination": "{url}"}]):
         for target, method, token, status in [
                 ("/admin", "GET", None, 401), ("/admin", "GET", tokens.elsewhere, 403),
                 ("/posts/1", "POST", None, 401), ("/posts/1", "POST", tokens.reader, 403)]:
             answer, asked = site.ask(target, token, headers, method=method)
-            # A proxy may refuse the header itself; ingress-nginx makes a 500 of bearerd's 400.
-            also = {"ingress": 500}.get(site.proxy, 400)
+            # The header itself may be refused; ingress-nginx makes a 500 of bearerd's 400.
+            also = {"ingress": 500, "apache": 403}.get(site.proxy, 400)
             assert answer.status in (status, also, 400) and asked is None, (target, headers, answer)
 
 

@@ -92,22 +92,26 @@ def uwsgi_server(kind):
 
 
 @contextlib.contextmanager
-def started_gateway(kind, bearerd, snippets=()):
+def started_gateway(kind, bearerd, changes=()):
     with contextlib.ExitStack() as stack:
         serve = grpc_server() if kind == "grpc_pass" else uwsgi_server(kind)
         application = stack.enter_context(serve)
         lines = RECIPES[kind].replace("127.0.0.1:3000", application)
-        changes = {PROXIED: lines}
+        site = {PROXIED: lines}
         if kind == "grpc_pass":
             http2 = f"127.0.0.1:{servers.free_port()}"
             named = f"server_name {servers.HOST};"
-            changes[named] = f"listen {http2} http2;\n    {named}"
+            site[named] = f"listen {http2} http2;\n    {named}"
         folder = stack.enter_context(servers.temporary_folder())
-        address = stack.enter_context(servers.nginx(folder, bearerd.address, {"app": changes}, snippets))
+        sites = {"app": site}
+        address = stack.enter_context(servers.nginx(folder, bearerd.address, sites, changes))
         yield Gateway(kind, http2 if kind == "grpc_pass" else address, bearerd)
 
 
-@pytest.fixture(scope="module", params=["grpc_pass", *SOCKETS])
+KINDS = ["grpc_pass", *SOCKETS]
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def gateway(request, bearerd):
     with started_gateway(request.param, bearerd) as gateway:
         yield gateway
