@@ -18,7 +18,7 @@ def tokens(site):
     """Tokens that no test revokes, by what they may do."""
     issue = site.bearerd.token
     return SimpleNamespace(reader=issue("posts:read"), writer=issue("posts:*"),
-                           admin=issue("admin"), root=issue("*"),
+                           admin=issue("app:admin"), root=issue("*"),
                            elsewhere=issue("git:read", "packages:read"))
 
 

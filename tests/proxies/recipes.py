@@ -6,7 +6,7 @@ from pathlib import Path
 PAGE = Path(__file__).parents[2] / "docs/proxies.md"
 
 # A line with nothing but a file's name, and the block below it.
-# “At the end of” it, what stands above goes on.
+# A block “at the end of” a file is appended to it.
 FILE = re.compile(r"^(?:At the end of )?`([^`\n]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 RECIPES = {}
