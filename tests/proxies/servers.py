@@ -21,6 +21,8 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 ENVIRONMENT |= {"BEARERD_BCRYPT_COST": "4", "BEARERD_LOG": "warn"}
 HOST = "app.example.org"
 PATIENCE = 20
+# Where pip puts the programs of the packages that tests need.
+PROGRAMS = Path(sysconfig.get_path("scripts"))
 
 
 def free_port():
@@ -189,7 +191,8 @@ def ingress(folder, bearerd, application, changes=()):
 
 
 @contextlib.contextmanager
-def caddy(folder, bearerd, application, changes=()):
+def caddy(folder, bearerd, application, changes=(), program="caddy"):
+    """Debian's Caddy, or another."""
     port = free_port()
     site = recipe("Caddyfile", {
         "app.example.org {": f"http://app.example.org:{port} {{\n\tbind 127.0.0.1",
@@ -199,15 +202,16 @@ def caddy(folder, bearerd, application, changes=()):
     })
     (folder / "Caddyfile").write_text("{\n\tadmin off\n\tauto_https off\n}\n" + site)
     homes = {name: str(folder) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
-    command = ["caddy", "run", "--config", "Caddyfile", "--adapter", "caddyfile"]
+    command = [program, "run", "--config", "Caddyfile", "--adapter", "caddyfile"]
     with running(command, folder, env={**os.environ, **homes}) as process:
         address = f"127.0.0.1:{port}"
         await_answer(process, folder, lambda: send(address, "/", host="nobody"))
         yield address
 
 
-# Where pip puts the programs of the packages that tests need.
-PROGRAMS = Path(sysconfig.get_path("scripts"))
+def caddy_of_pip(folder, bearerd, application, changes=()):
+    """A Caddy of today's, of which pip has a package."""
+    return caddy(folder, bearerd, application, changes, PROGRAMS / "caddy")
 
 
 @contextlib.contextmanager

@@ -25,8 +25,8 @@ class Site:
 
 # The proxies that run here, and the sections of the page that show their recipes. Apache asks
 # for introspection, so how it would name a request plays no part.
-SECTIONS = {"nginx": "nginx", "caddy": "Caddy", "traefik": "Traefik", "ingress": "ingress-nginx",
-            "envoy": "Envoy", "apache": "nginx"}
+SECTIONS = {"nginx": "nginx", "caddy": "Caddy", "caddy_of_pip": "Caddy", "traefik": "Traefik",
+            "ingress": "ingress-nginx", "envoy": "Envoy", "apache": "nginx"}
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import servers
+from attacks import METHODS, WITHOUT_A_TOKEN, forgeries
 from sites import Site
 from upstream import Upstream
 
@@ -163,6 +164,17 @@ def test_a_challenge_offers_basic(site):
         answer, _ = site.ask(target, host=host)
         assert answer.status == 401
         assert 'Basic realm="' in answer.challenge
+
+
+def test_no_method_and_no_header_gets_through_without_a_token(site):
+    for host, target in [("git.example.org", "/code.git/HEAD"), ("packages.example.org", "/v2/")]:
+        for method in METHODS:
+            for headers in WITHOUT_A_TOKEN:
+                answer, asked = site.ask(target, headers=headers, method=method, host=host)
+                assert asked is None and answer.status >= 400, (method, headers, host, answer)
+        for headers in forgeries():
+            answer, asked = site.ask(target, headers=headers, host=host)
+            assert asked is None and answer.status in (400, 401), (headers, host, answer)
 
 
 @pytest.mark.parametrize("target", ["/v2/", "/simple/", "/simple/bearerd-example/"])

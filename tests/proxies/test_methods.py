@@ -1,18 +1,6 @@
 """Every method without a token, through each recipe: only public paths reach the application."""
 
-# The registry of HTTP methods that IANA keeps.
-REGISTERED = """
-    ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT CONNECT COPY DELETE GET HEAD LABEL LINK LOCK MERGE
-    MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE OPTIONS ORDERPATCH PATCH POST PRI
-    PROPFIND PROPPATCH PUT QUERY REBIND REPORT SEARCH TRACE UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE
-    UPDATEREDIRECTREF VERSION-CONTROL *
-    """.split()
-METHODS = sorted({spelling for method in [*REGISTERED, "INVENTED"]
-                  for spelling in (method, method.lower(), method.title())})
-
-# Headers that hold no live token.
-WITHOUT_A_TOKEN = [[], *([("Authorization", value)] for value in (
-    "", "x", "Bearer", "Bearer\tx", "Bearer bd_nonsense", "Basic eDp5", "Digest x"))]
+from attacks import METHODS, WITHOUT_A_TOKEN
 
 
 def test_no_method_reaches_the_application_without_a_token(site):

@@ -4,9 +4,9 @@ and no token is taken from there."""
 import pytest
 
 import servers
+from gateways import KINDS, started_gateway
 from recipes import PAGE
 from sites import started_bearerd, started_site
-from test_nginx_gateways import KINDS, started_gateway
 
 SETTING = 'token_header = "X-Api-Token"\n'
 SHOWN = PAGE.read_text()

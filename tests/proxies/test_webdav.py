@@ -7,7 +7,7 @@ import pytest
 
 import servers
 from servers import HOST
-from sites import SECTIONS, Site, started_bearerd, started_proxy
+from sites import SECTIONS, started_bearerd, started_proxy
 
 # Where only the second path is protected.
 RULES = """
@@ -71,7 +71,7 @@ PROTECTED = [
     f"HTTP://{HOST.upper()}/sec/x", "/sec/../sec/x", "/pub/../sec/x", "/%73ec/x", "/sec%2fx",
     "/./sec/x", "//sec/x", f"//{HOST}/sec/x", "/pub/..;/sec/x", "/SEC/x", "/sec/x?/pub/y",
     "/sec/x#/pub/y", " /sec/x", "/sec/x ", "/pub/%2e%2e/sec/x", "/pub\\..\\sec/x", "sec/x", "../sec/x",
-    f"http://pub@{HOST}/sec/x", f"http:/{HOST}/sec/x", f"http:///sec/x", "", "*",
+    f"http://pub@{HOST}/sec/x", f"http:/{HOST}/sec/x", "http:///sec/x", "", "*",
     "/pub/y, /sec/x", "/sec/x, /pub/y", f"http://{HOST}/pub/y, http://{HOST}/sec/x",
     "/pub/y\t/sec/x", "/pub/y /sec/x",
 ]
