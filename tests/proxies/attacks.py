@@ -21,7 +21,7 @@ def spellings(name):
     """A header's name in other cases, and as applications may read it that turn what is neither a
     letter nor a digit into an underscore."""
     yield from (name, name.lower(), name.upper())
-    for other in "_.~!+":
+    for other in "!#$%&'*+.^_`|~":
         yield name.replace("-", other)
         yield name.replace("-", other, 1)
         yield other.join(name.rsplit("-", 1))

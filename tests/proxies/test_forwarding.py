@@ -169,6 +169,8 @@ def test_another_host_in_the_request_has_no_other_rules(site, tokens):
         assert asked is None
         _, asked = site.ask(f"http://{host}/admin", tokens.elsewhere)
         assert asked is None
+        _, asked = site.ask(f"http://{HOST}/admin", tokens.elsewhere, host=host)
+        assert asked is None
         # Nor is it the host that the application is asked for.
         _, asked = site.ask("/public/page", host=host)
         assert not asked or asked.host != host
