@@ -116,13 +116,18 @@ impl Auth {
         Ok(self.0.store.live_tokens_of(user_id, ttl, now, offset, per_page).await?)
     }
 
-    /// Every token with its owner, dead ones that are not purged yet included; those of one user,
-    /// if an email is given.
+    /// The tokens, dead ones that are not purged yet included, each with its owner, in the order of their
+    /// ids, from the first after `after` on; those of one user, if an email is given. A thousand at most: to
+    /// list all, ask again after the last one's id, until there is none. Each answer is of its own moment.
     ///
     /// # Errors
     /// [`Error::Busy`] and the like.
-    pub async fn all_tokens(&self, email: Option<Email>) -> Result<Vec<(Token, User)>, Error> {
-        Ok(self.0.store.all_tokens(email).await?)
+    pub async fn tokens_after(
+        &self,
+        after: i64,
+        email: Option<&Email>,
+    ) -> Result<Vec<(Token, User)>, Error> {
+        Ok(self.0.store.tokens_after(after, email).await?)
     }
 
     /// Revokes one token and what is bound to it, for its owner; for anybody, if `owner` is `None`.

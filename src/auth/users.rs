@@ -77,12 +77,13 @@ impl Auth {
         stored.await.map_err(email_refused)
     }
 
-    /// Every user.
+    /// The users in the order of their ids, from the first after `after` on. A thousand at most: to list
+    /// all, ask again after the last one's id, until there is none.
     ///
     /// # Errors
     /// [`Error::Busy`] and the like.
-    pub async fn users(&self) -> Result<Vec<User>, Error> {
-        Ok(self.0.store.users().await?)
+    pub async fn users_after(&self, after: i64) -> Result<Vec<User>, Error> {
+        Ok(self.0.store.users_after(after).await?)
     }
 
     /// A page of the users, oldest first: `page` counts from 1.

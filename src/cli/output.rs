@@ -1,7 +1,11 @@
 //! What commands print. Nothing of it can move the cursor, hide or reverse text on a terminal: what is
 //! stored may come from another program.
 
-use serde::Serialize;
+use std::fmt::Display;
+use std::io::{self, BufWriter, Write};
+
+use serde::ser::SerializeSeq as _;
+use serde::{Serialize, Serializer as _};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::CliError;
@@ -10,16 +14,56 @@ use crate::domain::{Escaped, escaped_json};
 /// The widest that a cell of a list may be, in columns of the terminal. JSON has all of it.
 const WIDEST: usize = 40;
 
-/// Rows as JSON, or as a table with these headings.
-pub(super) fn list<T: Serialize, const N: usize>(
+/// Rows that come in pages, the last one empty, as JSON or as a table with these headings. One page at a
+/// time is in memory; the first decides how wide the table's columns are.
+pub(super) async fn list<T: Serialize, const N: usize>(
     json: bool,
-    rows: &[T],
     headings: [&str; N],
     cells: impl Fn(&T) -> [String; N],
+    mut next: impl AsyncFnMut() -> Result<Vec<T>, CliError>,
 ) -> Result<(), CliError> {
-    match json {
-        true => print_json(rows),
-        false => print_lines(&table(rows, headings, |row| cells(row).map(|cell| cut(&cell)))),
+    let mut stdout = BufWriter::new(io::stdout().lock());
+    let mut page = next().await?;
+    if json {
+        let mut serializer = serde_json::Serializer::pretty(EscapedJson(&mut stdout));
+        let mut list = serializer.serialize_seq(None).map_err(cannot)?;
+        while !page.is_empty() {
+            page.iter().try_for_each(|row| list.serialize_element(row)).map_err(cannot)?;
+            page = next().await?;
+        }
+        list.end().map_err(cannot)?;
+        writeln!(stdout).map_err(cannot)?;
+    } else {
+        let shown = |row: &T| cells(row).map(|cell| cut(&cell));
+        let mut lines = vec![headings.map(str::to_owned)];
+        lines.extend(page.iter().map(shown));
+        let widths = widths(&lines);
+        while !lines.is_empty() {
+            for cells in &lines {
+                writeln!(stdout, "{}", line(cells, widths)).map_err(cannot)?;
+            }
+            lines = next().await?.iter().map(shown).collect();
+        }
+    }
+    stdout.flush().map_err(cannot)
+}
+
+fn cannot(error: impl Display) -> CliError {
+    CliError::Io(format!("can't print: {error}"))
+}
+
+/// Writes JSON that comes in whole characters, as `serde_json` writes it, escaped for a terminal.
+struct EscapedJson<W>(W);
+
+impl<W: Write> Write for EscapedJson<W> {
+    fn write(&mut self, json: &[u8]) -> io::Result<usize> {
+        let text = str::from_utf8(json).map_err(io::Error::other)?;
+        self.0.write_all(escaped_json(text).as_bytes())?;
+        Ok(json.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
@@ -52,14 +96,20 @@ pub(super) fn table<T, const N: usize>(
 ) -> Vec<String> {
     let mut lines = vec![headings.map(str::to_owned)];
     lines.extend(rows.iter().map(|row| cells(row).map(|cell| Escaped(&cell).to_string())));
-    let widths: [usize; N] =
-        std::array::from_fn(|i| lines.iter().map(|line| line[i].width()).max().unwrap_or(0));
-    let padded = |(cell, width): (&String, usize)| cell.clone() + &" ".repeat(width - cell.width());
-    let line = |cells: &[String; N]| {
-        let cells: Vec<String> = cells.iter().zip(widths).map(padded).collect();
-        cells.join("  ").trim_end().to_owned()
+    let widths = widths(&lines);
+    lines.iter().map(|cells| line(cells, widths)).collect()
+}
+
+fn widths<const N: usize>(lines: &[[String; N]]) -> [usize; N] {
+    std::array::from_fn(|i| lines.iter().map(|line| line[i].width()).max().unwrap_or(0))
+}
+
+fn line<const N: usize>(cells: &[String; N], widths: [usize; N]) -> String {
+    let padded = |(cell, width): (&String, usize)| {
+        cell.clone() + &" ".repeat(width.saturating_sub(cell.width()))
     };
-    lines.iter().map(line).collect()
+    let cells: Vec<String> = cells.iter().zip(widths).map(padded).collect();
+    cells.join("  ").trim_end().to_owned()
 }
 
 /// One line on standard output.
@@ -79,11 +129,8 @@ pub(super) fn escaped<'a>(lines: impl Iterator<Item = &'a str>) -> String {
 
 /// A text of the program's own on standard output, as it is.
 pub(super) fn write(text: &str) -> Result<(), CliError> {
-    use std::io::Write as _;
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{text}")
-        .and_then(|()| stdout.flush())
-        .map_err(|error| CliError::Io(format!("can't print: {error}")))
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(cannot)
 }
 
 /// A value that may be missing.

@@ -2,9 +2,9 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{CliError, Format, input, output, with_services};
-use crate::auth::{By, TokenRequest};
+use crate::auth::{Auth, By, TokenRequest};
 use crate::config::{self, Config};
-use crate::domain::{Abilities, Email, Name, Timestamp, TokenKind};
+use crate::domain::{Abilities, Email, Name, Timestamp, Token, TokenKind, User};
 
 #[derive(Subcommand)]
 pub(super) enum TokenTask {
@@ -59,6 +59,23 @@ struct Row {
     revoked_at: Option<Timestamp>,
 }
 
+impl Row {
+    fn of(auth: &Auth, token: Token, owner: User) -> Self {
+        Self {
+            live: auth.is_live(&token, &owner),
+            expires_at: auth.end_of(&token),
+            id: token.id,
+            email: owner.email,
+            name: token.name,
+            kind: token.kind,
+            abilities: token.abilities,
+            created_at: token.created_at,
+            last_used_at: token.last_used_at,
+            revoked_at: token.revoked_at,
+        }
+    }
+}
+
 impl TokenTask {
     pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
         match self {
@@ -101,22 +118,6 @@ impl List {
             Some(text) => Some(input::flag("email", Email::claimed(text))?),
             None => None,
         };
-        let rows = with_services(config, async |auth| {
-            let tokens = auth.all_tokens(email).await?;
-            let rows = tokens.into_iter().map(|(token, owner)| Row {
-                live: auth.is_live(&token, &owner),
-                expires_at: auth.end_of(&token),
-                id: token.id,
-                email: owner.email,
-                name: token.name,
-                kind: token.kind,
-                abilities: token.abilities,
-                created_at: token.created_at,
-                last_used_at: token.last_used_at,
-                revoked_at: token.revoked_at,
-            });
-            Ok(rows.collect::<Vec<_>>())
-        })?;
         let headings = [
             "ID",
             "EMAIL",
@@ -129,7 +130,7 @@ impl List {
             "EXPIRES",
             "REVOKED",
         ];
-        output::list(self.format.json, &rows, headings, |row| {
+        let cells = |row: &Row| {
             [
                 row.id.to_string(),
                 row.email.to_string(),
@@ -142,6 +143,15 @@ impl List {
                 output::or_dash(row.expires_at),
                 output::or_dash(row.revoked_at),
             ]
+        };
+        with_services(config, async |auth| {
+            let mut last = 0;
+            let next = async || {
+                let tokens = auth.tokens_after(last, email.as_ref()).await?;
+                last = tokens.last().map_or(last, |(token, _)| token.id);
+                Ok(tokens.into_iter().map(|(token, owner)| Row::of(auth, token, owner)).collect())
+            };
+            output::list(self.format.json, headings, cells, next).await
         })
     }
 }

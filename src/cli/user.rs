@@ -79,6 +79,22 @@ struct Row {
     created_at: Timestamp,
 }
 
+const HEADINGS: [&str; 7] = ["ID", "EMAIL", "NAME", "ABILITIES", "ADMIN", "DISABLED", "CREATED"];
+
+impl Row {
+    fn cells(&self) -> [String; 7] {
+        [
+            self.id.to_string(),
+            self.email.to_string(),
+            self.name.to_string(),
+            self.abilities.to_string(),
+            if self.admin { "yes" } else { "no" }.to_owned(),
+            output::or_dash(self.disabled_at),
+            self.created_at.to_string(),
+        ]
+    }
+}
+
 impl From<User> for Row {
     fn from(user: User) -> Self {
         let User { id, email, name, abilities, admin, disabled_at, created_at, .. } = user;
@@ -90,17 +106,23 @@ impl UserTask {
     pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
         match self {
             Self::Create(create) => create.run(config),
-            Self::List(format) => {
-                let users = with_services(config, async |auth| Ok(auth.users().await?))?;
-                print_users(format.json, users)
-            }
+            Self::List(format) => with_services(config, async |auth| {
+                let mut last = 0;
+                let next = async || {
+                    let users = auth.users_after(last).await?;
+                    last = users.last().map_or(last, |user| user.id);
+                    Ok(users.into_iter().map(Row::from).collect())
+                };
+                output::list(format.json, HEADINGS, Row::cells, next).await
+            }),
             Self::Show { email, format } => {
                 let email = input::flag("email", Email::claimed(&email))?;
                 let user =
                     with_services(config, async |auth| Ok(auth.user_by_email(&email).await?))?;
+                let row = Row::from(user);
                 match format.json {
-                    true => output::print_json(&Row::from(user)),
-                    false => print_users(false, vec![user]),
+                    true => output::print_json(&row),
+                    false => output::print_lines(&output::table(&[row], HEADINGS, Row::cells)),
                 }
             }
             Self::Enable { email } => {
@@ -141,22 +163,6 @@ fn change(config: &Config, email: &str, update: UserUpdate, done: &str) -> Resul
         Ok(auth.update_user(By::Operator, user.id, update).await?)
     })?;
     output::print(&format!("{done} user {}", user.email))
-}
-
-fn print_users(json: bool, users: Vec<User>) -> Result<(), CliError> {
-    let rows: Vec<Row> = users.into_iter().map(Row::from).collect();
-    let headings = ["ID", "EMAIL", "NAME", "ABILITIES", "ADMIN", "DISABLED", "CREATED"];
-    output::list(json, &rows, headings, |row| {
-        [
-            row.id.to_string(),
-            row.email.to_string(),
-            row.name.to_string(),
-            row.abilities.to_string(),
-            if row.admin { "yes" } else { "no" }.to_owned(),
-            output::or_dash(row.disabled_at),
-            row.created_at.to_string(),
-        ]
-    })
 }
 
 impl Create {

@@ -84,7 +84,7 @@ fn a_failing_job_spoils_no_other_of_its_batch() {
         });
         assert!(matches!(results.as_slice(), [Ok(_), Ok(_), Err(StoreError::Taken), Ok(_)]));
         assert!(matches!(panicked, Err(StoreError::Failed(_))));
-        assert_eq!(store.users().await.unwrap().len(), 3);
+        assert_eq!(store.users_after(0).await.unwrap().len(), 3);
         store.close().await;
     });
 }
@@ -129,7 +129,7 @@ fn a_chunk_that_fails_ends_a_long_write_and_those_before_it_stay() {
             Ok(ControlFlow::Continue(()))
         });
         assert!(matches!(result.await, Err(StoreError::Taken)));
-        assert_eq!(store.users().await.unwrap().len(), 2);
+        assert_eq!(store.users_after(0).await.unwrap().len(), 2);
         store.close().await;
     });
 }
@@ -147,7 +147,7 @@ fn a_full_disk_refuses_a_write_and_loses_nothing() {
         assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
         store.write(|tx| Ok(set_max_pages(tx.connection, 1_000_000)?)).await.unwrap();
         store.insert_user(None, large, NOW).await.unwrap();
-        assert_eq!(store.users().await.unwrap().len(), 2);
+        assert_eq!(store.users_after(0).await.unwrap().len(), 2);
         store.close().await;
     });
 }

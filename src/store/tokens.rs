@@ -24,6 +24,9 @@ pub(super) fn head(digest: &[u8; 32]) -> &[u8] {
     &digest[..8]
 }
 
+/// The most rows of one read, where a whole table is listed: so many are in memory at a time.
+pub(super) const STEP: i64 = 1000;
+
 /// A part of a longer list.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
@@ -209,20 +212,27 @@ impl Store {
         Ok(())
     }
 
-    /// Every token that has not been purged, oldest first, with its owner; those of one user if an
-    /// email is given.
+    /// The tokens that have not been purged, each with its owner, in the order of their ids, from the first
+    /// after `after` on: a thousand at most. Those of one user if an email is given.
     ///
     /// # Errors
     /// [`StoreError`], as from every question.
-    pub async fn all_tokens(&self, email: Option<Email>) -> Result<Vec<(Token, User)>, StoreError> {
+    pub async fn tokens_after(
+        &self,
+        after: i64,
+        email: Option<&Email>,
+    ) -> Result<Vec<(Token, User)>, StoreError> {
         let mut query = tokens::table
             .inner_join(users::table)
             .select((TokenRow::as_select(), UserRow::as_select()))
+            .filter(tokens::id.gt(after))
             .order(tokens::id)
+            .limit(STEP)
             .into_boxed();
+        let email = email.cloned();
         let query = move |c: &mut SqliteConnection| {
-            if let Some(email) = email {
-                let Some((owner, _)) = by_email(c, &email)? else { return Ok(Vec::new()) };
+            if let Some(email) = &email {
+                let Some((owner, _)) = by_email(c, email)? else { return Ok(Vec::new()) };
                 query = query.filter(tokens::user_id.eq(owner.id));
             }
             query.load::<Rows>(c)

@@ -7,7 +7,7 @@ use diesel::sql_types::{Binary, Integer};
 use super::emails::{count_of, note_owner, take};
 use super::revocation::revoke_all;
 use super::schema::{token_heads, tokens, users};
-use super::tokens::forget_all;
+use super::tokens::{STEP, forget_all};
 use super::{Acting, Page, Store, StoreError};
 use crate::domain::{Abilities, Email, Name, PasswordHash, Timestamp, User};
 
@@ -280,14 +280,13 @@ impl Store {
         .await
     }
 
-    /// Every user, by number.
+    /// The users by number, from the first after `after` on: a thousand at most.
     ///
     /// # Errors
     /// [`StoreError`], as from every question.
-    pub async fn users(&self) -> Result<Vec<User>, StoreError> {
-        let rows = self
-            .read(|c| users::table.select(UserRow::as_select()).order(users::id).load(c))
-            .await?;
+    pub async fn users_after(&self, after: i64) -> Result<Vec<User>, StoreError> {
+        let query = users::table.filter(users::id.gt(after)).order(users::id).limit(STEP);
+        let rows = self.read(move |c| query.select(UserRow::as_select()).load(c)).await?;
         Ok(rows.into_iter().map(User::from).collect())
     }
 

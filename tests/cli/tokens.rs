@@ -84,6 +84,76 @@ fn prune_removes_what_has_been_dead_for_the_hours_given() {
     }
 }
 
+/// Adds so many tokens of the user with this id.
+fn db_insert_tokens(place: &Place, user: i64, count: i64) {
+    let path = place.path().join("bearerd.sqlite").to_string_lossy().into_owned();
+    let insert = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+         INSERT INTO tokens (user_id, name, digest, abilities, created_at)
+         SELECT {user}, 'laptop', randomblob(32), '*', unixepoch() FROM n"
+    );
+    SqliteConnection::establish(&path).unwrap().batch_execute(&insert).unwrap();
+}
+
+#[test]
+fn a_list_of_several_pages_is_whole_and_in_order() {
+    let place = Place::new();
+    place.create_ada();
+    let create = ["user", "create", "--email", "bob@example.org", "--name", "Bob"];
+    assert!(place.run_with_input(&create, "another password\n").status.success());
+    for user in [1, 2, 1, 2] {
+        db_insert_tokens(&place, user, 1200);
+    }
+    let ids = |arguments: &[&str]| -> (Vec<i64>, Vec<i64>) {
+        let json = [&["token", "list", "--json"], arguments].concat();
+        let rows: Vec<Value> = serde_json::from_str(&place.print(&json)).unwrap();
+        let table = place.print(&[&["token", "list"], arguments].concat());
+        let mut lines = table.lines();
+        assert!(
+            lines.next().unwrap().starts_with("ID    EMAIL            NAME    KIND   "),
+            "{table}"
+        );
+        (
+            rows.iter().map(|row| row["id"].as_i64().unwrap()).collect(),
+            lines.map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect(),
+        )
+    };
+    let all: Vec<_> = (1..=4800).collect();
+    assert_eq!(ids(&[]), (all.clone(), all));
+    let bobs: Vec<_> = (1201..=2400).chain(3601..=4800).collect();
+    assert_eq!(ids(&["--email", "bob@example.org"]), (bobs.clone(), bobs));
+}
+
+/// The most memory that a command has had, in KiB, when it has printed its first lines and waits until
+/// somebody reads the rest.
+#[cfg(target_os = "linux")]
+fn peak_of_a_waiting(place: &Place, arguments: &[&str]) -> u64 {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+    let mut child = place.command(arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.by_ref().take(10).all(|line| line.is_ok()));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    peak.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_long_list_takes_no_more_memory_than_a_short_one() {
+    let place = Place::new();
+    place.create_ada();
+    db_insert_tokens(&place, 1, 2_000);
+    for arguments in [&["token", "list"][..], &["token", "list", "--json"]] {
+        let short = peak_of_a_waiting(&place, arguments);
+        db_insert_tokens(&place, 1, 50_000);
+        let long = peak_of_a_waiting(&place, arguments);
+        assert!(long < short + 8 * 1024, "{arguments:?}: {short} and {long} KiB");
+    }
+}
+
 #[test]
 fn a_running_server_heeds_what_another_process_revokes() {
     let place = Place::new();

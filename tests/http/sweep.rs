@@ -13,8 +13,15 @@ fn sweep(server: &Server) -> Purged {
 }
 
 fn ids(server: &Server) -> Vec<i64> {
-    let tokens = app::block_on(server.auth.all_tokens(None)).unwrap();
-    tokens.iter().map(|(token, _)| token.id).collect()
+    let mut ids = Vec::new();
+    loop {
+        let after = ids.last().copied().unwrap_or_default();
+        let page = app::block_on(server.auth.tokens_after(after, None)).unwrap();
+        if page.is_empty() {
+            return ids;
+        }
+        ids.extend(page.iter().map(|(token, _)| token.id));
+    }
 }
 
 #[test]
