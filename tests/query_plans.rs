@@ -114,15 +114,15 @@ async fn exercise(app: &App) {
     let (other, _) = auth.issue_by_token(&bearer, request.clone()).await.unwrap();
     auth.rename(&bearer, other.token.id, request.name.clone()).await.unwrap();
     auth.revoke(by, other.token.id, Some(owner.id)).await.unwrap();
-    let other = Some(Email::parse("countess@example.org").unwrap());
-    let (name, email) = (request.name.clone(), other.clone().unwrap());
-    auth.update_own(&bearer, name, email, Some(password.clone()), from).await.unwrap();
+    let other = Email::parse("countess@example.org").unwrap();
+    let own = (request.name.clone(), other.clone(), Some(password.clone()));
+    auth.update_own(&bearer, own.0, own.1, own.2, from).await.unwrap();
     auth.change_own_password(&bearer, password.clone(), password.clone(), from).await.unwrap();
-    let update = UserUpdate { email: other.clone(), ..UserUpdate::default() };
+    let update = UserUpdate { email: Some(other.clone()), ..UserUpdate::default() };
     auth.update_user(By::Operator, owner.id, update).await.unwrap();
     auth.revoke_sent(&bearer, b"unknown").await.unwrap();
     auth.log_out(&bearer).await.unwrap();
-    let credentials = Credentials { email: other.unwrap(), ..credentials };
+    let credentials = Credentials { email: other, ..credentials };
     for _ in 0..4 {
         auth.log_in(credentials.clone(), request.clone(), from).await.unwrap();
     }
