@@ -1,5 +1,5 @@
 //! How many tokens bearers issue for one user: 60 within any sixty seconds, so that a leaked token fills
-//! neither memory nor disk. A count of as many users is kept as [`super::limits`] keeps of emails.
+//! neither memory nor disk. The number of users that are counted is bounded as in `limits`.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -9,11 +9,11 @@ use quick_cache::unsync::Cache;
 
 use crate::domain::User;
 
-/// Owners that are kept for sessions to come, at most.
+/// The most owners that are kept for later look-ups.
 const OWNERS: usize = 4_096;
 
-/// What an allocation of so many bytes takes at most: the allocator's own, the counts of an `Arc`, and what
-/// it rounds up to.
+/// The most memory that an allocation of so many bytes takes: with the counts of an `Arc`, the allocator's
+/// own bookkeeping, and rounded up.
 pub(super) const fn allocated(bytes: usize) -> u64 {
     bytes as u64 + 32
 }
@@ -25,11 +25,12 @@ pub struct Owner {
     user: User,
     account: OnceLock<Bytes>,
     headers: OnceLock<[Bytes; 3]>,
-    /// Their part of what owners may take; without one, each session that has them answers for their bytes.
+    /// The owner's part of the budget for shared owners. Without one, the owner's bytes count towards the
+    /// weight of the session.
     share: Option<Share>,
 }
 
-/// Bytes that are accounted for until this is dropped.
+/// Bytes of the budget for shared owners; they are given back when this is dropped.
 #[derive(Debug)]
 struct Share {
     bytes: u64,
@@ -47,8 +48,8 @@ impl Owner {
         Self { user, account: OnceLock::new(), headers: OnceLock::new(), share }
     }
 
-    /// The bytes that they keep allocated, and that a session must answer for.
-    pub(super) fn unaccounted_bytes(&self) -> u64 {
+    /// The bytes that count towards the weight of a session: none, if the budget for shared owners has them.
+    pub(super) fn bytes_of_session(&self) -> u64 {
         if self.share.is_some() { 0 } else { bytes_of(&self.user) }
     }
 
@@ -79,33 +80,32 @@ impl Deref for Owner {
     }
 }
 
-/// The bytes that an owner keeps allocated at most, how answers show them included.
+/// The most bytes that an owner allocates, with the answers' texts that show the owner.
 fn bytes_of(user: &User) -> u64 {
-    // Each text as it is, in JSON with its escapes, and, but for the abilities, in a header, where a
-    // name's bytes are percent-encoded.
+    // Each text is kept as it is and in JSON, with escapes. The name and the email are kept as headers'
+    // values too, the name percent-encoded.
     let texts = 6 * user.name.as_str().len()
         + 4 * user.email.as_str().len()
         + 4 * user.abilities.as_scope().len();
-    // Seven texts beside the owner itself; JSON's names and times take 200 bytes.
+    // There are seven texts beside the owner itself. The names and the times in JSON take 200 bytes.
     allocated(size_of::<Owner>()) + allocated(texts) + 6 * allocated(0) + 200
 }
 
 /// The owners read last, so that each of a user's tokens needs no copy of them: a third of a
 /// session's memory. What is read anew from the store counts, never what is found here.
 ///
-/// The owners that sessions share are bounded in bytes together, for as long as any session has them. One
-/// for whom there is no room is shared by no later session, and the session that has them weighs as much
-/// more.
+/// Shared owners have a budget in bytes, which each uses for as long as any session has that owner. When it
+/// is used up, a new owner is not shared, and counts towards the weight of the session.
 pub(super) struct Owners {
     known: Mutex<Cache<i64, Arc<Owner>>>,
-    /// The bytes of all that are shared.
+    /// The bytes of all shared owners.
     total: Arc<AtomicU64>,
-    /// The most of them.
+    /// The budget.
     most: u64,
 }
 
 impl Owners {
-    /// Of at most so many bytes.
+    /// No owners yet. The shared ones will take at most so many bytes.
     pub(super) fn new(most: u64) -> Self {
         Self { known: Mutex::new(Cache::new(OWNERS)), total: Arc::default(), most }
     }
@@ -122,13 +122,13 @@ impl Owners {
         let bytes = bytes_of(&user);
         let has_room = || self.total.load(Ordering::Relaxed) + bytes <= self.most;
         if !has_room() {
-            // Those that no session has are in the way.
+            // Some of these may have no session any more.
             known.clear();
         }
         if !has_room() {
             return Arc::new(Owner::new(user, None));
         }
-        // Only this adds, and behind the lock.
+        // Nothing else adds to it, and this holds the lock.
         self.total.fetch_add(bytes, Ordering::Relaxed);
         let share = Share { bytes, total: self.total.clone() };
         let owner = Arc::new(Owner::new(user, Some(share)));

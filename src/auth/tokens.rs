@@ -79,7 +79,7 @@ impl Auth {
                 Ok(Some((token, owner)))
             }
             Insertion::NoOwner => Ok(None),
-            Insertion::Ungranted(ungranted) => Err(unlike(ungranted, now)),
+            Insertion::Ungranted(ungranted) => Err(refusal(ungranted, now)),
             Insertion::Full(most) => {
                 let text = format!(
                     "The user has {most} live tokens, the most that max_tokens_per_user allows: revoke \
@@ -147,8 +147,8 @@ impl Auth {
     }
 
     /// Revokes the token with this string and what is bound to it, whatever state it and its owner are in:
-    /// it never passes again, also if its owner is enabled again or `token_ttl` is raised. A string without
-    /// a token is as good as a revoked one (RFC 7009, section 2.2).
+    /// it never passes again, even if its owner is enabled or `token_ttl` is raised. An unknown or malformed
+    /// token is a success too (RFC 7009, section 2.2).
     ///
     /// # Errors
     /// Those of [`By`]; [`Error::Busy`] and the like.
@@ -200,7 +200,7 @@ impl Auth {
 }
 
 /// Why a token that was drawn at `now` is not issued as it was asked for.
-fn unlike(ungranted: Ungranted, now: Timestamp) -> Error {
+fn refusal(ungranted: Ungranted, now: Timestamp) -> Error {
     let (field, text) = match ungranted {
         Ungranted::Beyond(lacking) => {
             let names: Vec<_> = lacking.iter().collect();

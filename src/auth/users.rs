@@ -201,7 +201,8 @@ impl Auth {
     }
 
     /// Changes the bearer's own password, and revokes all their tokens but the one that asks for
-    /// it; that one too if it is bound to another. The current one is guessed at `from` this address no more often than at a login.
+    /// it; that one too if it is bound to another. The current one is guessed at `from` this address no
+    /// more often than at a login.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the current password is wrong; [`Error::TooManyAttempts`];

@@ -87,8 +87,8 @@ impl Session {
         self.abilities.grant(ability)
     }
 
-    /// How many bytes it keeps allocated; its owner's only if nothing else accounts for those. It never
-    /// changes.
+    /// How many bytes it allocates, with its owner's if that one is not shared. The number never changes: the
+    /// cache subtracts what it once added.
     fn bytes(&self) -> u64 {
         let Self { token, user, abilities, .. } = self;
         let mut bytes = allocated(size_of::<Self>()) + allocated(token.name.as_str().len());
@@ -99,7 +99,7 @@ impl Session {
         if !abilities.share_memory(&user.abilities) && !abilities.share_memory(&token.abilities) {
             bytes += allocated(abilities.as_scope().len());
         }
-        bytes + user.unaccounted_bytes()
+        bytes + user.bytes_of_session()
     }
 
     fn is_live(&self, now: Timestamp) -> bool {

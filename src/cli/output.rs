@@ -14,8 +14,8 @@ use crate::domain::{Escaped, escaped_json};
 /// The widest that a cell of a list may be, in columns of the terminal. JSON has all of it.
 const WIDEST: usize = 40;
 
-/// Rows that come in pages, the last one empty, as JSON or as a table with these headings. One page at a
-/// time is in memory; the first decides how wide the table's columns are.
+/// Rows that come in pages, the last one empty, as JSON or as a table with these headings. One page is in
+/// memory at a time. The first decides how wide the table's columns are.
 pub(super) async fn list<T: Serialize, const N: usize>(
     json: bool,
     headings: [&str; N],

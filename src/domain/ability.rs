@@ -5,14 +5,14 @@ use serde::{Serialize, Serializer};
 
 use super::TokenKind;
 
-/// What lets a token mint others, change its owner's account, administrate, look other tokens up, or
-/// read the audit log. A leaked `*` token must not.
+/// The abilities that a wildcard in a personal or operator token doesn't cover: to issue tokens, change the
+/// owner's account, administrate, look tokens up, and read the audit log. A leaked `*` token has none.
 const RESERVED: [&str; 5] = ["tokens:write", "account:write", "admin", "introspect", "events:read"];
 
 /// Something that a token may be good for: an RFC 6750 scope-token of 1 to 100 characters.
 ///
-/// Granted, `*` stands for every ability and `posts:*` for every one that begins with `posts:`; for which
-/// abilities that does not hold, [`Abilities::held_by`] says.
+/// Granted, `*` stands for every ability and `posts:*` for every one that begins with `posts:`. For the
+/// exceptions see [`Abilities::held_by`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ability(Box<str>);
 

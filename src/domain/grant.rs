@@ -1,9 +1,8 @@
-//! What a token that is about to be issued may be.
+//! What a new token may be given.
 
 use super::{Abilities, Bond, Lifetime, Timestamp, Token, TokenKind, User};
 
-/// What may be given to a new token: its kind, the abilities that there are to give away, and the end that
-/// it must not outlive.
+/// What may be given to a new token: its kind, its abilities, and the end that it must not outlive.
 #[derive(Clone, Debug)]
 pub struct Grant {
     kind: TokenKind,

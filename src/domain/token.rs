@@ -225,7 +225,7 @@ pub struct Token {
     pub id: i64,
     /// Where it comes from.
     pub kind: TokenKind,
-    /// What binds it to its issuer. Boxed: few tokens have one, and each cached token this field.
+    /// What binds it to its issuer. Boxed, because few tokens are bound, and every cached token has this.
     pub bond: Option<Box<Bond>>,
     /// What its owner calls it.
     pub name: Name,

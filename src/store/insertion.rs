@@ -51,7 +51,7 @@ pub enum Insertion {
     NoOwner,
     /// It may not be given as it was asked for.
     Ungranted(Ungranted),
-    /// The owner has as many live tokens as they may: so many.
+    /// The owner has this many live tokens, which is the quota.
     Full(u32),
 }
 
@@ -144,8 +144,9 @@ fn insert_for(
     insert_within(tx, &grant(&owner), owner, token, quota)
 }
 
-/// Stores a token, if it is within what may be given, and the owner has not as many as they may. A login
-/// makes room for itself, and goes beyond the quota if it can't: whoever fills the quota locks nobody out.
+/// Stores a token, if it may be given and the quota has room. A login makes room: it revokes the owner's
+/// login token that was used least recently. If there is none, it exceeds the quota by one token, so that a
+/// thief who fills the quota doesn't lock the owner out.
 fn insert_within(
     tx: &mut Transaction<'_>,
     grant: &Grant,
@@ -162,7 +163,7 @@ fn insert_within(
         Ok(bounds) => bounds,
         Err(ungranted) => return Ok(Insertion::Ungranted(ungranted)),
     };
-    let revoked = match quota.is_full(tx.connection, owner.id, created_at)? {
+    let revoked = match quota.reached(tx.connection, owner.id, created_at)? {
         None => 0,
         Some(_) if grant.kind() == TokenKind::Login => {
             quota.end_a_login(tx, owner.id, created_at)?

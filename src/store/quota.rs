@@ -21,8 +21,8 @@ pub struct Quota {
     pub ttl: Lifetime,
 }
 
-// Of each question there is one for tokens without a bound of their own and one for those with: the index
-// has them apart. A limit is a sum because SQLite plans a statement anew each time a LIMIT alone is bound.
+// Tokens with a bound of their own and those without are asked for separately, because the index holds them
+// apart. Each LIMIT is a sum: SQLite plans a statement anew each time a bare LIMIT is bound.
 statements! {
     CountUnbounded: "SELECT count(*) AS live FROM (SELECT 1 FROM tokens \
         WHERE user_id = " [owner: i64 as BigInt] " AND revoked_at IS NULL AND expires_at IS NULL \
@@ -64,8 +64,8 @@ struct Idlest {
 }
 
 impl Quota {
-    /// Whether `owner` has as many live tokens as they may, or more; if so, how many they may have.
-    pub(super) fn is_full(
+    /// The quota's number, if `owner` has as many live tokens or more.
+    pub(super) fn reached(
         self,
         connection: &mut SqliteConnection,
         owner: i64,

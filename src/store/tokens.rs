@@ -24,7 +24,7 @@ pub(super) fn head(digest: &[u8; 32]) -> &[u8] {
     &digest[..8]
 }
 
-/// The most rows of one read, where a whole table is listed: so many are in memory at a time.
+/// The most rows of one read where a whole table is listed, so that no more are in memory at a time.
 pub(super) const STEP: i64 = 1000;
 
 /// A part of a longer list.
