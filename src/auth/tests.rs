@@ -109,6 +109,7 @@ fn a_bearer_whose_token_has_died_since_has_nothing_written() {
             auth.rename(&bearer, other, name).await.map(drop),
             auth.revoke(by, other, Some(owner)).await,
             auth.revoke_all(by, owner, None).await,
+            auth.revoke_sent(&bearer, b"unknown").await,
         ] {
             assert!(matches!(result, Err(Error::InvalidToken)), "{result:?}");
         }
@@ -174,6 +175,23 @@ fn a_read_held_across_a_revocation_does_not_pass() {
         };
         assert_eq!(check_across(&bench, revoke).await, (false, 2));
         assert!(!passes_from_memory(&bench));
+        bench.services.close().await;
+    });
+}
+
+#[test]
+fn a_read_held_across_the_revocation_of_its_tokens_parent_does_not_pass() {
+    block_on(async {
+        let mut bench = bench().await;
+        let auth = bench.services.auth.clone();
+        let session = auth.look_up(&bench.presented).await.unwrap();
+        let parent = Bearer::admit(session, crate::domain::Needs::LiveToken).unwrap();
+        let name = parent.token.name.clone();
+        let request = TokenRequest { name, abilities: None, expires_in: None };
+        let (child, _) = auth.issue_by_token(&parent, request).await.unwrap();
+        bench.presented = Presented { hash: child.plain.hash(), id: None };
+        let revoke = async { auth.log_out(&parent).await.unwrap() };
+        assert_eq!(check_across(&bench, revoke).await, (false, 2));
         bench.services.close().await;
     });
 }
