@@ -1,37 +1,49 @@
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
 /// Seconds since the Unix epoch; shown as RFC 3339 in UTC, to the second, with `Z`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(i64);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(
+    /// The seconds, counted from `i64::MIN`. Zero is not used, so that an `Option` needs no room of its
+    /// own: a cached token has three of them.
+    NonZeroU64,
+);
 
 /// Where `now` comes from. The system's clock in a server, one set by hand in a test.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
+/// The bit by which signed and unsigned numbers of one order differ.
+const SIGN: u64 = 1 << 63;
+
 impl Timestamp {
     /// The time `seconds` after the Unix epoch.
     pub const fn from_unix(seconds: i64) -> Self {
-        Self(seconds)
+        match NonZeroU64::new(seconds.cast_unsigned() ^ SIGN) {
+            Some(counted) => Self(counted),
+            // `i64::MIN` itself, 292 billion years ago, is one second later.
+            None => Self(NonZeroU64::MIN),
+        }
     }
 
     /// Seconds since the Unix epoch.
     pub const fn as_unix(self) -> i64 {
-        self.0
+        (self.0.get() ^ SIGN).cast_signed()
     }
 
     /// This time and `seconds` more, held at the ends of the range.
     #[must_use]
     pub const fn plus(self, seconds: i64) -> Self {
-        Self(self.0.saturating_add(seconds))
+        Self::from_unix(self.as_unix().saturating_add(seconds))
     }
 
     /// This time less `seconds`, held at the ends of the range.
     #[must_use]
     pub const fn minus(self, seconds: i64) -> Self {
-        Self(self.0.saturating_sub(seconds))
+        Self::from_unix(self.as_unix().saturating_sub(seconds))
     }
 }
 
@@ -39,7 +51,13 @@ impl From<SystemTime> for Timestamp {
     /// The last full second; a time before 1970 is 1970.
     fn from(time: SystemTime) -> Self {
         let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Self(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX))
+        Self::from_unix(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX))
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Timestamp").field(&self.as_unix()).finish()
     }
 }
 
@@ -47,7 +65,7 @@ impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         /// The last second that RFC 3339 can write: 9999-12-31T23:59:59Z.
         const LAST: u64 = 253_402_300_799;
-        let seconds = u64::try_from(self.0).unwrap_or(0).min(LAST);
+        let seconds = u64::try_from(self.as_unix()).unwrap_or(0).min(LAST);
         humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).fmt(f)
     }
 }
@@ -77,6 +95,16 @@ mod tests {
     #[test]
     fn arithmetic_stops_at_the_ends_of_the_range() {
         assert_eq!(Timestamp::from_unix(i64::MAX).plus(1).as_unix(), i64::MAX);
-        assert_eq!(Timestamp::from_unix(i64::MIN).minus(1).as_unix(), i64::MIN);
+        assert_eq!(Timestamp::from_unix(i64::MIN).minus(1).as_unix(), i64::MIN + 1);
+    }
+
+    #[test]
+    fn times_are_in_order_and_an_optional_one_takes_no_more_room() {
+        let times = [i64::MIN + 1, -5, -1, 0, 1, 1_767_225_599, i64::MAX].map(|seconds| {
+            assert_eq!(Timestamp::from_unix(seconds).as_unix(), seconds);
+            Timestamp::from_unix(seconds)
+        });
+        assert!(times.is_sorted());
+        assert_eq!(size_of::<Option<Timestamp>>(), size_of::<i64>());
     }
 }
