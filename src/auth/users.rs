@@ -170,7 +170,9 @@ impl Auth {
             let account = self.own_account(bearer).await?;
             let email_was = Some(account.user.email.clone());
             let is_new = email != account.user.email;
-            if is_new && self.0.email_change == EmailChange::Admin {
+            // The only administrator has nobody else to ask.
+            let may_change = account.user.admin || self.0.email_change == EmailChange::Owner;
+            if is_new && !may_change {
                 return Err(Error::EmailChangeDisabled);
             }
             let verified = match (is_new, &current_password) {

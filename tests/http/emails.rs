@@ -3,7 +3,7 @@
 use bearerd::domain::EmailChange;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, EMAIL, PASSWORD, Server, start, start_with};
+use crate::support::{ADMIN, Answer, EMAIL, PASSWORD, Server, start, start_with};
 
 /// A server on which users change their own emails.
 fn start_open() -> Server {
@@ -148,6 +148,19 @@ fn users_do_not_change_their_email_unless_a_setting_lets_them() {
     let admin = server.issue_admin();
     let body = json!({"email": "countess@example.org"});
     assert_eq!(server.send_json("PATCH", "/api/users/1", &admin, &body).status, 200);
+}
+
+#[test]
+fn an_administrator_changes_their_own_email_with_the_password() {
+    let server = start();
+    server.issue_admin();
+    let token = server.issue_for(ADMIN, &["account:write"], None);
+    let body = |password: &str| json!({"name": "Root", "email": "chief@example.org", "current_password": password});
+    let change = |password| server.send_json("PUT", "/api/user", &token, &body(password));
+    let without = json!({"name": "Root", "email": "chief@example.org"});
+    assert_eq!(server.send_json("PUT", "/api/user", &token, &without).status, 422);
+    assert_eq!(change("a wrong password").status, 422);
+    assert_eq!(change(PASSWORD).json()["data"]["email"], "chief@example.org");
 }
 
 const RESERVED: &str = "The email is reserved for its last owner. An administrator can let another user \

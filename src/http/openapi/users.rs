@@ -15,8 +15,8 @@ pub(in crate::http) const UPDATE: Operation =
     Operation::new(TAG, "updateAccount", "Change your name and email")
         .details(
             "Send the present email to keep it. Another one, or another spelling of it, needs the \
-             setting `email_change = \"self\"` and the password; an email that another user has given \
-             up is reserved for that user.",
+             password, and an administrator or the setting `email_change = \"self\"`; an email that \
+             another user has given up is reserved for that user.",
         )
         .reads::<Account>()
         .answers_data::<UserBody>(200)
