@@ -136,8 +136,8 @@ fn the_rules_in_the_annotated_file_do_what_it_says() {
         ("GET", "/posts/1", Some("any of posts:read posts:write")),
         ("HEAD", "/posts", Some("any of posts:read posts:write")),
         ("POST", "/posts", Some("all of posts:write")),
-        ("GET", "/admin", Some("all of admin")),
-        ("GET", "/posts/../admin//users?page=2", Some("all of admin")),
+        ("GET", "/admin", Some("all of app:admin")),
+        ("GET", "/posts/../admin//users?page=2", Some("all of app:admin")),
     ] {
         assert_eq!(access(method, "app.example.org:443", target).as_deref(), expected, "{target}");
         assert_eq!(access(method, "other.example.org", target), None, "{target}");
@@ -160,10 +160,13 @@ fn check_shows_the_rules_in_their_order() {
         {"setting": setting, "value": value, "source": source, "place": "bearerd.toml"}
     );
     assert_eq!(row(&report), Some(expected));
-    assert_eq!(report["rules"][0], "app.example.org /admin/**: all of admin");
+    assert_eq!(report["rules"][0], "app.example.org /admin/**: all of app:admin");
     assert_eq!(report["rules"][3], "GET app.example.org any path: public");
     let text = place.print(&["check"]);
-    assert!(text.contains("\nrule 1: app.example.org /admin/**: all of admin\nrule 2: "), "{text}");
+    assert!(
+        text.contains("\nrule 1: app.example.org /admin/**: all of app:admin\nrule 2: "),
+        "{text}"
+    );
 }
 
 #[test]
