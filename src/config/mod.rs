@@ -46,7 +46,7 @@ pub struct Config {
     pub token_prefix: TokenPrefix,
     /// bcrypt's cost for new hashes, 4 to 15: 2^cost rounds.
     pub bcrypt_cost: u32,
-    /// How often a minute one email may be tried from one address.
+    /// How many attempts to log in a minute are allowed for one email from one network.
     pub login_attempts: u32,
     /// Who may change the email of an account.
     pub email_change: EmailChange,
@@ -177,7 +177,7 @@ impl Config {
         }
     }
 
-    /// How the proxy names the request that the access rules decide; none without rules.
+    /// How the proxy names the request that the access rules decide on; `None` without rules.
     ///
     /// # Errors
     /// [`ConfigError::Unnamed`] if there are rules, and `forward_auth_headers` is not set: a guess

@@ -107,7 +107,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "login_attempts",
-        about: "how often a minute one email may be tried from one address",
+        about: "how many attempts to log in a minute are allowed for one email from one network",
         allowed: "a whole number from 1 to 1000000",
         default: "5",
         read: |config, text| {
@@ -132,7 +132,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "trusted_proxies",
-        about: "the reverse proxies that say truly whose request they pass on, and which one",
+        about: "the reverse proxies whose headers name the client and the original request",
         allowed: "a list of IP addresses and networks, such as 127.0.0.1,10.1.2.0/24, or nothing; \
                   not all there are, such as 0.0.0.0/0",
         default: "",
@@ -186,7 +186,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "cache_size",
-        about: "the most memory for tokens that were checked",
+        about: "the most memory for the cache of checked tokens",
         allowed: "a whole number of bytes from 4MiB to 1024GiB, such as 67108864, 64MiB or 2GiB",
         default: "64MiB",
         read: |config, text| bytes(text).map(|bytes| config.cache_size = bytes),

@@ -32,8 +32,8 @@ pub enum EmailError {
     Domain,
     /// It looks like another address.
     #[error(
-        "must keep to letters and digits of one script before the @, and in each part of the domain, \
-         without any that are easily taken for others (UTS 39)"
+        "must have letters and digits of one script before the @, and in each part of the domain, \
+         without any that look like others (UTS 39)"
     )]
     Confusable,
 }
