@@ -37,7 +37,7 @@ pub(super) struct Introspection<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     client_id: Option<&'a str>,
-    /// The owner's email. It may change: know users by `sub`.
+    /// The owner's email. It may change: identify users by `sub`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = fields::Email, required = false)]
     username: Option<&'a Email>,
@@ -93,7 +93,7 @@ pub(super) async fn introspect(
     Ok(json(StatusCode::OK, &told.unwrap_or_default()))
 }
 
-/// `POST /api/revoke`: whoever holds a token's string may end it, whoever's it is, in whatever state.
+/// `POST /api/revoke`: the holder of a token's string may revoke it, for any owner and in any state.
 pub(super) async fn revoke(
     current: Current,
     request: HttpRequest,

@@ -24,10 +24,10 @@ pub(in crate::http) const SHOW: Operation =
 
 pub(in crate::http) const UPDATE: Operation = Operation::new(TAG, "updateUser", "Change a user")
     .details(
-        "The last enabled administrator can't be disabled or demoted. Disabling shuts out every \
-         token of the user's at once; enabling lets the unexpired ones in again. Your own email and \
-         password are changed by `PUT /api/user` and `PUT /api/user/password`, which take the current \
-         password.",
+        "The last enabled administrator can't be disabled or demoted. While a user is disabled, none of \
+         their tokens passes; once the user is enabled, those that have not ended pass again. Your own \
+         email and password are refused here: change them by `PUT /api/user` and \
+         `PUT /api/user/password`, which take the current password.",
     )
     .reads::<UserChange>()
     .answers_data::<ManagedUser>(200);

@@ -34,7 +34,7 @@ pub(super) struct PersonalToken {
     /// No more than the bearer may do; the bearer's own list, unless given.
     #[schema(required = false)]
     abilities: Abilities,
-    /// No more than the bearer's token has left, unless that is a login token; all of that, unless given.
+    /// Unless the bearer's is a login token: at most the time that it has left, which is also the default.
     #[schema(required = false)]
     expires_in: Seconds,
 }

@@ -17,9 +17,9 @@ pub(in crate::http) const VERIFY: Operation =
              `X-Forwarded-Method`, `X-Forwarded-Host` and `X-Forwarded-Uri`; in `X-Original-Method` \
              and `X-Original-URI` beside `Host`; in `X-Original-Method` and `X-Original-URL`; or, as \
              Envoy does, by its own method and host and by its path and query behind `/api/verify`. \
-             Where `Destination` names a second resource, as it does with COPY and MOVE, the rules \
-             for that count as well. If the rules make the request public, no token is needed, and no identity headers are \
-             sent.",
+             If `Destination` names a second resource, as it does with COPY and MOVE, the rules for \
+             that count as well. If the rules make the request public, no token is needed, and no \
+             identity headers are sent.",
         )
         .query(&[
             Query::Abilities("ability", "Abilities that are needed, all of them"),
@@ -46,8 +46,9 @@ pub(in crate::http) const INTROSPECT: Operation =
 
 pub(in crate::http) const REVOKE: Operation =
     Operation::new(TAG, "revoke", "Revoke a token (RFC 7009)")
-        .details("Whoever holds a token's string may end it, also one that has expired or whose owner is disabled: \
-             it never passes again. An unknown token is a success too.",
+        .details(
+            "The holder of a token's string may revoke it, also if it has expired or its owner is \
+             disabled: it never passes again. An unknown token is a success too.",
         )
         .reads_form::<HeldToken>(FORM)
         .answers_with(&[])

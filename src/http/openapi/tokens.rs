@@ -20,7 +20,9 @@ pub(in crate::http) const CREATE: Operation =
             "With an email and a password, a login. With a bearer token that has the ability \
              `tokens:write`, and without an email, a personal access token, which can do no more \
              than the bearer's. Unless the bearer's is a login token, the new one is bound to it: it is \
-             revoked with it, and ends no later.",
+             revoked with it, and ends no later. If the user has `max_tokens_per_user` live tokens, a \
+             login revokes the login token that was used least recently, and a personal access token \
+             is refused with 422.",
         )
         .reads_either::<Login, PersonalToken>()
         .answers::<Created>(201)
@@ -44,7 +46,7 @@ pub(in crate::http) const SHOW_CURRENT: Operation =
 
 pub(in crate::http) const REVOKE_CURRENT: Operation =
     Operation::new(TAG, "revokeCurrentToken", "Log out: revoke the token that is sent")
-        .details("What is bound to it is revoked with it.");
+        .details("The tokens that are bound to it are revoked too.");
 
 pub(in crate::http) const RENAME: Operation =
     Operation::new(TAG, "renameToken", "Rename a token of yours")
@@ -53,7 +55,7 @@ pub(in crate::http) const RENAME: Operation =
 
 pub(in crate::http) const REVOKE: Operation =
     Operation::new(TAG, "revokeToken", "Revoke a token of yours")
-        .details("What is bound to it is revoked with it.");
+        .details("The tokens that are bound to it are revoked too.");
 
 pub(in crate::http) const REVOKE_ALL: Operation = Operation::new(
     TAG,
@@ -61,6 +63,7 @@ pub(in crate::http) const REVOKE_ALL: Operation = Operation::new(
     "Revoke all your tokens",
 )
 .details(
-    "The token that is sent dies in any case if it is bound to another, because that one does.",
+    "With `except=current` the token that is sent stays, unless it is bound to another token, which is \
+     revoked.",
 )
 .query(&[Query::Word("except", "Keeps the token that is sent", "current")]);
