@@ -58,11 +58,11 @@
 //! | [`config`] | the settings, read once |
 //! | `store` | the SQLite file: readers, the writer with its group commit, the queries |
 //! | `actors` | the token sweeper, the usage recorder, the password hasher |
-//! | [`auth`] | the application service, the verdict cache, the login limits |
+//! | [`auth`] | the application service, the verdict cache, the limits on logins and on issued tokens |
 //! | `http` | the route table, the guard, the handlers, errors as answers |
 //! | `metrics` | what is counted; each module counts its own |
 //! | [`app`] | what puts these together, and takes them apart again |
-//! | `cli` | the command line |
+//! | `cli` | the command line, and the log |
 
 mod actors;
 pub mod app;

@@ -1,6 +1,6 @@
 //! A bounded queue of jobs in flows, such as one for each network: fair queueing (J. Nagle, RFC 970). The
 //! flows take turns, and a flow that holds few places gets one even when the queue is full, from the
-//! flow that holds the most. So the flood of one flow does not keep the jobs of another waiting.
+//! flow that holds the most. So a flood in one flow does not block the jobs of the others.
 //!
 //! A job holds a place from when it is pushed until it is done.
 
@@ -42,8 +42,12 @@ impl<K: Copy + Eq + Hash, J> FairQueue<K, J> {
         self.taken
     }
 
-    /// Adds a job to a flow that may hold `share` places. Gives the job, if any, whose place it took:
-    /// the newest of the flow that holds the most, if that flow still holds no fewer afterwards.
+    /// Adds a job to a flow that may hold `share` places. If the queue is full, the newest waiting job of
+    /// the flow that holds the most places is removed and returned, unless that flow would then hold
+    /// fewer places than this one.
+    ///
+    /// # Errors
+    /// [`Full`] if the flow holds its share, or no place can be made.
     pub(super) fn push(&mut self, key: K, share: usize, job: J) -> Result<Option<J>, Full> {
         let held = self.flows.get(&key).map_or(0, Flow::held);
         if held >= share {
@@ -78,7 +82,7 @@ impl<K: Copy + Eq + Hash, J> FairQueue<K, J> {
     }
 
     /// Takes the next job of the flow whose turn it is. Its place stays taken until [`Self::done`].
-    /// Jobs that nobody wants any more are dropped on the way, and use up no turn.
+    /// Jobs that are no longer wanted are dropped, and don't use up a turn.
     pub(super) fn next(&mut self, is_wanted: impl Fn(&J) -> bool) -> Option<(K, J)> {
         while let Some(key) = self.turns.pop_front() {
             while let Some(flow) = self.flows.get_mut(&key)
@@ -98,7 +102,7 @@ impl<K: Copy + Eq + Hash, J> FairQueue<K, J> {
         None
     }
 
-    /// Frees the place of a job of this flow that was taken.
+    /// Frees the place of a job of this flow that [`Self::next`] gave.
     pub(super) fn done(&mut self, key: K) {
         if let Some(flow) = self.flows.get_mut(&key) {
             flow.running -= 1;

@@ -1,6 +1,6 @@
 //! The password hasher: bcrypt on a few threads of low priority, so that a flood of logins slows
-//! logins and not token checks. Callers take turns, so that a flood from some networks does not keep
-//! the logins of others waiting.
+//! logins and not token checks. Callers take turns, so that a flood from some networks does not block
+//! logins from others.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,7 +43,7 @@ impl Jobs {
     }
 }
 
-/// Who has a password hashed or checked.
+/// Who asks for a password to be hashed or checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Caller {
     /// A client, for an account of its own.
@@ -82,7 +82,7 @@ pub struct Guess {
     pub hash: Option<PasswordHash>,
     /// The highest cost among the stored hashes, if there are any.
     pub highest_cost: Option<u32>,
-    /// The rounds of bcrypt that the same attempt has taken before.
+    /// The rounds of bcrypt that earlier checks of the same attempt took.
     pub spent: u64,
 }
 
@@ -117,8 +117,8 @@ impl Hasher {
         self.ask(caller, move |worker| worker.hash(&password)).await
     }
 
-    /// Whether a guess is right. A wrong one takes the rounds of the highest cost, whatever the cost
-    /// of its hash and whether it has one, so that its time tells nothing about the account.
+    /// Whether a guess is right. A wrong guess takes the rounds of the highest cost, with a hash of any
+    /// cost or without one, so that its time reveals nothing about the account.
     ///
     /// # Errors
     /// [`HasherError`]
@@ -131,8 +131,8 @@ impl Hasher {
         self.metrics.waiting(Queue::Passwords, self.jobs.lock().taken());
     }
 
-    /// Has a thread do this work. If the caller stops waiting, work that waits is not done; work that
-    /// is being done keeps its place.
+    /// Runs this work on a thread. If the caller stops waiting, work that has not begun is dropped; work
+    /// that has begun keeps its place.
     async fn ask<T: Send + 'static>(
         &self,
         caller: Caller,
@@ -145,14 +145,14 @@ impl Hasher {
         let pushed = self.jobs.lock().push(caller, caller.share(), Box::new(Ask { work, answer }));
         match pushed {
             Ok(None) => self.address.do_send(TakeTurn),
-            // The message of the displaced job is there for this one.
+            // The message that was sent for the displaced job serves for this one.
             Ok(Some(_)) => self.metrics.refused(Queue::Passwords),
             Err(_) => {
                 self.metrics.refused(Queue::Passwords);
                 return Err(HasherError::Busy);
             }
         }
-        // A displaced job is dropped, and answers nothing.
+        // A displaced job is dropped without an answer.
         answered.await.unwrap_or(Err(HasherError::Busy))
     }
 }
@@ -181,7 +181,7 @@ where
         let result = catch_unwind(AssertUnwindSafe(|| work(worker)))
             .unwrap_or_else(|_| Err(HasherError::Failed("a job panicked".to_owned())));
         worker.metrics.hashed(start.elapsed());
-        // Before the answer, upon which the caller may ask again.
+        // Before the answer: the caller may ask again as soon as it has the answer.
         worker.jobs.lock().done(caller);
         // The caller may have hung up.
         let _ = answer.send(result);
@@ -249,7 +249,7 @@ impl Worker {
         false
     }
 
-    /// Takes this many rounds: as a sum of powers of two, each of which is a hash's.
+    /// Takes this many rounds, as a sum of powers of two: one hash for each.
     fn spend(&self, rounds: u64) {
         for cost in PasswordHash::COSTS.filter(|cost| rounds >> cost & 1 == 1) {
             self.metrics.bcrypt_rounds.inc_by(1 << cost);

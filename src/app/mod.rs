@@ -131,7 +131,7 @@ impl Services {
     /// # Errors
     /// [`OpenError`]
     pub fn open(config: &Config, clock: Clock) -> Result<Self, OpenError> {
-        // Before the database is created.
+        // Checked first, so that wrong settings create no database.
         let forward_auth_headers = config.naming()?;
         let metrics = Metrics::new().map_err(|error| OpenError::Open {
             path: "metrics".into(),

@@ -1,5 +1,5 @@
-//! For the log: which of its records is a malformed request, and whose connection a task serves. The HTTP
-//! library answers malformed requests by itself, and what it logs of them does not name the sender.
+//! For the log: which records report a malformed request, and the peer of the connection that a task
+//! serves. The HTTP library answers malformed requests itself, and its records don't name the sender.
 //!
 //! Each connection is served by one task, which never leaves its thread.
 
@@ -24,7 +24,7 @@ pub fn peer() -> Option<SocketAddr> {
     PEERS.try_with(|peers| peers.try_borrow().ok()?.get(&task).copied()).ok()?
 }
 
-/// Whether a record of the log says that a request could not be read.
+/// Whether a record of the log reports a request that could not be read.
 pub fn is_malformed_request(metadata: &Metadata<'_>) -> bool {
     metadata.level() == Level::Error && metadata.target().starts_with("actix_http::h1")
 }

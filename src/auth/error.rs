@@ -14,8 +14,8 @@ pub enum Error {
     /// Wrong email, wrong password, or a disabled user; nobody is told which.
     #[error("the provided credentials are incorrect")]
     WrongCredentials,
-    /// This email was tried too often within a minute, from this network or from all, or this network
-    /// tried too many.
+    /// A limit was reached within a minute: of attempts with this email from this network, from this
+    /// network, or with this email from all networks; or of tokens that bearers issue for one user.
     #[error("too many attempts; the next is allowed in {wait} s")]
     TooManyAttempts {
         /// How many a minute may have.
@@ -61,7 +61,7 @@ impl From<StoreError> for Error {
             StoreError::Unavailable(cause) => Self::Unavailable(cause),
             StoreError::Dead => Self::InvalidToken,
             StoreError::Lacking(abilities) => Self::InsufficientScope(abilities),
-            // Whoever writes something unique says what is taken.
+            // The caller that writes a unique value names what is taken.
             error @ (StoreError::Taken
             | StoreError::Reserved
             | StoreError::TooManyEmails

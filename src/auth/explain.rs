@@ -128,7 +128,7 @@ impl Auth {
         Ok(steps.conclude(rule))
     }
 
-    /// The number of the rule that decides over the request's own path.
+    /// The number of the rule that decides on the request's own path.
     fn explain_rule(&self, question: &Question, steps: &mut Steps) -> Option<usize> {
         const CHECK: &str = "rule";
         if self.0.rules.is_empty() {
@@ -230,7 +230,7 @@ impl Auth {
     }
 }
 
-/// The number of the first of these rules.
+/// Notes the rules of a decision, and gives the number of the first.
 fn explain_decision(check: &'static str, decision: &Decision, steps: &mut Steps) -> Option<usize> {
     for (number, rule) in decision.rules() {
         steps.pass(check, format!("rule {number} matches: {rule}"));

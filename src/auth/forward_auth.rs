@@ -23,13 +23,13 @@ pub enum Requirement {
 }
 
 impl Auth {
-    /// How a proxy names the request that the access rules decide; none without rules.
+    /// How a proxy names the request that the access rules decide on; `None` without rules.
     pub fn forward_auth_headers(&self) -> Option<ForwardAuthHeaders> {
         self.0.forward_auth_headers
     }
 
-    /// What a request must have to pass. Abilities that are named and the rules that match all count;
-    /// a rule that makes something public removes none of the requirements.
+    /// What a request must have to pass: the named abilities, and what each rule that matches asks for. A
+    /// public rule removes no requirement.
     ///
     /// # Errors
     /// [`Error::Unclear`] where there are rules, and the question names neither abilities nor a

@@ -1,10 +1,10 @@
-//! How often a password may be tried, at a login or for an account's change. Three counts limit it, each
-//! over a minute: of one email from one network, of one network whatever the email, and of one email
-//! whatever the network, so that many networks together guess no faster at one account.
+//! How often a password may be tried, at a login or to change an account. There are three limits, each
+//! over a minute: for one email from one network, for one network with any emails, and for one email
+//! from any networks. The third one slows guesses at one account from many networks.
 //!
-//! An attacker who uses up an email's count must not lock its owner out. So networks from which an
-//! account was logged in to of late are limited by their own counts alone. An email without an account
-//! is counted in the same way, and never has such a network.
+//! An attacker who uses up the third limit must not lock the account's owner out. So it does not apply to
+//! the networks of the account's latest logins. An email without an account is counted in the same way,
+//! and never has such a network.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,14 +24,14 @@ mod tests;
 const FACTOR: u32 = 10;
 /// Accounts whose networks are remembered at most.
 const ACCOUNTS: usize = 65_536;
-/// Networks that are remembered for an account, those of the latest logins: each adds its own attempts
-/// to those of the account. A bound for each account, so that no account can crowd out the networks of
-/// others.
+/// How many networks of the latest logins are remembered for an account. Each of them adds the attempts
+/// of one email from one network to those that the account allows. The bound is per account, so that one
+/// account can't evict the networks of others.
 const NETWORKS: usize = 8;
 
 /// The limits, and what counts towards them.
 pub(crate) struct LoginLimiter {
-    /// Behind one lock: between the look at the counts and their increase no other attempt may come.
+    /// Behind one lock: no other attempt may come between the look at the counts and their increase.
     attempts: Mutex<Attempts>,
     /// Keyed at random, so that nobody can choose emails that share a count.
     digest: RandomState,
@@ -69,11 +69,11 @@ impl LoginLimiter {
         Self { attempts, digest: RandomState::new() }
     }
 
-    /// Counts an attempt. One that is refused does not count: a client that waits as long as it is
-    /// told to is let in, whatever it did meanwhile.
+    /// Counts an attempt. A refused attempt does not count: a client that waits for as long as the error
+    /// says is allowed its next attempt, even if it made others meanwhile.
     ///
     /// # Errors
-    /// [`Error::TooManyAttempts`] tells of the limit that holds for longest.
+    /// [`Error::TooManyAttempts`] with the limit that lasts longest.
     pub(super) fn count(
         &self,
         email: &Email,
@@ -101,9 +101,9 @@ impl LoginLimiter {
         Ok(Attempt { email, pair, is_known, at: now })
     }
 
-    /// Notes that an attempt had the right password. It forgets the attempts by its email from its
-    /// network, and remembers the network. Those of the network stay: an account of one's own is no
-    /// way to try more of other people's. Nor are others' guesses at the account forgotten.
+    /// Notes that an attempt had the right password: clears the attempts with its email from its network,
+    /// and remembers the network for the account. The network's other attempts still count, so that an
+    /// attacker with an account can't reset them. So do attempts with the email from other networks.
     pub(super) fn succeeded(&self, attempt: Attempt) {
         let Attempt { email, pair, .. } = attempt;
         let attempts = &mut *self.lock();
@@ -118,8 +118,8 @@ impl LoginLimiter {
         attempts.known.insert(email, vec![pair]);
     }
 
-    /// Takes back an attempt that came to nothing, but for its network's count: a network that keeps
-    /// the server busy uses up its own attempts, and none of the email's.
+    /// Takes back an attempt that the server was too busy to decide, except from its network's count: a
+    /// network that keeps the server busy uses up its own attempts, and none of the email's.
     pub(super) fn turned_away(&self, attempt: Attempt) {
         let attempts = &mut *self.lock();
         attempts.give_back_to_email(&attempt);

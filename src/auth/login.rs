@@ -18,10 +18,10 @@ pub struct Credentials {
 impl Auth {
     /// Issues a token for an email and a password, sent `from` this address.
     ///
-    /// Of one email from one network (an IPv4 address, or an IPv6 /64) no more attempts a minute than
-    /// the setting says get as far as the database and the hash; of one network, and of one email,
-    /// ten times as many. A success clears those of its email and network, and makes the network one
-    /// that the email's limit does not apply to.
+    /// `login_attempts` limits the attempts a minute with one email from one network (an IPv4 address, or
+    /// an IPv6 /64). Ten times as many are allowed from one network, and with one email. Attempts beyond a
+    /// limit reach neither the database nor bcrypt. A success clears the attempts with its email from its
+    /// network, and exempts the network from the email's limit.
     ///
     /// A wrong password, an unknown email and a disabled user give the same error after the same
     /// rounds of bcrypt: those of the highest cost that is stored or configured. A login that
@@ -87,9 +87,9 @@ impl Auth {
         self.limited(&credentials.email, network, attempts).await
     }
 
-    /// Counts an attempt to guess the password that goes with an email. A success clears those of
-    /// the email and network. One that is answered with 503 told nobody anything, and counts for the
-    /// network alone.
+    /// Counts an attempt to guess the password of an email. A success clears the attempts with the email
+    /// from the network. An attempt that is answered with 503 reveals nothing, and counts for the network
+    /// alone.
     pub(super) async fn limited<T>(
         &self,
         email: &Email,
@@ -107,8 +107,8 @@ impl Auth {
         result
     }
 
-    /// Whether a password is that of a hash. `matched` is the hash that it was the password of when
-    /// the same attempt checked it before; that check counts towards the rounds of a failure.
+    /// Whether a password matches a hash. `matched` is the hash that it matched in an earlier check of the
+    /// same attempt; the rounds of that check count towards those of a failure.
     pub(super) async fn is_password(
         &self,
         network: Network,
@@ -116,8 +116,8 @@ impl Auth {
         hash: Option<&PasswordHash>,
         matched: Option<&PasswordHash>,
     ) -> Result<bool, Error> {
-        // A login that replaces a hash changes its cost. Another hash of the same cost is that of
-        // another password, and a check of it would double the rounds of this attempt.
+        // A login that replaces a hash changes its cost. So another hash of the same cost belongs to
+        // another password, and checking it would double the rounds of this attempt.
         let hash = hash.filter(|hash| matched.is_none_or(|matched| matched.cost() != hash.cost()));
         let guess = Guess {
             password: password.clone(),

@@ -76,7 +76,7 @@ pub(crate) struct Parts {
     pub prefix: TokenPrefix,
     /// Which requests pass that a proxy asks about.
     pub rules: Rules,
-    /// How the proxy names those requests; some exactly where there are rules.
+    /// How the proxy names those requests; `Some` if and only if there are rules.
     pub forward_auth_headers: Option<ForwardAuthHeaders>,
     /// For how long a dead token's row is kept.
     pub retain: Duration,

@@ -1,8 +1,8 @@
-//! Attempts by key, counted over the sixty seconds before each attempt, not from one full minute to the
-//! next, so that no sixty seconds see more than the limit.
+//! Attempts by key, counted over the sixty seconds before each attempt and not by the minutes of the
+//! clock, so that no sixty seconds see more than the limit.
 //!
-//! The memory is bounded, so a flood of very many keys can make counts be forgotten: of keys that were
-//! tried once. A key that comes back is kept before those that do not.
+//! The memory is bounded, so a flood of very many keys evicts counts. Keys that were tried once are evicted
+//! before keys that came back.
 
 use std::hash::Hash;
 
@@ -22,7 +22,7 @@ pub(super) struct Counts<K> {
 }
 
 impl<K: Eq + Hash> Counts<K> {
-    /// No attempts, of which each key may have `limit` a minute.
+    /// No attempts yet; each key may have `limit` a minute.
     pub(super) fn new(limit: u32) -> Self {
         Self { limit, by_key: Cache::new(CAPACITY) }
     }
@@ -75,7 +75,7 @@ impl<K: Eq + Hash> Counts<K> {
 struct Count {
     /// The last of them, in Unix seconds.
     newest: i64,
-    /// Each second at its remainder by sixty.
+    /// The attempts of each second, at the index of the second modulo sixty.
     seconds: [u32; SPAN as usize],
 }
 
@@ -85,8 +85,8 @@ impl Count {
         Self { newest: now.as_unix(), seconds: [0; SPAN as usize] }
     }
 
-    /// Moves on to `now`. A clock set back by less than the span stands still; by more, nobody can
-    /// tell how long ago the attempts were, and none counts.
+    /// Moves on to `now`. If the clock was set back by less than the span, the count stays where it is. If
+    /// by more, the age of the attempts is unknown, and none counts.
     fn advance(&mut self, now: Timestamp) {
         let passed = now.as_unix().saturating_sub(self.newest);
         if passed.unsigned_abs() >= u64::from(SPAN) {
@@ -102,9 +102,9 @@ impl Count {
         *self.ago(0) += 1;
     }
 
-    /// Takes one back from the second `at`, if that is not out of sight.
+    /// Takes one back from the second `at`, if that is within the span.
     fn decrease(&mut self, at: Timestamp) {
-        // One that a clock set back let count late stays: it counts where the time then stood.
+        // An attempt that was counted after the clock was set back stays: it was counted in `newest`.
         let age = u8::try_from(self.newest.saturating_sub(at.as_unix()));
         if let Some(age) = age.ok().filter(|&age| age < SPAN) {
             let attempts = self.ago(age);

@@ -11,7 +11,7 @@ use crate::metrics::Fate;
 use crate::store::{Insertion, NewToken, Page, Purge, Purged, Stored};
 
 impl Auth {
-    /// Issues a token for the user with this email, on the word of whoever runs the server.
+    /// Issues a token for the user with this email, as the operator of the server.
     ///
     /// # Errors
     /// [`Error::NotFound`] without such a user; [`Error::Invalid`] if more abilities are asked for
@@ -42,8 +42,8 @@ impl Auth {
     }
 
     /// Issues a personal access token for the bearer: with the abilities asked for, which must be
-    /// among those that the bearer's token has at this moment, or with what it holds itself. What anything
-    /// but a login token issues is bound to it: it dies with its issuer, and never ends later.
+    /// among those that the bearer's token has at this moment, or with its own list. Unless the issuer is a
+    /// login token, the new token is bound to it: it dies with its issuer, and never ends later.
     ///
     /// # Errors
     /// Those of [`By`]; [`Error::Invalid`] if more abilities or a later end are asked for than their token
@@ -116,9 +116,9 @@ impl Auth {
         Ok(self.0.store.live_tokens_of(user_id, ttl, now, offset, per_page).await?)
     }
 
-    /// The tokens, dead ones that are not purged yet included, each with its owner, in the order of their
-    /// ids, from the first after `after` on; those of one user, if an email is given. A thousand at most: to
-    /// list all, ask again after the last one's id, until there is none. Each answer is of its own moment.
+    /// The tokens with ids above `after`, a thousand at most, in the order of their ids, each with its owner;
+    /// those of one user, if an email is given. Dead tokens are included until they are purged. To list all,
+    /// ask again with the last id until there are no more. Each thousand is read at its own time.
     ///
     /// # Errors
     /// [`Error::Busy`] and the like.
@@ -146,9 +146,9 @@ impl Auth {
         }
     }
 
-    /// Revokes the token with this string and what is bound to it, whatever state it and its owner are in:
-    /// it never passes again, even if its owner is enabled or `token_ttl` is raised. An unknown or malformed
-    /// token is a success too (RFC 7009, section 2.2).
+    /// Revokes the token with this string and what is bound to it, also if it has expired or its owner is
+    /// disabled: it never passes again, even if its owner is enabled or `token_ttl` is raised. An unknown or
+    /// malformed token is a success too (RFC 7009, section 2.2).
     ///
     /// # Errors
     /// Those of [`By`]; [`Error::Busy`] and the like.
@@ -160,7 +160,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Revokes the session's own token and what is bound to it. That it has died meanwhile is as good.
+    /// Revokes the session's own token and what is bound to it. A token that has died meanwhile is no error.
     ///
     /// # Errors
     /// [`Error::Busy`] and the like.

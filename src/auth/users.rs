@@ -9,8 +9,8 @@ use crate::store::{Account, Page, StoreError, UserChange, UserChanged, UserRecor
 /// How often an own account is read, checked and changed: once more, if a login beside, or the user
 /// elsewhere, has changed the password or the email between the check and the change.
 const TRIES: u8 = 2;
-/// The emails that users may have had by their own choice, the present one included: each stays reserved
-/// for them.
+/// The most emails that a user may have had, the new one included, for a change by the user. Each stays
+/// reserved for that user.
 const MOST_EMAILS: i64 = 10;
 
 /// A user to be created.
@@ -77,8 +77,8 @@ impl Auth {
         stored.await.map_err(email_refused)
     }
 
-    /// The users in the order of their ids, from the first after `after` on. A thousand at most: to list
-    /// all, ask again after the last one's id, until there is none.
+    /// The users with ids above `after`, a thousand at most, in the order of their ids. To list all, ask
+    /// again with the last id until there are no more.
     ///
     /// # Errors
     /// [`Error::Busy`] and the like.
@@ -149,8 +149,8 @@ impl Auth {
     }
 
     /// Changes the bearer's own name and email. An email in another spelling, even of case, needs the
-    /// setting that allows it, and the password, which is guessed at `from` this address no more often
-    /// than at a login.
+    /// current password, and an administrator or the setting that allows it. Attempts with the password,
+    /// sent `from` this address, are limited like logins.
     ///
     /// # Errors
     /// [`Error::EmailChangeDisabled`]; [`Error::Invalid`] if the email is taken or reserved, or the
@@ -202,9 +202,9 @@ impl Auth {
         Err(Error::Busy)
     }
 
-    /// Changes the bearer's own password, and revokes all their tokens but the one that asks for
-    /// it; that one too if it is bound to another. The current one is guessed at `from` this address no
-    /// more often than at a login.
+    /// Changes the bearer's own password, and revokes all their tokens except the one that asks for it;
+    /// that one too if it is bound to another. Attempts with the current password, sent `from` this
+    /// address, are limited like logins.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the current password is wrong; [`Error::TooManyAttempts`];
@@ -270,8 +270,8 @@ impl Auth {
         self.0.store.account(bearer.user.id).await?.ok_or(Error::InvalidToken)
     }
 
-    /// The hash of an account's password, if this is it; it is left in `matched`, where a second try
-    /// finds it. Whoever holds a token may guess no more often than who logs in.
+    /// The hash of an account's password, if `password` matches it. It is left in `matched` for a second
+    /// try. Attempts are limited like logins, so that the holder of a token can't guess faster.
     async fn verify_own(
         &self,
         account: Account,
@@ -297,7 +297,7 @@ impl Auth {
     }
 }
 
-/// Refuses what takes the present password.
+/// Refuses the changes that need the current password.
 fn refuse_own(update: &UserUpdate) -> Result<(), Error> {
     let mut faults = Faults::new();
     if update.email.is_some() {
@@ -316,7 +316,7 @@ fn refuse_own(update: &UserUpdate) -> Result<(), Error> {
     }
 }
 
-/// Why a user can't have an email, or whatever else the store says.
+/// Why a user can't have an email, or another error of the store.
 fn email_refused(error: StoreError) -> Error {
     let text = match error {
         StoreError::Taken => "The email has already been taken.",

@@ -36,7 +36,7 @@ const USE_INTERVAL: i64 = 60;
 #[derive(Debug)]
 pub struct Session {
     /// The token. Its `expires_at` is when it dies, if nothing else ends it: the earlier of its own bound and
-    /// that of its age. Of its last use, [`Session::last_used_at`] knows more.
+    /// that of its age. [`Session::last_used_at`] is more recent than its `last_used_at`.
     pub token: Token,
     /// Its owner. Tokens of one owner share what is known of them.
     pub user: Arc<Owner>,
@@ -143,8 +143,8 @@ impl Weighter<TokenHash, Verdict> for InBytes {
 }
 
 impl Verdicts {
-    /// An empty cache of at most so many bytes: a quarter of them for owners that sessions share, the rest
-    /// for the sessions.
+    /// An empty cache that takes at most `bytes`: a quarter for owners that sessions share, the rest for the
+    /// sessions.
     pub(crate) fn new(bytes: u64) -> Self {
         let owners = bytes / 4;
         let of_shard = (bytes - owners) / SHARDS as u64;

@@ -1,5 +1,5 @@
-//! The log: one line for each record, in which nothing hides; of each kind of warning and error one line a
-//! second at most, with a count of the others, so that a client can't fill the disk.
+//! The log: one line for each record, with control characters escaped. Of each kind of warning and error,
+//! at most one line a second is written, with a count of the others, so that a client can't fill the disk.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -12,10 +12,10 @@ use crate::app;
 use crate::domain::Escaped;
 use crate::metrics::MALFORMED_REQUESTS;
 
-/// Between two lines of one kind.
+/// The least time between two lines of one kind.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Has everything that is logged go to standard error, as far as `filter` (env_logger's) lets it.
+/// Starts logging to standard error, as far as `filter` (env_logger's) allows.
 pub(super) fn start(filter: &str) {
     let lines = env_logger::Builder::new().parse_filters(filter).build();
     // Malformed requests are counted, whether or not the filter shows them.
@@ -29,7 +29,7 @@ pub(super) fn start(filter: &str) {
 
 struct Logger {
     lines: env_logger::Logger,
-    /// By where in the program they are logged.
+    /// By the place in the program that logs them.
     samples: Mutex<Samples<(String, Option<u32>)>>,
 }
 
@@ -78,7 +78,7 @@ impl Log for Logger {
     }
 }
 
-/// How often each kind of thing may happen: once in an interval. The kinds must be few: each is kept.
+/// Admits one event of each kind in an interval. There must be few kinds, because each stays in memory.
 #[derive(Default)]
 struct Samples<K>(HashMap<K, Sample>);
 

@@ -1,5 +1,5 @@
-//! What commands print. Nothing of it can move the cursor, hide or reverse text on a terminal: what is
-//! stored may come from another program.
+//! What commands print. Characters that move the cursor, hide or reverse text on a terminal are escaped,
+//! because stored text may come from another program.
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
@@ -11,7 +11,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::CliError;
 use crate::domain::{Escaped, escaped_json};
 
-/// The widest that a cell of a list may be, in columns of the terminal. JSON has all of it.
+/// The greatest width of a list's cell, in columns of the terminal. JSON has the whole text.
 const WIDEST: usize = 40;
 
 /// Rows that come in pages, the last one empty, as JSON or as a table with these headings. One page is in
@@ -74,7 +74,7 @@ pub(super) fn print_json(value: &(impl Serialize + ?Sized)) -> Result<(), CliErr
     write(&escaped_json(&text))
 }
 
-/// A cell that is cut if it is wider than the widest.
+/// A cell, cut at the greatest width.
 fn cut(cell: &str) -> String {
     let cell = Escaped(cell).to_string();
     if cell.width() <= WIDEST {
@@ -117,7 +117,8 @@ pub(super) fn print(line: &str) -> Result<(), CliError> {
     write(&Escaped(line).to_string())
 }
 
-/// Several lines on standard output. What is stored must not begin a line of its own.
+/// Several lines on standard output. A line break within one is escaped, so that stored text can't forge a
+/// line.
 pub(super) fn print_lines(lines: &[String]) -> Result<(), CliError> {
     write(&escaped(lines.iter().map(String::as_str)))
 }

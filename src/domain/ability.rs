@@ -98,8 +98,8 @@ impl Abilities {
         Ok(Self::from_scope(scope.join(" ")))
     }
 
-    /// Abilities read back from where [`Abilities::as_scope`] was stored. What another program stored
-    /// there and is no ability grants nothing, and is left out: no header could hold it.
+    /// Abilities read back from where [`Abilities::as_scope`] was stored. Text that another program stored
+    /// there and that is no ability is left out: it grants nothing, and no header could hold it.
     pub fn from_stored(scope: String) -> Self {
         if scope.split(' ').all(is_scope_token) {
             return Self::from_scope(scope);
@@ -161,8 +161,8 @@ impl Abilities {
         self.scope.is_empty()
     }
 
-    /// What both `self` and `other` grant: of each two, the narrower. Where the one or the other has the
-    /// reserved abilities by name alone, so has what they share.
+    /// What both `self` and `other` grant: of each two, the narrower. If wildcards in either list leave the
+    /// reserved abilities out, so do those in the result.
     #[must_use]
     pub fn shared_with(&self, other: &Self) -> Self {
         let narrower = self.iter().filter(|ability| other.grant(ability));

@@ -63,8 +63,8 @@ impl Email {
         Ok(Self(text.into()))
     }
 
-    /// An address that an account is said to have: `local@domain`, trimmed, and otherwise as given.
-    /// Accounts that are older than the rules of [`Email::parse`] are found by it too.
+    /// An address to look an account up by: `local@domain`, trimmed, and otherwise as given. It also finds
+    /// accounts that are older than the rules of [`Email::parse`].
     ///
     /// # Errors
     /// [`EmailError`] for one that no account can have had.
@@ -157,7 +157,7 @@ fn is_unmistakable(part: &str) -> bool {
         let (mapped, valid) = Uts46::new().to_unicode(bytes, AsciiDenyList::EMPTY, Hyphens::Allow);
         atom.is_ascii() || (valid.is_ok() && fold(atom) == fold(&mapped))
     };
-    // Of two like marks on a letter one is seen, and none of a dot above an i, which NFC leaves there.
+    // Two equal marks on a letter look like one. A dot above an i, which NFC keeps, can't be seen.
     let repeats = part.nfd().zip(part.nfd().skip(1)).any(|(a, b)| a == b && is_combining_mark(a));
     // UTS 39 is about identifiers, which have no punctuation.
     let is_word = |c: &char| c.is_ascii_alphanumeric() || !(c.is_ascii() || JOINERS.contains(c));
@@ -169,8 +169,8 @@ fn is_unmistakable(part: &str) -> bool {
         && word.check_restriction_level(RestrictionLevel::HighlyRestrictive)
 }
 
-/// Whether a character beyond ASCII is none of ASCII's in another case: a dotless i in upper case is
-/// an I, so that an application which compares in upper case would take one email for another.
+/// Whether no case of a character beyond ASCII is ASCII. A dotless i in upper case is an I: an application
+/// that compares in upper case would take one email for another.
 fn is_distinct(c: char) -> bool {
     let mut upper = c.to_uppercase();
     let is_ascii_in_capitals =
@@ -178,7 +178,7 @@ fn is_distinct(c: char) -> bool {
     !is_ascii_in_capitals && !c.to_lowercase().any(|c| c.is_ascii())
 }
 
-/// The text without differences of case. By way of upper case: a sigma has two lower ones.
+/// The text without differences of case. It goes through upper case, because a sigma has two lower ones.
 fn fold(text: &str) -> String {
     text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfc().collect()
 }

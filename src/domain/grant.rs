@@ -18,7 +18,7 @@ pub struct Grant {
 /// Why a token is not issued as it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ungranted {
-    /// These abilities are asked for, and may not be given.
+    /// These abilities were asked for and may not be given.
     Beyond(Abilities),
     /// No abilities are asked for, and all that may be given are more than a token can hold.
     TooMany,
@@ -42,9 +42,9 @@ impl Grant {
         Self { kind, held, default, bond: None, parent_end: None }
     }
 
-    /// What `issuer`, a live token of `owner` where tokens grow as old as `ttl`, may give away: what it and
-    /// its owner may do. If nothing is asked for, that is its own list as a personal token holds it. What
-    /// anything but a login token issues is bound to it.
+    /// What `issuer`, a live token of `owner`, may give away if `ttl` is the age at which tokens end: the
+    /// abilities that it and its owner have, and by default its own list as a personal token holds it.
+    /// Unless the issuer is a login token, the new token is bound to it.
     pub fn by_token(issuer: &Token, owner: &User, ttl: Lifetime) -> Self {
         let kind = TokenKind::Personal;
         let ages_from = issuer.ages_from();
@@ -87,8 +87,8 @@ impl Grant {
         Ok(abilities.held_by(self.kind))
     }
 
-    /// The bound that the new token is issued with, if the one that is `asked` for may be given; its
-    /// parent's end, if none is.
+    /// The new token's own bound: the one that is `asked` for, if it may be given, or else its parent's
+    /// end, if it has a parent.
     ///
     /// # Errors
     /// [`Ungranted::Outlives`]

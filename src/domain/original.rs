@@ -1,5 +1,5 @@
-//! A request that a reverse proxy asks about, and the rules that decide it: those for the resource
-//! that its path names, and those for a second resource, where its method names one.
+//! A request that a reverse proxy asks about, and the rules that decide on it: those for the resource
+//! that its path names, and those for a second resource, if the request names one.
 
 use super::access::{Ambiguous, Rule, Rules};
 use super::host::split_url;
@@ -17,16 +17,16 @@ pub struct Original {
     pub destination: Option<Vec<u8>>,
 }
 
-/// The rules that decide over one resource of a request. The request passes with what all of them
-/// ask for.
+/// The rules that decide on one resource of a request. To pass, the request needs what all of them ask
+/// for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision<'a> {
     first: (usize, &'a Rule),
-    /// Empty but for COPY and MOVE. No rule is repeated.
+    /// Empty except for COPY and MOVE. No rule is repeated.
     more: Vec<(usize, &'a Rule)>,
 }
 
-/// Why no rule decides over a resource. Each text is a sentence for the answer to the proxy.
+/// Why no rule decides on a resource. Each text is a sentence for the answer to the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Undecided {
     /// Servers may differ about what is asked for.
@@ -108,7 +108,7 @@ impl Original {
 }
 
 impl Rules {
-    /// The rules that decide over the resource that the request's path names.
+    /// The rules that decide on the resource that the request's path names.
     ///
     /// # Errors
     /// [`Undecided`]
@@ -117,8 +117,8 @@ impl Rules {
         self.decide_resource(original, effects, (&original.host, &original.uri))
     }
 
-    /// The rules that decide over the resource that the header `Destination` names, with whatever
-    /// method it is sent; none if there is no such header, and the method doesn't need it.
+    /// The rules that decide on the resource that the header `Destination` names, for any method; `None` if
+    /// there is no such header and the method doesn't need it.
     ///
     /// # Errors
     /// [`Undecided`]

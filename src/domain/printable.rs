@@ -1,5 +1,4 @@
-//! Which characters of a text show what they are, so that they can neither hide nor change how the text
-//! around them is shown.
+//! Which characters of a text are visible, and which hide or change how the text around them is shown.
 
 use std::fmt;
 

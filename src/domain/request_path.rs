@@ -40,8 +40,8 @@ pub enum PathError {
     /// A control character, raw or encoded.
     #[error("The path has a control character.")]
     Control,
-    /// A space that is not encoded, in the path or the query: no request line has one, but a header
-    /// has, in which a proxy joined what a client sent with what it wrote itself.
+    /// A space that is not encoded, in the path or the query. A request line can't have one, but a header
+    /// can, if a proxy joined a client's value with its own.
     #[error("The path or the query has a space that is not encoded.")]
     Space,
     /// No UTF-8, or no longer once it is decoded.

@@ -56,8 +56,8 @@ impl Serialize for TokenKind {
 pub struct Bond {
     /// The token that issued it: it dies with that one.
     pub parent_id: i64,
-    /// From when its age counts: the creation of the first token of its line. So `token_ttl` ends it no
-    /// later than its parent, whatever that setting is by then.
+    /// From when its age counts: the creation of the first token in its chain of issuers. So `token_ttl`
+    /// ends it no later than its parent, even if that setting is changed.
     pub ages_from: Timestamp,
 }
 

@@ -1,6 +1,6 @@
-//! The original request, which a reverse proxy asks `/api/verify` about. It is read where the setting
-//! `forward_auth_headers` says that the proxy writes it, and nowhere else: the proxy may pass on
-//! whatever else the client sent.
+//! The original request, which a reverse proxy asks `/api/verify` about. It is read from where the setting
+//! `forward_auth_headers` says that the proxy writes it, and from nowhere else: the proxy may pass on
+//! other headers that the client forged.
 
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{HOST, HeaderMap, HeaderName, HeaderValue};

@@ -59,7 +59,7 @@ const PUT: Method = Method::PUT;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
-/// Where a reverse proxy asks.
+/// The path at which a reverse proxy asks whether a request may pass.
 pub(super) const VERIFY: &str = "/api/verify";
 
 /// What is offered in the place of a method that no proxy passes on.

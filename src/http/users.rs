@@ -70,7 +70,7 @@ pub(super) async fn update(
     let name = form.required("name", |text| Name::parse(&text));
     let present = &current.user.email;
     let email = form.required("email", |text| match text == present.as_str() {
-        // It stays, whatever the rules for new ones say.
+        // It may stay, even if the rules for new emails refuse it.
         true => Ok(present.clone()),
         false => Email::parse(&text),
     });

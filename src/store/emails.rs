@@ -19,8 +19,8 @@ pub(super) fn define_email_key(connection: &mut SqliteConnection) -> QueryResult
     email_key_utils::register_impl(connection, |email: String| Email::from_stored(email).key())
 }
 
-/// The row of the user with this email. An account that has just this spelling goes before one that
-/// has another: databases from before emails had keys may hold both.
+/// The row of the user with this email. An account with exactly this spelling takes precedence over one
+/// with another: databases from before emails had keys may hold both.
 pub(super) fn by_email(
     connection: &mut SqliteConnection,
     email: &Email,
@@ -39,7 +39,7 @@ pub(super) fn by_email(
     Ok(found.map(|at| rows.swap_remove(at)))
 }
 
-/// Notes whose email it is, unless that is known: another program may have written the account.
+/// Makes a user the owner of an email that has none: another program may have written the account.
 pub(super) fn note_owner(
     connection: &mut SqliteConnection,
     email: &Email,
@@ -93,7 +93,7 @@ pub(super) fn count_of(connection: &mut SqliteConnection, user_id: i64) -> Query
 }
 
 impl Store {
-    /// The user with this email, in whatever spelling, and their password's hash.
+    /// The user with this email, in any spelling, and their password's hash.
     ///
     /// # Errors
     /// [`StoreError`], as from every question.

@@ -1,5 +1,5 @@
-//! Tokens revoked in the table `tokens`. Whatever revokes one revokes, in the same transaction, what is bound
-//! to it, directly or through others: below a revoked token all are revoked.
+//! Revocations in the table `tokens`. A token is revoked together with the tokens that are bound to it,
+//! directly or through others, in the same transaction. So no token that is bound to a revoked one passes.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
@@ -46,8 +46,8 @@ impl Store {
         .await
     }
 
-    /// Revokes the token with a string that somebody presents, and what is bound to it, whatever state it
-    /// and its owner are in. Gives how many were revoked: none, if there is no such token, or it is revoked
+    /// Revokes the token whose string is presented, and what is bound to it, also if it has expired or its
+    /// owner is disabled. Gives how many were revoked: none, if there is no such token, or it is revoked
     /// already.
     ///
     /// # Errors

@@ -212,8 +212,8 @@ impl Store {
         Ok(())
     }
 
-    /// The tokens that have not been purged, each with its owner, in the order of their ids, from the first
-    /// after `after` on: a thousand at most. Those of one user if an email is given.
+    /// The tokens with ids above `after` that have not been purged, a thousand at most, in the order of
+    /// their ids, each with its owner; those of one user, if an email is given.
     ///
     /// # Errors
     /// [`StoreError`], as from every question.

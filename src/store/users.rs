@@ -280,7 +280,7 @@ impl Store {
         .await
     }
 
-    /// The users by number, from the first after `after` on: a thousand at most.
+    /// The users with numbers above `after`, a thousand at most, by number.
     ///
     /// # Errors
     /// [`StoreError`], as from every question.
