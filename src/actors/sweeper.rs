@@ -1,11 +1,9 @@
 //! The token sweeper: removes tokens that have been dead for longer than they are kept.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use futures_util::future::{Either, select};
-use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::{Clock, Lifetime};
 use crate::store::{Purge, Purged, Store, StoreError};
@@ -14,7 +12,7 @@ use crate::store::{Purge, Purged, Store, StoreError};
 #[derive(Clone)]
 pub struct Sweeper {
     address: Addr<Worker>,
-    stop: Arc<Notify>,
+    stop: CancellationToken,
 }
 
 /// When the sweeper passes, and what it removes.
@@ -31,23 +29,24 @@ pub struct Schedule {
 impl Sweeper {
     /// Starts the sweeper on the current arbiter. Its first pass begins at once.
     pub fn start(store: Store, schedule: Schedule, clock: Clock) -> Self {
-        let stop = Arc::new(Notify::new());
+        let stop = CancellationToken::new();
         let ending = stop.clone();
         let address =
             Supervisor::start(move |_| Worker { store, schedule, clock, next: None, stop: ending });
         Self { address, stop }
     }
 
-    /// Ends a pass that is under way after its present chunk, and lets no other begin.
-    pub async fn stop(&self) {
-        self.stop.notify_one();
-        let _ = self.address.send(Stop).await;
+    /// Ends a pass that is under way after its present chunk. Passes that wait for it, and later ones,
+    /// are refused.
+    pub fn stop(&self) {
+        self.stop.cancel();
     }
 
     /// Has it pass now, after a pass that is under way, and tells what it removed.
     ///
     /// # Errors
     /// [`StoreError`] of the chunk that failed; those before it stay removed.
+    /// [`StoreError::Unavailable`] if the sweeper is stopped before the pass ends.
     pub async fn sweep(&self) -> Result<Purged, StoreError> {
         let answer = self.address.send(Sweep { counts: true }).await;
         answer.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string())))
@@ -60,8 +59,7 @@ struct Worker {
     clock: Clock,
     /// The pass that is due next.
     next: Option<SpawnHandle>,
-    /// Rings once, at the end.
-    stop: Arc<Notify>,
+    stop: CancellationToken,
 }
 
 impl Actor for Worker {
@@ -104,13 +102,13 @@ impl Handler<Sweep> for Worker {
                 result
             };
             // Dropped, a purge ends between two chunks.
-            match select(Box::pin(pass), Box::pin(stop.notified())).await {
-                Either::Left((result, _)) => result,
-                // What it removed until then is not told: nobody is left to ask.
-                Either::Right(_) => Ok(Purged::default()),
-            }
+            stop.run_until_cancelled(pass).await
         };
         AtomicResponse::new(Box::pin(pass.into_actor(self).map(|result, worker, context| {
+            let Some(result) = result else {
+                // No further pass is scheduled.
+                return Err(StoreError::Unavailable("the sweeper has been stopped".to_owned()));
+            };
             match &result {
                 Ok(purged) if purged.total() == 0 => log::debug!("no dead token to sweep away"),
                 Ok(Purged { revoked, expired }) => {
@@ -122,19 +120,5 @@ impl Handler<Sweep> for Worker {
             worker.next = Some(context.notify_later(next, worker.schedule.interval));
             result
         })))
-    }
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Stop;
-
-impl Handler<Stop> for Worker {
-    type Result = ();
-
-    fn handle(&mut self, _: Stop, context: &mut Self::Context) {
-        if let Some(next) = self.next.take() {
-            context.cancel_future(next);
-        }
     }
 }

@@ -97,7 +97,8 @@ impl Bearerd {
     /// Has the token sweeper pass now, and tells what it removed.
     ///
     /// # Errors
-    /// Those of the chunk that failed; those before it stay removed.
+    /// Those of the chunk that failed; those before it stay removed. [`Error::Unavailable`] if
+    /// bearerd is closed before the pass ends.
     pub async fn sweep(&self) -> Result<Purged, Error> {
         Ok(self.0.sweeper.sweep().await?)
     }
@@ -111,7 +112,7 @@ impl Bearerd {
     /// Stops the sweeper, writes down what is still in memory and closes the database. What is asked
     /// afterwards is refused.
     pub async fn close(&self) {
-        self.0.sweeper.stop().await;
+        self.0.sweeper.stop();
         self.0.services.close().await;
     }
 }

@@ -1,8 +1,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bearerd::app;
-use bearerd::auth::Purged;
+use bearerd::auth::{Error, Purged};
 use bearerd::domain::Lifetime;
+use futures_util::poll;
 
 use crate::support::{EMAIL, START, Server, start_with};
 
@@ -173,4 +174,31 @@ fn a_large_sweep_fails_no_request_and_takes_no_live_token() {
     let count = |table: &str| server.db_text("CAST(count(*) AS TEXT)", table);
     assert_eq!(count("token_heads"), count("tokens"));
     assert_eq!(count("token_heads JOIN tokens ON id = token_id"), count("tokens"));
+}
+
+#[test]
+fn a_shutdown_ends_the_present_sweep_refuses_the_next_and_writes_down_the_last_use() {
+    let mut server = start_with(|config| {
+        config.token_ttl = Lifetime::NEVER;
+        config.max_tokens_per_user = None;
+    });
+    db_insert_400_000_tokens(&server);
+    let token = server.issue(&["*"]);
+    server.set_clock(2 * 24 * 60 * MINUTE);
+    assert_eq!(server.get("/api/user", &token).status, 200);
+    let bearerd = server.bearerd.clone();
+    app::block_on(async {
+        let sweeps = [bearerd.sweep(), bearerd.sweep(), bearerd.sweep()];
+        let mut sweeps = sweeps.map(Box::pin);
+        for sweep in &mut sweeps {
+            assert!(poll!(sweep).is_pending(), "the sweep waits for its turn");
+        }
+        server.stop();
+        let used = server.db_text("CAST(last_used_at AS TEXT)", "tokens WHERE id = 400001");
+        assert_eq!(used, (START + 2 * 24 * 60 * MINUTE).to_string());
+        for sweep in sweeps {
+            let result = sweep.await;
+            assert!(matches!(result, Err(Error::Unavailable(_))), "{result:?}");
+        }
+    });
 }
