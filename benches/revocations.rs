@@ -53,7 +53,9 @@ async fn revoke_for_a_round(at_once: usize) -> Result<f64, Failure> {
         rate
     };
     let serving = server.run_until(async { drop(stopped.await) });
-    futures_util::join!(load, serving).0
+    let (rate, served) = futures_util::join!(load, serving);
+    served?;
+    rate
 }
 
 async fn load(address: SocketAddr, auth: &Auth, at_once: usize) -> Result<f64, Failure> {

@@ -55,7 +55,7 @@ fn no_request_and_no_sweep_scans_a_table() {
         let app = App::start(&config, app::system_clock(), None).await.unwrap();
         STATEMENTS.lock().unwrap().clear();
         exercise(&app).await;
-        app.run_until(async {}).await;
+        app.run_until(async {}).await.unwrap();
     });
     let statements = STATEMENTS.lock().unwrap().clone();
     let about_rows = |text: &&String| {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::rt::{spawn, task::JoinHandle};
 use actix_web::{App as Routes, HttpServer};
+use futures_util::future::{Either, select};
 use futures_util::stream::{self, Stream, StreamExt as _};
 
 use super::{Bearerd, OpenError, peers};
@@ -55,6 +57,11 @@ pub enum StartError {
     #[error("can't create the demo's user: {0}")]
     Demo(String),
 }
+
+/// Why a running server failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the server failed: {0}")]
+pub struct ServeError(io::Error);
 
 /// A running server.
 pub struct App {
@@ -151,17 +158,31 @@ impl App {
     }
 
     /// Serves until `stop` is ready; then finishes the requests under way, stops the sweeper,
-    /// writes down what is still in memory and closes the database.
-    pub async fn run_until(self, stop: impl Future<Output = ()>) {
-        stop.await;
-        log::info!("shutting down");
-        self.server.stop(true).await;
-        if let Ok(Err(error)) = self.ended.await {
-            log::error!("the server ended badly: {error}");
+    /// writes down what is still in memory and closes the database. A server that fails before `stop` is
+    /// ready is shut down in the same way.
+    ///
+    /// # Errors
+    /// [`ServeError`], after the shutdown, if the server failed.
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let ended = match select(pin!(stop), &mut self.ended).await {
+            Either::Left(_) => {
+                log::info!("shutting down");
+                self.server.stop(true).await;
+                self.ended.await
+            }
+            Either::Right((ended, _)) => {
+                ended.map(|result| result.and(Err(io::Error::other("it stopped by itself"))))
+            }
+        };
+        // The outer result is an error if the server's task panicked.
+        let result = ended.unwrap_or_else(|panic| Err(panic.into())).map_err(ServeError);
+        if let Err(error) = &result {
+            log::error!("{error}");
         }
         if tokio::time::timeout(CLOSING, self.bearerd.close()).await.is_err() {
             log::error!("the database is held up; the last uses of some tokens are not noted");
         }
+        result
     }
 }
 
@@ -191,7 +212,7 @@ pub fn shutdown_signal() -> impl Future<Output = ()> {
         if let [Ok(mut terminate), Ok(mut interrupt)] = signals {
             let terminate = std::pin::pin!(terminate.recv());
             let interrupt = std::pin::pin!(interrupt.recv());
-            futures_util::future::select(terminate, interrupt).await;
+            select(terminate, interrupt).await;
             return;
         }
         let _ = tokio::signal::ctrl_c().await;

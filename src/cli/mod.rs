@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Subcommand};
 
-use crate::app::{self, Services, StartError};
+use crate::app::{self, ServeError, Services, StartError};
 use crate::auth;
 use crate::config::{Config, ConfigError, SETTINGS};
 
@@ -55,6 +55,8 @@ enum CliError {
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
     Auth(#[from] auth::Error),
     #[error(transparent)]
     Backup(#[from] auth::BackupError),
@@ -76,6 +78,7 @@ impl CliError {
             | Self::Usage(_)
             | Self::Start(StartError::DemoExposed(_) | StartError::Config(_)) => ExitCode::from(2),
             Self::Start(_)
+            | Self::Serve(_)
             | Self::Auth(_)
             | Self::Backup(_)
             | Self::Damaged { .. }

@@ -56,7 +56,6 @@ fn serve(config: &Config, demo: Option<Demo>) -> Result<(), CliError> {
         // Whoever started it may have closed its output; that is no reason not to serve.
         let mut stdout = std::io::stdout();
         let _ = stdout.write_all(announcement.as_bytes()).and_then(|()| stdout.flush());
-        app.run_until(stop).await;
-        Ok(())
+        Ok(app.run_until(stop).await?)
     })
 }

@@ -82,7 +82,7 @@ fn launch(folder: TempDir, config: Config, now: Arc<AtomicI64>) -> Server {
         app::block_on(async {
             let app = App::start(&settings, clock, None).await.unwrap();
             started.send((app.address(), app.bearerd().clone())).unwrap();
-            app.run_until(async { stopped.await.unwrap_or(()) }).await;
+            app.run_until(async { stopped.await.unwrap_or(()) }).await.unwrap();
         });
     });
     let (address, bearerd) = parts.recv().unwrap();
