@@ -3,6 +3,8 @@
 
 mod explain;
 mod maintenance;
+#[cfg(unix)]
+mod run_all;
 mod serve;
 mod settings;
 mod start;
