@@ -20,6 +20,9 @@ use super::owners::{Owner, Owners, allocated};
 use crate::domain::{Abilities, Bond, Lifetime, Presented, Timestamp, Token, TokenHash};
 use crate::store::{Change, Observer};
 
+#[cfg(test)]
+mod tests;
+
 /// Shards, each with a lock of its own.
 const SHARDS: usize = 64;
 /// What a verdict takes beside its session: its digest, its places in the shard's table and list, the room
