@@ -248,6 +248,7 @@ fn explain_undecided(check: &'static str, reason: Undecided, steps: &mut Steps) 
         }
         Undecided::NoDestination => (400, "have the proxy pass Destination on"),
         Undecided::Destination => (400, "name a URL, or a path that begins with /"),
+        Undecided::OtherHost => (400, "name the host of the request, or a path alone"),
         Undecided::Unlisted => (400, "list the method in the rule that matches"),
     };
     steps.fail(status, check, reason.to_string(), remedy);

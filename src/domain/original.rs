@@ -41,6 +41,10 @@ pub enum Undecided {
     /// `Destination` is neither a URL nor an absolute path.
     #[error("Destination must be one absolute URL or one absolute path.")]
     Destination,
+    /// `Destination` is a URL of another host, for which other rules decide. Some servers ignore that
+    /// host, and write to their own.
+    #[error("Destination must be on the request's own host: for another, other rules decide.")]
+    OtherHost,
     /// The method names further resources where no rule can see them.
     #[error(
         "The method names further resources in its body or in Link, so the rule that matches must \
@@ -127,14 +131,19 @@ impl Rules {
         original: &Original,
     ) -> Result<Option<Decision<'_>>, Undecided> {
         let effects = original.effects();
-        let place = match &original.destination {
+        let own = original.host.as_str();
+        let (host, path) = match &original.destination {
             None if effects.is_some() => return Err(Undecided::NoDestination),
             None => return Ok(None),
-            Some(path) if path.starts_with(b"/") => (original.host.as_str(), path.as_slice()),
+            Some(path) if path.starts_with(b"/") => (own, path.as_slice()),
             Some(url) => split_url(url).ok_or(Undecided::Destination)?,
         };
         let [_, effects] = effects.unwrap_or_default();
-        self.decide_resource(original, effects, place).map(Some)
+        let decision = self.decide_resource(original, effects, (own, path));
+        match host == own || self.decide_resource(original, effects, (host, path)) == decision {
+            true => decision.map(Some),
+            false => Err(Undecided::OtherHost),
+        }
     }
 
     /// A rule that lists the method decides alone. One for any method was not written with COPY and
@@ -241,14 +250,17 @@ mod tests {
     }
 
     #[test]
-    fn a_destination_elsewhere_is_decided_by_the_rules_for_that_host() {
+    fn a_destination_on_another_host_passes_where_the_same_rules_decide() {
         let at = |host| Rule { host: HostPattern::parse(host).ok(), ..rule("/pub/**", &[]) };
-        let rules = Rules::new(vec![at("a.org"), at("b.org")]);
+        let rules = Rules::new(vec![at("a.org"), at("b.org"), rule("/any/**", &[])]);
         for (destination, expected) in [
             ("/pub/y", Ok(vec![1])),
             ("http://a.org/pub/y", Ok(vec![1])),
-            ("http://b.org/pub/y", Ok(vec![2])),
-            ("http://c.org/pub/y", Err(Undecided::NoRule)),
+            ("http://A.org:8443/pub/y", Ok(vec![1])),
+            ("http://b.org/pub/y", Err(Undecided::OtherHost)),
+            ("http://c.org/pub/y", Err(Undecided::OtherHost)),
+            ("http://c.org/any/y", Ok(vec![3])),
+            ("http://c.org/else", Err(Undecided::NoRule)),
         ] {
             let [_, decided] = numbers(&rules, &request("COPY", "/pub/x", destination));
             assert_eq!(decided, expected, "{destination}");

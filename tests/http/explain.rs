@@ -88,7 +88,9 @@ fn what_is_explained_is_what_verify_answers() {
 
 #[test]
 fn the_rules_for_a_destination_are_explained_too() {
-    let server = server();
+    let free = "[[rules]]\nhost = \"free.example.org\"\npublic = true\n";
+    let server =
+        server().restart(|config| set_rules(config, "x-forwarded", &format!("{RULES}{free}")));
     let admin = server.issue_admin();
     let able = server.issue(&["posts:write"]);
     let bearer = format!("Bearer {able}");
@@ -97,6 +99,7 @@ fn the_rules_for_a_destination_are_explained_too() {
         ("MOVE", "/posts/1", Some("http://x/open/x"), 200, vec![]),
         ("COPY", "/open/x", Some("/else"), 403, vec!["destination"]),
         ("COPY", "/open/x", Some("posts"), 400, vec!["destination"]),
+        ("COPY", "/open/x", Some("http://free.example.org/else"), 400, vec!["destination"]),
         ("COPY", "/open/x", None, 400, vec!["destination"]),
         ("COPY", "/else", None, 403, vec!["rule", "destination"]),
         ("BIND", "/open/x", None, 400, vec!["rule"]),

@@ -371,6 +371,9 @@ fn only_a_trusted_proxy_names_a_request_in_any_way() {
 /// Rules for a WebDAV server: what is below /sec takes more than what is below /pub.
 const DAV: &str = r#"
     [[rules]]
+    host = "open.example.org"
+    public = true
+    [[rules]]
     host = "app.example.org"
     path = "/open/**"
     public = true
@@ -410,7 +413,9 @@ fn copy_and_move_pass_with_what_both_paths_need() {
             ("COPY", "/pub/y", [401, 200, 200]),
             ("MOVE", "/open/y", [401, 200, 200]),
             ("COPY", "/else", [403; 3]),
-            ("COPY", "http://other.example.org/pub/y", [403; 3]),
+            ("COPY", "http://other.example.org/pub/y", [400; 3]),
+            ("COPY", "http://open.example.org/sec/x", [400; 3]),
+            ("FANCY", "http://open.example.org/sec/x", [400; 3]),
             ("COPY", "//app.example.org/pub/y", [400; 3]),
             ("COPY", "/pub/..%2fsec/x", [400; 3]),
             ("COPY", "/pub/y, /sec/x", [400; 3]),
