@@ -172,7 +172,7 @@ impl Auth {
             Subject::Row(id) => self.0.store.token_by_id(id).await?,
             Subject::Sent(text) => {
                 let presented =
-                    Presented::parse(text.expose_secret().trim().as_bytes(), &self.0.prefix);
+                    Presented::parse(text.expose_secret().as_bytes().trim_ascii(), &self.0.prefix);
                 let Ok(presented) = presented else {
                     let found =
                         "its prefix is known, and its length, alphabet or checksum is wrong";

@@ -124,6 +124,18 @@ fn the_rules_for_a_destination_are_explained_too() {
 }
 
 #[test]
+fn a_token_is_read_with_the_blanks_that_a_header_drops() {
+    let server = server();
+    let admin = server.issue_admin();
+    let able = server.issue(&["posts:write"]);
+    for (blank, status) in [(" ", 200), ("\t", 200), ("\u{a0}", 401)] {
+        let body = json!({"token": format!("{blank}{able}{blank}"), "uri": "/posts/1"});
+        let answer = server.send_json("POST", "/api/explain", &admin, &body);
+        assert_eq!(answer.json()["data"]["status"], status, "{blank:?}: {}", answer.body);
+    }
+}
+
+#[test]
 fn what_envoy_can_not_ask_is_explained_so() {
     let server = server().restart(|config| set_rules(config, "envoy", RULES));
     let admin = server.issue_admin();
