@@ -37,7 +37,7 @@ pub enum PatternError {
     /// A character that no request's path has once it is decoded, or none that is let through.
     #[error(
         "a path as it reads decoded, without %, ?, #, ;, \\, control characters and characters that \
-         normalise to one of these, to / or to dots"
+         some servers take for one of these, for / or for dots"
     )]
     Character,
 }

@@ -51,23 +51,29 @@ fn is_ignorable(c: char) -> bool {
 }
 
 /// Whether a character beyond ASCII becomes a delimiter of paths, or a dot, in an application that
-/// normalises to NFKC or NFKD: `／`, `℀`, `．`, `…`. A path that has one leads elsewhere there.
+/// normalises to NFKC or NFKD (`／`, `℀`, `．`, `…`), or that uses a code page of Windows. A path that has
+/// one leads elsewhere there.
 pub(super) fn folds_to_delimiter(c: char) -> bool {
     let mut folds = false;
     if !c.is_ascii() {
+        folds = BEST_FIT.contains(&c);
         decompose_compatible(c, |part| folds |= "/\\;?#%.".contains(part));
     }
     folds
 }
 
+/// What Windows replaces by `/`, `\` or `%` where a code page has no such character ("best fit"), and
+/// Unicode does not: `⁄`, `∕`, `∖`, `¥`, `₩`, `٪`.
+const BEST_FIT: [char; 6] = ['\u{2044}', '\u{2215}', '\u{2216}', '\u{a5}', '\u{20a9}', '\u{66a}'];
+
 /// Appends what all segments have in common that some server takes for `segment`: without case,
-/// without dots and blanks at the end, without a colon and what follows it. It is coarser than any one
-/// server, which does no harm: what matches under any reading between the strict one and this one,
-/// matches under this one.
+/// without blanks around it, without dots at the end, without a colon and what follows it. It is coarser
+/// than any one server, which does no harm: what matches under any reading between the strict one and
+/// this one, matches under this one.
 pub(super) fn fold_into(folded: &mut String, segment: &str) {
     let segment = plain(segment);
     let name = segment.split(':').next().unwrap_or_default();
-    for c in name.trim_end_matches(is_dot_or_blank).chars() {
+    for c in name.trim_start().trim_end_matches(is_dot_or_blank).chars() {
         if c.is_ascii() {
             folded.push(c.to_ascii_lowercase());
             continue;
@@ -85,10 +91,12 @@ pub(super) fn fold_into(folded: &mut String, segment: &str) {
 }
 
 /// Whether a segment, or its part before a colon, consists of dots and blanks. Some systems take such
-/// a segment for `.` or `..`.
+/// a segment for `.` or `..`. Beside those a `+` counts as a blank, since some applications decode it as
+/// one; without any, it is a name.
 pub(super) fn is_dots_and_blanks(segment: &str) -> bool {
     let name = segment.split(':').next().unwrap_or_default();
-    !name.is_empty() && plain(name).trim_end_matches(is_dot_or_blank).is_empty()
+    let is_blank = |c| c == '+' || is_dot_or_blank(c);
+    name.contains(|c| c != '+') && plain(name).trim_end_matches(is_blank).is_empty()
 }
 
 fn is_dot_or_blank(c: char) -> bool {
@@ -120,6 +128,7 @@ mod tests {
             ("ὀδυσσεύς", "ὈΔΥΣΣΕΎΣ"),
             ("admin", "admin."),
             ("admin", "admin. ."),
+            ("admin", " \u{a0}admin"),
             ("i\u{307}", "İ"),
             ("caf\u{e9}", "cafe\u{301}"),
             ("admin", "\u{ff41}dmin"),
@@ -147,7 +156,8 @@ mod tests {
                 c.clone().nfkd().flat_map(cased).any(is_delimiter)
                     || c.nfkc().flat_map(cased).any(is_delimiter)
             });
-            assert_eq!(folds_to_delimiter(c), folds, "{c} U+{:04X}", u32::from(c));
+            let expected = folds || BEST_FIT.contains(&c);
+            assert_eq!(folds_to_delimiter(c), expected, "{c} U+{:04X}", u32::from(c));
             known += usize::from(folds);
         }
         assert!(known > 50, "{known}");

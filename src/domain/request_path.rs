@@ -33,8 +33,8 @@ pub enum PathError {
     /// `#`, raw or encoded, or an encoded `?`: the path's end to those who read it twice.
     #[error("The path has a # or an encoded question mark.")]
     Delimiter,
-    /// A character that normalises to `/ \ ; ? # %` or to dots, such as `％` or `…`: one of those to
-    /// applications that normalise.
+    /// A character that normalises to `/ \ ; ? # %` or to dots, such as `％` or `…`, or that Windows
+    /// replaces by one of these, such as `¥`.
     #[error("The path has a character that some servers take for a slash, a dot or the like.")]
     Lookalike,
     /// A control character, raw or encoded.
@@ -194,6 +194,7 @@ mod tests {
             ("/caf%C3%A9", "café/"),
             ("/café", "café/"),
             ("/..a/b..", "..a/b../"),
+            ("/c/+/1", "c/+/1/"),
             ("/a/:b/c:d", "a/:b/c:d/"),
             ("/.well-known/x", ".well-known/x/"),
             ("/a:b@c,d=e&f$g!h'i(j)*~", "a:b@c,d=e&f$g!h'i(j)*~/"),
@@ -232,6 +233,8 @@ mod tests {
             ("/a%ef%bc%85%ef%bc%92%ef%bd%85", Lookalike),
             ("/a/%e2%80%a5/b", Lookalike),
             ("/a/%ef%bc%8e./b", Lookalike),
+            ("/public/..%c2%a5admin", Lookalike),
+            ("/public/..%e2%88%95admin", Lookalike),
             ("/a\u{2026}", Lookalike),
             ("/\u{2488}", Lookalike),
             ("/a%00", Control),
@@ -281,6 +284,8 @@ mod tests {
             ("/a/..%c2%a0/b", Dots),
             ("/a/..%e1%9a%80/b", Dots),
             ("/a/..%e2%80%a8/b", Dots),
+            ("/a/..+/b", Dots),
+            ("/a/.+%2B/b", Dots),
             ("/a/..:/b", Dots),
             ("/a/..::$DATA/b", Dots),
             ("/a/.%20%3a/b", Dots),
