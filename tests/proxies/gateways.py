@@ -38,7 +38,7 @@ class Gateway:
                 return 200, json.loads(seen)
             except grpc.RpcError as error:
                 # What gRPC makes of statuses of HTTP, and of those that it doesn't know.
-                statuses = {grpc.StatusCode.UNAUTHENTICATED: 401,
+                statuses = {grpc.StatusCode.INTERNAL: 400, grpc.StatusCode.UNAUTHENTICATED: 401,
                             grpc.StatusCode.PERMISSION_DENIED: 403, grpc.StatusCode.UNKNOWN: 421}
                 return statuses[error.code()], None
 

@@ -65,3 +65,14 @@ def test_a_request_for_another_host_is_refused(gateway, token):
             assert gateway.ask("/public/Read", headers, host) == (421, None)
     if gateway.kind != "grpc_pass":
         assert dict(gateway.ask("/public/Read", [])[1])["HTTP_HOST"] == servers.HOST
+
+
+def test_the_application_sees_the_one_destination_that_was_decided_on(gateway, token):
+    for destinations in (["/posts/2"], ["/posts/2", "/admin"]):
+        named = [("Destination", destination) for destination in destinations]
+        _, seen = gateway.ask("/posts/Write", [*servers.bearer(token), *named])
+        # Since 1.23 nginx joins the two, and bearerd refuses that.
+        if seen:
+            arrived = [value for name, value in seen
+                       if name.lower().removeprefix("http_") == "destination"]
+            assert arrived == ["/posts/2"], destinations
