@@ -6,10 +6,11 @@ import sys
 import unicodedata
 from urllib.parse import quote
 
+import grpc
 import pytest
 
 from attacks import NAMINGS, forgeries, spellings
-from servers import HOST
+from servers import HOST, PATIENCE
 from sites import SECTIONS, started_site
 
 IDENTITY = ["Remote-User", "X-Auth-User-Id", "X-Auth-User-Name", "X-Auth-Token-Id",
@@ -246,6 +247,18 @@ def test_no_segment_that_reads_like_the_parent_gets_by_a_rule(site, tokens):
         for token in (None, tokens.writer):
             answer, asked = site.ask(target, token)
             assert not (asked and asked.is_admin), (asked.target, answer)
+
+
+def test_envoy_passes_no_path_on_that_is_not_utf8(site):
+    if site.proxy != "envoy":
+        return
+    site.upstream.taken()
+    # HTTP/2 carries any byte; in HTTP/1 Envoy itself refuses it.
+    with grpc.insecure_channel(site.address, [("grpc.default_authority", HOST)]) as channel:
+        for path in (b"/public/\xff", b"/public/\xff../admin"):
+            with pytest.raises(grpc.RpcError):
+                channel.unary_unary(path)(b"", timeout=PATIENCE)
+    assert site.upstream.taken() == []
 
 
 @pytest.mark.parametrize("target", ["/public/.well-known/x", "/public/a%20b", "/public/caf%C3%A9",

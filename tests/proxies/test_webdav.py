@@ -113,3 +113,10 @@ def test_the_application_sees_the_one_destination_that_was_decided_on(site, toke
             if asked:
                 seen = [value for name, value in asked.headers if name.lower() == "destination"]
                 assert seen == ["/posts/2"], destinations
+
+
+def test_no_destination_arrives_that_is_not_utf8(site, tokens):
+    for destination in ("/posts/\xff", "/posts/\xff../../admin", f"http://{HOST}/posts/\xff"):
+        answer, asked = site.ask("/posts/1", tokens.writer, [("Destination", destination)],
+                                 method="COPY")
+        assert answer.status >= 400 and asked is None, destination
