@@ -17,7 +17,8 @@ const FAULTS: &str = r#"
     UNION ALL
     SELECT 'the token ' || id || ' is live, and has no row in token_heads by which it would be found'
     FROM tokens
-    WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?) AND created_at > ?
+    WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)
+        AND ifnull(ages_from, created_at) > ?
         AND NOT EXISTS (SELECT 1 FROM token_heads WHERE head = substr(digest, 1, 8) AND token_id = id)
 "#;
 

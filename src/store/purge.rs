@@ -71,7 +71,10 @@ impl Store {
             expired: self.purge_by(Dead::by("expires_at", cutoff)).await?,
         };
         if let Some(created_by) = purge.ttl.age_cutoff(cutoff) {
-            purged.expired += self.purge_by(Dead::by("created_at", created_by)).await?;
+            // Bound tokens before their parents.
+            for age in ["ages_from", "created_at"] {
+                purged.expired += self.purge_by(Dead::by(age, created_by)).await?;
+            }
         }
         Ok(purged)
     }

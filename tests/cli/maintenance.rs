@@ -163,9 +163,11 @@ fn a_row_by_hand_that_nobody_could_find_is_refused() {
     assert_eq!(faults(), serde_json::json!([]));
     file.batch_execute("DELETE FROM token_heads").unwrap();
     assert!(faults()[0].as_str().unwrap().starts_with("the token 1 is live"), "{}", faults());
-    // A sweep that was cut off leaves such a row.
-    file.batch_execute("UPDATE tokens SET revoked_at = 0").unwrap();
-    assert_eq!(faults(), serde_json::json!([]));
+    // A sweep that was cut off leaves such rows: of a revoked token, and of one that is dead of age.
+    for dead in ["revoked_at = 0", "revoked_at = NULL, parent_id = 7, ages_from = 0"] {
+        file.batch_execute(&format!("UPDATE tokens SET {dead}")).unwrap();
+        assert_eq!(faults(), serde_json::json!([]), "{dead}");
+    }
 }
 
 #[test]

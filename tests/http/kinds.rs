@@ -1,5 +1,6 @@
 //! What tokens of each kind can do, and what becomes of what they issue.
 
+use bearerd::app;
 use bearerd::domain::Lifetime;
 use serde_json::{Value, json};
 
@@ -254,6 +255,23 @@ fn a_lower_token_ttl_ends_a_bound_token_no_later_than_its_parent() {
     }
     let login = server.log_in_with(&["*"]);
     assert_eq!(server.get("/api/tokens", &login).json()["meta"]["total"], 1);
+}
+
+#[test]
+fn a_bound_token_is_swept_away_with_its_parent() {
+    let server = start_with(|config| config.token_ttl = Lifetime::NEVER);
+    let parent = server.issue(&["tokens:write"]);
+    server.set_clock(50);
+    let token = child(&server, &parent, &["tokens:write"]);
+    let grandchild = child(&server, &token, &[]);
+    let server = server.restart(|config| config.token_ttl = Lifetime::seconds(60));
+    server.set_clock(60 + 24 * 60 * 60);
+    let purged = app::block_on(server.bearerd.sweep()).unwrap();
+    assert_eq!(purged.total(), 3, "not the parent alone");
+    let server = server.restart(|config| config.token_ttl = Lifetime::NEVER);
+    for token in [&parent, &token, &grandchild] {
+        server.get("/api/user", token).assert_refused(INVALID_TOKEN);
+    }
 }
 
 #[test]
