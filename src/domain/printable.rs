@@ -2,14 +2,15 @@
 
 use std::fmt;
 
+use super::reading::is_ignorable;
+
 /// Zero width joiner and non-joiner. Persian, the scripts of India and emoji need them.
 const JOINERS: [char; 2] = ['\u{200c}', '\u{200d}'];
-/// Letters and marks without a shape of their own.
-const BLANK: [char; 8] =
-    ['\u{34f}', '\u{115f}', '\u{1160}', '\u{17b4}', '\u{17b5}', '\u{2800}', '\u{3164}', '\u{ffa0}'];
+/// Symbols without a shape of their own: a Braille pattern without dots, and a null notehead.
+const BLANK: [char; 2] = ['\u{2800}', '\u{1d159}'];
 
 /// The first character of a text that hides or disturbs: a control or format character, a separator other
-/// than a plain space, a blank letter, or one that Unicode has given no meaning. Joiners and variation
+/// than a plain space, one that is not displayed, or one that Unicode has given no meaning. Joiners and variation
 /// selectors are allowed where they can have an effect, which is not beside ASCII.
 pub(super) fn first_hidden(text: &str) -> Option<char> {
     judged(text).find_map(|(c, hides)| hides.then_some(c))
@@ -53,13 +54,24 @@ fn judged(text: &str) -> impl Iterator<Item = (char, bool)> {
         let after = rest.clone().next();
         let joins = |c: Option<char>| c.is_some_and(|c| !c.is_ascii() && is_shown(c));
         let hides = match c {
-            c if JOINERS.contains(&c) => !(joins(before) && joins(after)),
-            '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' => !joins(before),
+            // A selector is judged by itself.
+            c if JOINERS.contains(&c) => {
+                !((joins(before) || before.is_some_and(is_selector)) && joins(after))
+            }
+            c if is_selector(c) => !joins(before),
             c => !is_shown(c),
         };
         before = Some(c);
         Some((c, hides))
     })
+}
+
+/// Whether a character selects a variant of the one before it. A second one there has no effect.
+fn is_selector(c: char) -> bool {
+    matches!(
+        c,
+        '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}'
+    )
 }
 
 /// Whether a character is shown wherever it is. The standard library's `Debug` escapes what is not: the
@@ -72,7 +84,7 @@ fn is_shown(c: char) -> bool {
     let mut buffer = [b'a'; 5];
     let length = 1 + c.encode_utf8(&mut buffer[1..]).len();
     let is_kept = |text: &str| text.escape_debug().count() == 2;
-    str::from_utf8(&buffer[..length]).is_ok_and(is_kept) && !BLANK.contains(&c)
+    str::from_utf8(&buffer[..length]).is_ok_and(is_kept) && !is_ignorable(c) && !BLANK.contains(&c)
 }
 
 #[cfg(test)]
@@ -88,8 +100,9 @@ mod tests {
             "நிமலன்",
             "علی\u{200c}رضا",
             "श्री\u{200d}मान्",
-            "👩\u{200d}🚀 ❤\u{fe0f}",
+            "👩\u{200d}🚀 ❤\u{fe0f} 🏳\u{fe0f}\u{200d}🌈",
             "葛\u{e0100}城",
+            "\u{1828}\u{180b}\u{1820}",
             "山田太郎",
         ] {
             assert_eq!(first_hidden(shown), None, "{shown}");
@@ -115,14 +128,25 @@ mod tests {
             '\u{3000}',
             '\u{3164}',
             '\u{feff}',
+            '\u{180b}',
+            '\u{180f}',
             '\u{fe0f}',
+            '\u{1d159}',
             '\u{e000}',
             '\u{e0041}',
             '\u{378}',
         ] {
             assert_eq!(first_hidden(&format!("a{hidden}b")), Some(hidden), "{hidden:?}");
         }
+        assert_eq!(first_hidden("❤\u{fe0f}\u{fe01}"), Some('\u{fe01}'));
         assert_eq!(Escaped("a\u{1b}[31m\n\u{202e}").to_string(), "a\\u{1b}[31m\\n\\u{202e}");
+    }
+
+    #[test]
+    fn every_character_that_is_not_displayed_hides_in_a_word() {
+        for c in ('\0'..=char::MAX).filter(|&c| is_ignorable(c)) {
+            assert_eq!(first_hidden(&format!("a{c}b")), Some(c), "U+{:04X}", u32::from(c));
+        }
     }
 
     proptest! {

@@ -25,9 +25,9 @@ fn plain(segment: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether some file systems, and applications that normalise to NFKC_Casefold, drop the character:
-/// Unicode's Default_Ignorable_Code_Point.
-fn is_ignorable(c: char) -> bool {
+/// Whether a character is not displayed, and some file systems, and applications that normalise to
+/// NFKC_Casefold, drop it: Unicode's Default_Ignorable_Code_Point.
+pub(super) fn is_ignorable(c: char) -> bool {
     matches!(
         c,
         '\u{ad}'
