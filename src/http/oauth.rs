@@ -117,7 +117,9 @@ async fn posted_token(
     let mut tokens = form_urlencoded::parse(&body).filter(|(field, _)| field == "token");
     match (tokens.next(), tokens.next()) {
         (Some((_, token)), None) if !token.is_empty() => {
-            Ok(Zeroizing::new(token.into_owned().into_bytes()))
+            let token = Zeroizing::new(token.into_owned());
+            // As in a header: a token read from a file often has a line break at its end.
+            Ok(Zeroizing::new(token.trim_ascii().as_bytes().to_vec()))
         }
         _ => Err(ApiError::InvalidRequest("The form must have one field token, with a token.")),
     }

@@ -102,6 +102,10 @@ fn whoever_holds_a_token_can_revoke_it() {
         assert_eq!(server.get("/api/user", &token).status, 401);
     }
     assert_eq!(post(&server, "/api/revoke", &bearer(&caller), "token=nonsense").status, 200);
+    let token = server.issue(&["*"]);
+    let from_file = format!("token=+{token}%0D%0A");
+    assert_eq!(post(&server, "/api/revoke", &bearer(&caller), &from_file).status, 200);
+    assert_eq!(server.get("/api/user", &token).status, 401, "blanks around it do not count");
     let own = format!("token={caller}");
     assert_eq!(post(&server, "/api/revoke", &bearer(&caller), &own).status, 200);
     assert_eq!(post(&server, "/api/revoke", &bearer(&caller), &own).status, 401);
