@@ -287,6 +287,9 @@ fn the_observer_is_told_of_a_revocation_before_its_answer() {
         assert!(recorder.0.lock().unwrap().is_empty());
         assert_eq!(store.revoke_token(None, stored.token.id, None, NOW).await.unwrap(), 1);
         assert_eq!(*recorder.0.lock().unwrap(), ["revoked"]);
+        // A change of the owner does not go through the revoked tokens, of which there may be many.
+        store.change_user(None, 1, UserChange::default(), NOW).await.unwrap();
+        assert_eq!(*recorder.0.lock().unwrap(), ["revoked"]);
         store.close().await;
     });
 }

@@ -256,15 +256,13 @@ impl Store {
     }
 }
 
-/// Has what was read of a user's tokens forgotten: the user is about to change. Tells how many of
-/// them are not revoked.
+/// Invalidates what was read of a user's tokens, because the user changes. Gives how many of them are not
+/// revoked. Revoked ones, of which there may be many, are not read: none of them is cached as live.
 pub(super) fn forget_all(tx: &mut Transaction<'_>, owner: i64) -> QueryResult<usize> {
-    let rows = tokens::table.filter(tokens::user_id.eq(owner));
-    let rows = rows.select((tokens::digest, tokens::revoked_at.is_null()));
-    let (digests, unrevoked): (Vec<_>, Vec<bool>) =
-        rows.load::<(Vec<u8>, bool)>(tx.connection)?.into_iter().unzip();
-    tell(tx, &digests, Change::Other);
-    Ok(unrevoked.into_iter().filter(|&is_unrevoked| is_unrevoked).count())
+    let unrevoked =
+        tokens::table.filter(tokens::user_id.eq(owner)).filter(tokens::revoked_at.is_null());
+    let digests = unrevoked.select(tokens::digest).load::<Vec<u8>>(tx.connection)?;
+    Ok(tell(tx, &digests, Change::Other))
 }
 
 /// [`Transaction::tell`] of digests as they are stored; gives how many.
