@@ -9,7 +9,7 @@ use std::time::Instant;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::fair_queue::FairQueue;
+use super::fair_queue::{FairQueue, Full};
 use crate::domain::{Network, Password, PasswordHash};
 use crate::metrics::{Metrics, Queue};
 
@@ -28,18 +28,46 @@ pub struct Hasher {
     /// What new hashes cost.
     cost: u32,
     /// A `SyncArbiter` queues messages without bound, and in their order. So the jobs wait here, and a
-    /// message only says that there is one more.
+    /// message only calls a thread.
     jobs: Jobs,
     metrics: Metrics,
 }
 
 #[derive(Clone)]
-struct Jobs(Arc<Mutex<FairQueue<Caller, Box<dyn Job>>>>);
+struct Jobs(Arc<Mutex<Waiting>>);
+
+struct Waiting {
+    queue: FairQueue<Caller, Box<dyn Job>>,
+    /// The messages that no thread has received yet: at least one for each job that waits, so that every job
+    /// is run, and at most one for each place. They are counted because a job whose caller has hung up is
+    /// dropped while the message that was sent for it remains.
+    calls: usize,
+}
 
 impl Jobs {
-    fn lock(&self) -> MutexGuard<'_, FairQueue<Caller, Box<dyn Job>>> {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         // No code panics while it holds the queue; were it poisoned, it would still be whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a job. Gives the job that it displaced, and whether another thread must be called.
+    fn push(
+        &self,
+        caller: Caller,
+        job: Box<dyn Job>,
+    ) -> Result<(Option<Box<dyn Job>>, bool), Full> {
+        let Waiting { queue, calls } = &mut *self.lock();
+        let displaced = queue.push(caller, caller.share(), job)?;
+        let is_called = *calls < queue.taken();
+        *calls += usize::from(is_called);
+        Ok((displaced, is_called))
+    }
+
+    /// Takes the next job of a caller who waits for it, once a message has been received.
+    fn next(&self) -> Option<(Caller, Box<dyn Job>)> {
+        let Waiting { queue, calls } = &mut *self.lock();
+        *calls -= 1;
+        queue.next(|job| !job.is_abandoned())
     }
 }
 
@@ -94,7 +122,8 @@ impl Hasher {
     }
 
     fn with_threads(threads: usize, cost: u32, metrics: Metrics) -> Self {
-        let jobs = Jobs(Arc::new(Mutex::new(FairQueue::new(PLACES))));
+        let waiting = Waiting { queue: FairQueue::new(PLACES), calls: 0 };
+        let jobs = Jobs(Arc::new(Mutex::new(waiting)));
         let worker = Worker { cost, jobs: jobs.clone(), metrics: metrics.clone() };
         let address = SyncArbiter::start(threads, move || worker.clone());
         Self { address, cost, jobs, metrics }
@@ -128,7 +157,7 @@ impl Hasher {
 
     /// Notes how many passwords wait, or are on a thread.
     pub fn note_queue(&self) {
-        self.metrics.waiting(Queue::Passwords, self.jobs.lock().taken());
+        self.metrics.waiting(Queue::Passwords, self.jobs.lock().queue.taken());
     }
 
     /// Runs this work on a thread. If the caller stops waiting, work that has not begun is dropped; work
@@ -142,15 +171,16 @@ impl Hasher {
             return Err(HasherError::Failed("it has ended".to_owned()));
         }
         let (answer, answered) = oneshot::channel();
-        let pushed = self.jobs.lock().push(caller, caller.share(), Box::new(Ask { work, answer }));
-        match pushed {
-            Ok(None) => self.address.do_send(TakeTurn),
-            // The message that was sent for the displaced job serves for this one.
-            Ok(Some(_)) => self.metrics.refused(Queue::Passwords),
-            Err(_) => {
-                self.metrics.refused(Queue::Passwords);
-                return Err(HasherError::Busy);
-            }
+        let Ok((displaced, is_called)) = self.jobs.push(caller, Box::new(Ask { work, answer }))
+        else {
+            self.metrics.refused(Queue::Passwords);
+            return Err(HasherError::Busy);
+        };
+        if displaced.is_some() {
+            self.metrics.refused(Queue::Passwords);
+        }
+        if is_called {
+            self.address.do_send(TakeTurn);
         }
         // A displaced job is dropped without an answer.
         answered.await.unwrap_or(Err(HasherError::Busy))
@@ -182,7 +212,7 @@ where
             .unwrap_or_else(|_| Err(HasherError::Failed("a job panicked".to_owned())));
         worker.metrics.hashed(start.elapsed());
         // Before the answer: the caller may ask again as soon as it has the answer.
-        worker.jobs.lock().done(caller);
+        worker.jobs.lock().queue.done(caller);
         // The caller may have hung up.
         let _ = answer.send(result);
     }
@@ -212,7 +242,7 @@ impl Actor for Worker {
     }
 }
 
-/// Says that a job waits. The queue decides which is the next.
+/// Calls a thread to a job that waits. The queue decides which is the next.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct TakeTurn;
@@ -221,8 +251,7 @@ impl Handler<TakeTurn> for Worker {
     type Result = ();
 
     fn handle(&mut self, _: TakeTurn, _: &mut Self::Context) {
-        let next = self.jobs.lock().next(|job| !job.is_abandoned());
-        if let Some((caller, job)) = next {
+        if let Some((caller, job)) = self.jobs.next() {
             job.run(self, caller);
         }
     }

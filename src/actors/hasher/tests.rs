@@ -51,16 +51,23 @@ fn ask<T: Send + 'static>(
 async fn block(hasher: &Hasher, caller: Caller) -> (Vec<mpsc::Sender<()>>, Vec<Pending<()>>) {
     let (mut releases, mut pending) = (Vec::new(), Vec::new());
     for _ in 0..THREADS {
-        let (has_started, started) = oneshot::channel();
-        let (release, released) = mpsc::channel();
-        pending.push(ask(hasher, caller, move || {
-            has_started.send(()).unwrap();
-            let _ = released.recv();
-        }));
+        let (release, started, answer) = hold(hasher, caller);
         started.await.unwrap();
         releases.push(release);
+        pending.push(answer);
     }
     (releases, pending)
+}
+
+/// Asks for work that lasts until the first value is dropped. The second says when it begins.
+fn hold(hasher: &Hasher, caller: Caller) -> (mpsc::Sender<()>, oneshot::Receiver<()>, Pending<()>) {
+    let (has_started, started) = oneshot::channel();
+    let (release, released) = mpsc::channel();
+    let answer = ask(hasher, caller, move || {
+        has_started.send(()).unwrap();
+        let _ = released.recv();
+    });
+    (release, started, answer)
 }
 
 fn is_busy<T>(answer: &Result<T, HasherError>) -> bool {
@@ -104,7 +111,7 @@ fn a_full_queue_refuses_the_next() {
             answer.await.unwrap();
         }
         hasher.hash(Caller::Administration, password("secret")).await.unwrap();
-        assert_eq!(hasher.jobs.lock().taken(), 0);
+        assert_eq!(hasher.jobs.lock().queue.taken(), 0);
     });
 }
 
@@ -134,7 +141,7 @@ fn networks_that_fill_the_queue_keep_no_other_waiting_for_more_than_a_turn_each(
             ask(&hasher, network(number), move || order.lock().unwrap().push(number))
         };
         let flood: Vec<_> = (0..96).map(|i| log_in(i % 12)).collect();
-        assert_eq!(hasher.jobs.lock().taken(), PLACES);
+        assert_eq!(hasher.jobs.lock().queue.taken(), PLACES);
         let others: Vec<_> = (100..105).map(log_in).collect();
         drop(releases);
         for answer in others {
@@ -162,6 +169,31 @@ fn a_caller_who_hangs_up_has_no_password_hashed() {
         hasher.hash(network(2), password("secret")).await.unwrap();
         hasher.hash(network(1), password("secret")).await.unwrap();
         assert_eq!(hasher.metrics.bcrypt_rounds.get(), 2 << 4);
+    });
+}
+
+#[test]
+fn callers_who_hang_up_leave_no_more_messages_than_there_are_places() {
+    block_on(async {
+        let hasher = Hasher::with_threads(1, 4, Metrics::new().unwrap());
+        let (mut release, started, first) = hold(&hasher, network(2));
+        started.await.unwrap();
+        let mut answers = vec![first];
+        for _ in 0..PLACES {
+            for _ in 0..NETWORK_SHARE {
+                drop(ask(&hasher, network(1), || ()));
+            }
+            let (next, started, answer) = hold(&hasher, network(2));
+            release = next;
+            started.await.unwrap();
+            answers.push(answer);
+        }
+        assert!(hasher.jobs.lock().calls <= PLACES);
+        drop(release);
+        for answer in answers {
+            answer.await.unwrap();
+        }
+        hasher.hash(network(1), password("secret")).await.unwrap();
     });
 }
 
