@@ -67,11 +67,14 @@ pub(super) async fn update(
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let mut form = JsonBody::read(&request, body).await?;
-    let name = form.required("name", |text| Name::parse(&text));
-    let present = &current.user.email;
-    let email = form.required("email", |text| match text == present.as_str() {
-        // It may stay, even if the rules for new emails refuse it.
-        true => Ok(present.clone()),
+    // What is stored may stay, even if the rules for new names and emails refuse it.
+    let present = &current.user;
+    let name = form.required("name", |text| match text == present.name.as_str() {
+        true => Ok(present.name.clone()),
+        false => Name::parse(&text),
+    });
+    let email = form.required("email", |text| match text == present.email.as_str() {
+        true => Ok(present.email.clone()),
         false => Email::parse(&text),
     });
     let password = form.optional("current_password", Password::claimed);

@@ -99,6 +99,21 @@ fn an_account_whose_email_is_refused_by_now_works_and_may_change_it() {
 }
 
 #[test]
+fn an_account_whose_name_is_refused_by_now_may_keep_it() {
+    let server = start_open();
+    let old = "Ada\u{a0}Lovelace";
+    server.db_execute(&format!("UPDATE users SET name = '{old}' WHERE id = 1"));
+    let token = server.issue(&["account:write"]);
+    let put = |name: &str, email: &str| {
+        let body = json!({"name": name, "email": email, "current_password": PASSWORD});
+        server.send_json("PUT", "/api/user", &token, &body)
+    };
+    let answer = put(old, "countess@example.org");
+    assert_eq!((answer.status, &answer.json()["data"]["name"]), (200, &json!(old)));
+    assert_eq!(put("Countess\u{a0}Lovelace", "countess@example.org").status, 422);
+}
+
+#[test]
 fn a_login_with_an_email_that_is_refused_tells_nothing_of_accounts() {
     let server = start();
     let old = "root@ｅxample.com";
