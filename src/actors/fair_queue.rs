@@ -44,18 +44,27 @@ impl<K: Copy + Eq + Hash, J> FairQueue<K, J> {
 
     /// Adds a job to a flow that may hold `share` places. If the queue is full, the newest waiting job of
     /// the flow that holds the most places is removed and returned, unless that flow would then hold
-    /// fewer places than this one.
+    /// fewer places than this one. A flow that `yields` to this one gives up its last place too.
     ///
     /// # Errors
     /// [`Full`] if the flow holds its share, or no place can be made.
-    pub(super) fn push(&mut self, key: K, share: usize, job: J) -> Result<Option<J>, Full> {
+    pub(super) fn push(
+        &mut self,
+        key: K,
+        share: usize,
+        yields: impl Fn(&K) -> bool,
+        job: J,
+    ) -> Result<Option<J>, Full> {
         let held = self.flows.get(&key).map_or(0, Flow::held);
         if held >= share {
             return Err(Full);
         }
         let displaced = match self.taken < self.places {
             true => None,
-            false => Some(self.displace(held + 1).ok_or(Full)?),
+            false => {
+                let may = |other: &K, holds: usize| holds > held + 1 || yields(other);
+                Some(self.displace(may).ok_or(Full)?)
+            }
         };
         let new = || Flow { waiting: VecDeque::new(), running: 0 };
         let flow = self.flows.entry(key).or_insert_with(new);
@@ -67,12 +76,13 @@ impl<K: Copy + Eq + Hash, J> FairQueue<K, J> {
         Ok(displaced)
     }
 
-    /// Takes the newest job of the flow that holds the most places, if it holds more than `most`.
-    fn displace(&mut self, most: usize) -> Option<J> {
+    /// Takes the newest job of the flow that holds the most places, among those that `may` lose one.
+    fn displace(&mut self, may: impl Fn(&K, usize) -> bool) -> Option<J> {
         let held = |key: &K| self.flows.get(key).map_or(0, Flow::held);
-        let (turn, key) =
-            self.turns.iter().copied().enumerate().max_by_key(|(_, key)| held(key))?;
-        let flow = self.flows.get_mut(&key).filter(|flow| flow.held() > most)?;
+        let flows = self.turns.iter().copied().enumerate();
+        let candidates = flows.filter(|(_, key)| may(key, held(key)));
+        let (turn, key) = candidates.max_by_key(|(_, key)| held(key))?;
+        let flow = self.flows.get_mut(&key)?;
         let job = flow.waiting.pop_back()?;
         if flow.waiting.is_empty() {
             self.turns.remove(turn);
@@ -127,6 +137,16 @@ mod tests {
 
     use super::*;
 
+    /// Adds a job to a flow that no other yields to.
+    fn push<K: Copy + Eq + Hash, J>(
+        queue: &mut FairQueue<K, J>,
+        key: K,
+        share: usize,
+        job: J,
+    ) -> Result<Option<J>, Full> {
+        queue.push(key, share, |_| false, job)
+    }
+
     fn take(queue: &mut FairQueue<char, u32>) -> Option<(char, u32)> {
         let taken = queue.next(|_| true);
         taken.inspect(|&(key, _)| queue.done(key))
@@ -136,7 +156,7 @@ mod tests {
     fn flows_take_turns_and_keep_their_own_order() {
         let mut queue = FairQueue::new(9);
         for (key, job) in [('a', 0), ('a', 1), ('a', 2), ('b', 0), ('b', 1), ('c', 0)] {
-            assert_eq!(queue.push(key, 9, job), Ok(None));
+            assert_eq!(push(&mut queue, key, 9, job), Ok(None));
         }
         let order: Vec<_> = std::iter::from_fn(|| take(&mut queue)).collect();
         assert_eq!(order, [('a', 0), ('b', 0), ('c', 0), ('a', 1), ('b', 1), ('a', 2)]);
@@ -146,45 +166,62 @@ mod tests {
     #[test]
     fn a_flow_holds_no_more_than_its_share_until_a_job_is_done() {
         let mut queue = FairQueue::new(9);
-        assert_eq!([queue.push('a', 2, 0), queue.push('a', 2, 1)], [Ok(None), Ok(None)]);
-        assert_eq!(queue.push('a', 2, 2), Err(Full));
+        assert_eq!(
+            [push(&mut queue, 'a', 2, 0), push(&mut queue, 'a', 2, 1)],
+            [Ok(None), Ok(None)]
+        );
+        assert_eq!(push(&mut queue, 'a', 2, 2), Err(Full));
         assert_eq!(queue.next(|_| true), Some(('a', 0)));
-        assert_eq!(queue.push('a', 2, 2), Err(Full), "the first runs");
+        assert_eq!(push(&mut queue, 'a', 2, 2), Err(Full), "the first runs");
         queue.done('a');
-        assert_eq!(queue.push('a', 2, 2), Ok(None));
+        assert_eq!(push(&mut queue, 'a', 2, 2), Ok(None));
     }
 
     #[test]
     fn in_a_full_queue_the_flow_that_holds_the_most_makes_room() {
         let mut queue = FairQueue::new(4);
         for (key, job) in [('a', 0), ('b', 0), ('b', 1), ('b', 2)] {
-            queue.push(key, 9, job).unwrap();
+            push(&mut queue, key, 9, job).unwrap();
         }
-        assert_eq!(queue.push('c', 9, 0), Ok(Some(2)), "the newest of b");
-        assert_eq!(queue.push('c', 9, 1), Err(Full), "it would hold as many as b");
-        assert_eq!(queue.push('d', 9, 0), Ok(Some(1)));
-        assert_eq!(queue.push('e', 9, 0), Err(Full), "each holds one");
+        assert_eq!(push(&mut queue, 'c', 9, 0), Ok(Some(2)), "the newest of b");
+        assert_eq!(push(&mut queue, 'c', 9, 1), Err(Full), "it would hold as many as b");
+        assert_eq!(push(&mut queue, 'd', 9, 0), Ok(Some(1)));
+        assert_eq!(push(&mut queue, 'e', 9, 0), Err(Full), "each holds one");
         let order: Vec<_> = std::iter::from_fn(|| take(&mut queue)).collect();
         assert_eq!(order, [('a', 0), ('b', 0), ('c', 0), ('d', 0)]);
+    }
+
+    #[test]
+    fn a_flow_that_yields_makes_room_for_another_though_it_holds_one_place() {
+        let mut queue = FairQueue::new(3);
+        for (key, job) in [('a', 0), ('b', 0), ('c', 0)] {
+            push(&mut queue, key, 9, job).unwrap();
+        }
+        assert_eq!(queue.next(|_| true), Some(('a', 0)));
+        let yields = |key: &char| ['a', 'b'].contains(key);
+        assert_eq!(queue.push('d', 9, yields, 0), Ok(Some(0)));
+        assert_eq!(queue.push('e', 9, yields, 0), Err(Full), "what runs is not displaced");
+        let order: Vec<_> = std::iter::from_fn(|| take(&mut queue)).collect();
+        assert_eq!(order, [('c', 0), ('d', 0)]);
     }
 
     #[test]
     fn a_running_job_is_not_displaced() {
         let mut queue = FairQueue::new(2);
         for job in 0..2 {
-            queue.push('a', 9, job).unwrap();
+            push(&mut queue, 'a', 9, job).unwrap();
             queue.next(|_| true).unwrap();
         }
-        assert_eq!(queue.push('b', 9, 0), Err(Full));
+        assert_eq!(push(&mut queue, 'b', 9, 0), Err(Full));
         queue.done('a');
-        assert_eq!(queue.push('b', 9, 0), Ok(None));
+        assert_eq!(push(&mut queue, 'b', 9, 0), Ok(None));
     }
 
     #[test]
     fn a_job_that_nobody_wants_uses_up_no_turn() {
         let mut queue = FairQueue::new(9);
         for (key, job) in [('a', 0), ('a', 1), ('b', 0), ('c', 0), ('a', 2)] {
-            queue.push(key, 9, job).unwrap();
+            push(&mut queue, key, 9, job).unwrap();
         }
         let next = |queue: &mut FairQueue<_, _>, unwanted: &[(char, u32)]| {
             let jobs: Vec<_> = unwanted.iter().map(|&(_, job)| job).collect();
@@ -222,7 +259,7 @@ mod tests {
                     },
                     _ => {
                         let was_waiting = queue.turns.contains(&key);
-                        if queue.push(key, share, job).is_ok() && !was_waiting {
+                        if push(&mut queue, key, share, job).is_ok() && !was_waiting {
                             others.insert(key, HashSet::new());
                         }
                     },

@@ -57,7 +57,7 @@ impl Jobs {
         job: Box<dyn Job>,
     ) -> Result<(Option<Box<dyn Job>>, bool), Full> {
         let Waiting { queue, calls } = &mut *self.lock();
-        let displaced = queue.push(caller, caller.share(), job)?;
+        let displaced = queue.push(caller, caller.share(), |other| other.yields_to(caller), job)?;
         let is_called = *calls < queue.taken();
         *calls += usize::from(is_called);
         Ok((displaced, is_called))
@@ -76,6 +76,9 @@ impl Jobs {
 pub enum Caller {
     /// A client, for an account of its own.
     Network(Network),
+    /// A client in a network from which the account was logged in to of late. An attacker may have more
+    /// networks than there are places, for example those of an IPv6 /56, but none of these.
+    KnownNetwork(Network),
     /// An administrator, or the operator of the server.
     Administration,
 }
@@ -84,9 +87,14 @@ impl Caller {
     /// How many places the caller may have.
     fn share(self) -> usize {
         match self {
-            Self::Network(_) => NETWORK_SHARE,
+            Self::Network(_) | Self::KnownNetwork(_) => NETWORK_SHARE,
             Self::Administration => PLACES,
         }
+    }
+
+    /// Whether the caller gives up a place for another one when the queue is full.
+    fn yields_to(self, other: Self) -> bool {
+        matches!((self, other), (Self::Network(_), Self::KnownNetwork(_)))
     }
 }
 

@@ -3,8 +3,8 @@
 //! from any networks. The third one slows guesses at one account from many networks.
 //!
 //! An attacker who uses up the third limit must not lock the account's owner out. So it does not apply to
-//! the networks of the account's latest logins. An email without an account is counted in the same way,
-//! and never has such a network.
+//! the networks of the account's latest logins, which have precedence in the password hasher's queue too. An
+//! email without an account is counted in the same way, and never has such a network.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -51,7 +51,7 @@ pub(super) struct Attempt {
     email: u64,
     pair: u64,
     /// Whether the account was logged in to from this network of late.
-    is_known: bool,
+    pub(super) is_known: bool,
     at: Timestamp,
 }
 

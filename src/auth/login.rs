@@ -58,7 +58,7 @@ impl Auth {
         from: IpAddr,
     ) -> Result<(Issued, User), Error> {
         let network = from.into();
-        let attempts = async {
+        let attempts = async |caller: Caller| {
             let Credentials { email, password } = &credentials;
             let mut matched = None;
             // A login beside this one may have replaced the password's hash while it was checked:
@@ -67,7 +67,7 @@ impl Auth {
                 let account = self.0.store.account_by_email(email).await?;
                 let account = account.filter(|account| account.user.disabled_at.is_none());
                 let hash = account.as_ref().map(|account| &account.password_hash);
-                let right = self.is_password(network, password, hash, matched.as_ref()).await?;
+                let right = self.is_password(caller, password, hash, matched.as_ref()).await?;
                 let (Some(account), true) = (account, right) else {
                     return Err(Error::WrongCredentials);
                 };
@@ -77,7 +77,7 @@ impl Auth {
                 let (hash, quota) = (password_hash.clone(), self.0.quota);
                 let insertion = self.0.store.insert_token_for_login(user.id, hash, token, quota);
                 if let Some((token, user)) = self.stored(insertion.await?, now)? {
-                    self.renew_hash(network, user.id, password_hash, password).await;
+                    self.renew_hash(caller, user.id, password_hash, password).await;
                     return Ok((Issued { plain, token }, user));
                 }
                 matched = Some(password_hash);
@@ -94,11 +94,15 @@ impl Auth {
         &self,
         email: &Email,
         network: Network,
-        attempt: impl Future<Output = Result<T, Error>>,
+        attempt: impl AsyncFnOnce(Caller) -> Result<T, Error>,
     ) -> Result<T, Error> {
         // Before anything is spent on it, and before others can be under way uncounted.
         let counted = self.0.limiter.count(email, network, self.now())?;
-        let result = attempt.await;
+        let caller = match counted.is_known {
+            true => Caller::KnownNetwork(network),
+            false => Caller::Network(network),
+        };
+        let result = attempt(caller).await;
         match &result {
             Ok(_) => self.0.limiter.succeeded(counted),
             Err(Error::Busy | Error::Unavailable(_)) => self.0.limiter.turned_away(counted),
@@ -111,7 +115,7 @@ impl Auth {
     /// same attempt; the rounds of that check count towards those of a failure.
     pub(super) async fn is_password(
         &self,
-        network: Network,
+        caller: Caller,
         password: &Password,
         hash: Option<&PasswordHash>,
         matched: Option<&PasswordHash>,
@@ -125,13 +129,13 @@ impl Auth {
             highest_cost: self.0.store.highest_password_cost().await?,
             spent: matched.map_or(0, PasswordHash::rounds),
         };
-        Ok(self.0.hasher.verify(Caller::Network(network), guess).await?)
+        Ok(self.0.hasher.verify(caller, guess).await?)
     }
 
     /// Replaces the hash of a password that was right, if new hashes have another cost.
     async fn renew_hash(
         &self,
-        network: Network,
+        caller: Caller,
         user_id: i64,
         old: PasswordHash,
         password: &Password,
@@ -140,7 +144,7 @@ impl Auth {
             return;
         }
         let renewed = async {
-            let new = self.0.hasher.hash(Caller::Network(network), password.clone()).await?;
+            let new = self.0.hasher.hash(caller, password.clone()).await?;
             Ok::<_, Error>(self.0.store.replace_password_hash(user_id, old, new).await?)
         };
         if let Err(error) = renewed.await {

@@ -284,8 +284,8 @@ impl Auth {
             return Ok(password_hash);
         }
         let network = from.into();
-        let attempt = async {
-            if self.is_password(network, password, Some(&password_hash), matched.as_ref()).await? {
+        let attempt = async |caller| {
+            if self.is_password(caller, password, Some(&password_hash), matched.as_ref()).await? {
                 return Ok(());
             }
             let text = "The current password field is incorrect.";

@@ -218,16 +218,21 @@ fn guesses_from_many_addresses_lock_no_owner_out_of_the_networks_of_their_latest
     }
 }
 
-#[test]
-fn twelve_addresses_that_keep_the_passwords_queue_full_shut_no_other_out() {
+/// Where Ada logs in first.
+const HOME: &str = "203.0.113.1";
+
+/// Keeps the queue of passwords full from this many addresses, while Ada logs in from others.
+fn log_in_during_a_flood(addresses: i32, from: fn(i32) -> String) {
     let server = start_with(|config| {
         config.bcrypt_cost = 6;
         config.login_attempts = 1_000_000;
         config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
     });
+    let right = credentials(EMAIL, PASSWORD);
+    assert_eq!(log_in_from(&server, HOME, &right).status, 201);
     let ended = AtomicBool::new(false);
     let flood = &|client: i32| {
-        let address = format!("192.0.2.{}", client % 12);
+        let address = format!("192.0.2.{}", client % addresses);
         let wrong = credentials(&format!("user{client}@example.org"), "wrong");
         let mut refused = 0;
         while !ended.load(Ordering::Relaxed) {
@@ -241,11 +246,20 @@ fn twelve_addresses_that_keep_the_passwords_queue_full_shut_no_other_out() {
         while server.metric(r#"bearerd_refusals_total{queue="passwords"}"#) == 0 {
             std::thread::yield_now();
         }
-        let right = credentials(EMAIL, PASSWORD);
-        let log_in = |i| log_in_from(&server, &format!("198.51.100.{i}"), &right).status;
+        let log_in = |i| log_in_from(&server, &from(i), &right).status;
         let statuses: Vec<_> = (0..10).map(log_in).collect();
         ended.store(true, Ordering::Relaxed);
         assert_eq!(statuses, [201; 10]);
         assert!(clients.into_iter().map(|client| client.join().unwrap()).sum::<i32>() > 0);
     });
+}
+
+#[test]
+fn twelve_addresses_that_keep_the_passwords_queue_full_shut_no_other_out() {
+    log_in_during_a_flood(12, |i| format!("198.51.100.{i}"));
+}
+
+#[test]
+fn more_addresses_than_the_queue_has_places_shut_no_network_of_a_latest_login_out() {
+    log_in_during_a_flood(96, |_| HOME.to_owned());
 }
