@@ -97,6 +97,8 @@ fn assert_lets_through(answer: &Answer, row: &str) {
 #[track_caller]
 fn assert_lacks(answer: &Answer, ability: &str, row: &str) {
     assert_eq!(answer.status, 403, "{row}: {}", answer.body);
+    // HEAD has no body.
+    assert!(answer.body.is_empty() || answer.json()["message"] == "Invalid ability provided.");
     let challenge =
         format!(r#"Bearer realm="bearerd", error="insufficient_scope", scope="{ability}""#);
     assert!(answer.challenges().contains(&challenge.as_str()), "{row}: {:?}", answer.challenges());
@@ -158,6 +160,15 @@ fn no_route_lets_a_token_through_that_lacks_what_it_needs() {
                 assert_lets_through(&with(ADMIN, &["admin"]), &row);
             }
         }
+    }
+}
+
+#[test]
+fn a_login_token_with_a_star_among_others_has_every_ability() {
+    let server = start();
+    for (method, path, need) in routes() {
+        let status = ask(&server, method, path, &server.log_in_with(&["foo", "*"])).status;
+        assert_eq!(status == 403, need == Admin, "{method} {path}: {status}");
     }
 }
 

@@ -4,60 +4,7 @@ use bearerd::domain::{Email, Lifetime, Name, TokenPrefix};
 
 use serde_json::json;
 
-use crate::support::{
-    EMAIL, INVALID_TOKEN, NO_CREDENTIALS, PASSWORD, START, sha_256, start, start_with,
-};
-
-/// Every guarded route, and the ability it needs beside a live token.
-const GUARDED: &[(&str, &str, Option<&str>)] = &[
-    ("GET", "/api/user", None),
-    ("GET", "/api/tokens", Some("tokens:read")),
-    ("DELETE", "/api/tokens", Some("tokens:write")),
-    ("PUT", "/api/user", Some("account:write")),
-    ("PUT", "/api/user/password", Some("account:write")),
-    ("PATCH", "/api/tokens/1", Some("tokens:write")),
-    ("GET", "/api/tokens/current", None),
-    ("DELETE", "/api/tokens/current", None),
-    ("DELETE", "/api/tokens/1", Some("tokens:write")),
-];
-
-#[test]
-fn every_guarded_route_refuses_whoever_lacks_what_it_needs() {
-    let server = start();
-    let dead = server.issue(&["*"]);
-    assert_eq!(server.delete("/api/tokens/current", &dead).status, 204);
-    for &(method, path, ability) in GUARDED {
-        let request = |token: &str| server.with_token(method, path, token);
-        server.send(method, path, &[], None).assert_refused(NO_CREDENTIALS);
-        request(&dead).assert_refused(INVALID_TOKEN);
-        request("bd_nonsense").assert_refused(INVALID_TOKEN);
-        if let Some(ability) = ability {
-            let answer = request(&server.issue(&["posts:read"]));
-            assert_eq!(answer.status, 403, "{method} {path}");
-            assert_eq!(answer.json()["message"], "Invalid ability provided.");
-            let challenge =
-                format!(r#"Bearer realm="bearerd", error="insufficient_scope", scope="{ability}""#);
-            assert_eq!(answer.header("www-authenticate"), Some(challenge.as_str()));
-        }
-        let capable = server.issue(ability.as_slice());
-        let answer = request(&capable);
-        assert!(
-            [200, 204, 404, 415].contains(&answer.status),
-            "{method} {path}: {}",
-            answer.status
-        );
-    }
-}
-
-#[test]
-fn a_token_without_abilities_can_do_nothing_and_a_login_with_a_star_among_others_everything() {
-    let server = start();
-    for &(method, path, ability) in GUARDED {
-        let may = |token: &str| server.with_token(method, path, token).status != 403;
-        assert_eq!(may(&server.issue(&[])), ability.is_none(), "{method} {path}");
-        assert!(may(&server.log_in_with(&["foo", "*"])), "{method} {path}");
-    }
-}
+use crate::support::{EMAIL, INVALID_TOKEN, PASSWORD, START, sha_256, start, start_with};
 
 #[test]
 fn a_token_can_do_what_both_it_and_its_owner_may() {
