@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::reading::is_ignorable;
-
 /// Zero width joiner and non-joiner. Persian, the scripts of India and emoji need them.
 const JOINERS: [char; 2] = ['\u{200c}', '\u{200d}'];
 /// Symbols without a shape of their own: a Braille pattern without dots, and a null notehead.
@@ -43,6 +41,31 @@ pub fn escaped_json(json: &str) -> String {
         }
     }
     text
+}
+
+/// Whether a character is not displayed, and some file systems, and applications that normalise to
+/// NFKC_Casefold, drop it: Unicode's Default_Ignorable_Code_Point.
+pub(super) fn is_ignorable(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fff8}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 /// Each character, and whether it hides where it is.

@@ -1,6 +1,6 @@
 //! The path of a request that access rules decide on, read in the one way that all servers share.
 
-use super::reading::{Reading, fold_into, folds_to_delimiter, is_dots_and_blanks};
+use super::comparison::{Comparison, fold_into, folds_to_delimiter, is_dots_and_blanks};
 
 /// The path of a request that a proxy asks about: decoded once, without empty segments, `.` and
 /// `..`; and only if every server in front and behind reads it so.
@@ -90,10 +90,10 @@ impl RequestPath {
     }
 
     /// The segments, none of them empty.
-    pub(super) fn segments(&self, reading: Reading) -> impl Iterator<Item = &str> {
-        let text = match reading {
-            Reading::Strict => &self.strict,
-            Reading::Loose => &self.folded,
+    pub(super) fn segments(&self, comparison: Comparison) -> impl Iterator<Item = &str> {
+        let text = match comparison {
+            Comparison::Strict => &self.strict,
+            Comparison::Loose => &self.folded,
         };
         text.split_terminator('/')
     }

@@ -1,8 +1,8 @@
 //! A request that a reverse proxy asks about, and the rules that decide on it: those for the resource
 //! that its path names, and those for a second resource, if the request names one.
 
-use super::access::{Ambiguous, Rule, Rules};
 use super::host::split_url;
+use super::rules::{Ambiguous, Rule, Rules};
 
 /// The request that somebody wants to let through.
 #[derive(Clone, Debug)]

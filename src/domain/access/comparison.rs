@@ -7,9 +7,11 @@ use std::borrow::Cow;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::decompose_compatible;
 
+use super::super::printable::is_ignorable;
+
 /// How strictly a request is compared with a rule. What matches strictly matches loosely too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum Comparison {
     /// Character by character.
     Strict,
     /// As loosely as any server may.
@@ -23,31 +25,6 @@ fn plain(segment: &str) -> Cow<'_, str> {
         true => segment.into(),
         false => segment.nfkd().filter(|c| !is_ignorable(*c)).collect(),
     }
-}
-
-/// Whether a character is not displayed, and some file systems, and applications that normalise to
-/// NFKC_Casefold, drop it: Unicode's Default_Ignorable_Code_Point.
-pub(super) fn is_ignorable(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}'
-            | '\u{34f}'
-            | '\u{61c}'
-            | '\u{115f}'..='\u{1160}'
-            | '\u{17b4}'..='\u{17b5}'
-            | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}'
-            | '\u{feff}'
-            | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fff8}'
-            | '\u{1bca0}'..='\u{1bca3}'
-            | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}'
-    )
 }
 
 /// Whether a character beyond ASCII becomes a delimiter of paths, or a dot, in an application that
@@ -68,7 +45,7 @@ const BEST_FIT: [char; 6] = ['\u{2044}', '\u{2215}', '\u{2216}', '\u{a5}', '\u{2
 
 /// Appends what all segments have in common that some server takes for `segment`: without case,
 /// without blanks around it, without dots at the end, without a colon and what follows it. It is coarser
-/// than any one server, which does no harm: what matches under any reading between the strict one and
+/// than any one server, which does no harm: what matches under any comparison between the strict one and
 /// this one, matches under this one.
 pub(super) fn fold_into(folded: &mut String, segment: &str) {
     let segment = plain(segment);

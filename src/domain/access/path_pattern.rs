@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::reading::{Reading, fold_into, folds_to_delimiter, is_dots_and_blanks};
+use super::comparison::{Comparison, fold_into, folds_to_delimiter, is_dots_and_blanks};
 use super::request_path::RequestPath;
 
 /// Which paths a rule is for: segments between slashes, where `*` stands for any one segment, and
@@ -67,13 +67,13 @@ impl PathPattern {
     }
 
     /// Whether it stands for `path`.
-    pub(super) fn matches(&self, path: &RequestPath, reading: Reading) -> bool {
-        let mut found = path.segments(reading);
+    pub(super) fn matches(&self, path: &RequestPath, comparison: Comparison) -> bool {
+        let mut found = path.segments(comparison);
         let begins = self.segments.iter().all(|segment| {
-            found.next().is_some_and(|found| match (segment, reading) {
+            found.next().is_some_and(|found| match (segment, comparison) {
                 (Segment::Any, _) => true,
-                (Segment::Literal { strict, .. }, Reading::Strict) => **strict == *found,
-                (Segment::Literal { folded, .. }, Reading::Loose) => **folded == *found,
+                (Segment::Literal { strict, .. }, Comparison::Strict) => **strict == *found,
+                (Segment::Literal { folded, .. }, Comparison::Loose) => **folded == *found,
             })
         });
         begins && (self.is_open || found.next().is_none())
@@ -122,7 +122,7 @@ mod tests {
         ] {
             let pattern = PathPattern::parse(pattern).unwrap();
             let matches = |path: &&str| {
-                pattern.matches(&RequestPath::parse(path.as_bytes()).unwrap(), Reading::Strict)
+                pattern.matches(&RequestPath::parse(path.as_bytes()).unwrap(), Comparison::Strict)
             };
             assert_eq!(matching.iter().find(|path| !matches(path)), None, "{pattern} is for it");
             assert_eq!(others.iter().find(|path| matches(path)), None, "{pattern} is not for it");

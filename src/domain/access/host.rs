@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::reading::Reading;
+use super::comparison::Comparison;
 
 /// The host that a request was sent to, without its port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,12 +76,12 @@ impl HostPattern {
     }
 
     /// Whether it stands for `host`.
-    pub(super) fn matches(&self, host: &Host, reading: Reading) -> bool {
+    pub(super) fn matches(&self, host: &Host, comparison: Comparison) -> bool {
         let is_named = match self.is_open {
             true => host.name.ends_with(&*self.name),
             false => *host.name == *self.name,
         };
-        is_named && (reading == Reading::Loose || !host.is_dotted)
+        is_named && (comparison == Comparison::Loose || !host.is_dotted)
     }
 }
 
@@ -111,8 +111,8 @@ mod tests {
 
     #[test]
     fn a_pattern_stands_for_the_hosts_that_it_spells() {
-        use Reading::{Loose, Strict};
-        for (pattern, host, reading, expected) in [
+        use Comparison::{Loose, Strict};
+        for (pattern, host, comparison, expected) in [
             ("app.example.org", "app.example.org", Strict, true),
             ("App.Example.ORG", "aPP.example.org", Strict, true),
             ("app.example.org", "app.example.org:8443", Strict, true),
@@ -134,7 +134,11 @@ mod tests {
         ] {
             let host = Host::parse(host).unwrap();
             let pattern = HostPattern::parse(pattern).unwrap();
-            assert_eq!(pattern.matches(&host, reading), expected, "{pattern} {host:?} {reading:?}");
+            assert_eq!(
+                pattern.matches(&host, comparison),
+                expected,
+                "{pattern} {host:?} {comparison:?}"
+            );
         }
     }
 

@@ -1,5 +1,5 @@
-use super::reading::Reading;
-use super::token_header::is_token;
+use super::super::token_header::is_token;
+use super::comparison::Comparison;
 
 /// The name of an HTTP method, in capitals.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +26,10 @@ impl Method {
     }
 
     /// Whether it stands for `method`. Who may GET may ask for the head alone.
-    pub(super) fn matches(&self, method: &str, reading: Reading) -> bool {
-        let is = |name: &str| match reading {
-            Reading::Strict => method == name,
-            Reading::Loose => method.eq_ignore_ascii_case(name),
+    pub(super) fn matches(&self, method: &str, comparison: Comparison) -> bool {
+        let is = |name: &str| match comparison {
+            Comparison::Strict => method == name,
+            Comparison::Loose => method.eq_ignore_ascii_case(name),
         };
         is(&self.0) || (&*self.0 == "GET" && is("HEAD"))
     }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use super::ability::Abilities;
+use super::super::ability::Abilities;
+use super::super::token_header::is_token;
+use super::comparison::Comparison;
 use super::host::{Host, HostPattern};
 use super::method::Method;
 use super::path_pattern::PathPattern;
-use super::reading::Reading;
 use super::request_path::{PathError, RequestPath};
-use super::token_header::is_token;
 
 /// What a reverse proxy may let pass: rules, of which the first that matches a request decides.
 ///
@@ -116,13 +116,13 @@ impl Rules {
         if !is_token(method) {
             return Err(Ambiguous::Method);
         }
-        let first = |rules: &[Rule], reading| {
-            rules.iter().position(|rule| rule.matches(method, host.as_ref(), &path, reading))
+        let first = |rules: &[Rule], comparison| {
+            rules.iter().position(|rule| rule.matches(method, host.as_ref(), &path, comparison))
         };
-        let found = first(&self.rules, Reading::Strict);
+        let found = first(&self.rules, Comparison::Strict);
         // What matches strictly matches loosely: only the rules before it can differ.
         let before = &self.rules[..found.unwrap_or(self.rules.len())];
-        match first(before, Reading::Loose) {
+        match first(before, Comparison::Loose) {
             Some(_) => Err(Ambiguous::Spelling),
             None => Ok(found.map(|index| (index + 1, &self.rules[index]))),
         }
@@ -140,12 +140,12 @@ impl Rule {
         method: &str,
         host: Option<&Host>,
         path: &RequestPath,
-        reading: Reading,
+        comparison: Comparison,
     ) -> bool {
-        let for_host = |pattern: &HostPattern| host.is_some_and(|h| pattern.matches(h, reading));
+        let for_host = |pattern: &HostPattern| host.is_some_and(|h| pattern.matches(h, comparison));
         let for_method =
-            |methods: &Vec<Method>| methods.iter().any(|one| one.matches(method, reading));
-        self.path.as_ref().is_none_or(|pattern| pattern.matches(path, reading))
+            |methods: &Vec<Method>| methods.iter().any(|one| one.matches(method, comparison));
+        self.path.as_ref().is_none_or(|pattern| pattern.matches(path, comparison))
             && self.methods.as_ref().is_none_or(for_method)
             && self.host.as_ref().is_none_or(for_host)
     }

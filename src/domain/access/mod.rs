@@ -1,0 +1,19 @@
+//! Which requests a reverse proxy may let pass: the rules, the parts of a request that they look at,
+//! and how the two are compared.
+
+mod comparison;
+mod forward_auth_headers;
+mod host;
+mod method;
+mod original;
+mod path_pattern;
+mod request_path;
+mod rules;
+
+pub use forward_auth_headers::ForwardAuthHeaders;
+pub use host::{HostError, HostPattern, split_url};
+pub use method::{Method, MethodError};
+pub use original::{Decision, Original, Undecided};
+pub use path_pattern::{PathPattern, PatternError};
+pub use request_path::{PathError, RequestPath};
+pub use rules::{Access, Ambiguous, Rule, Rules};
