@@ -1,5 +1,5 @@
 //! How many tokens bearers issue for one user: 60 within any sixty seconds, so that a leaked token can't
-//! fill memory or disk. The number of users that are counted is bounded as in `limits`.
+//! fill memory or disk. The number of users that are counted is bounded as in `login_limiter`.
 
 use std::sync::{Mutex, PoisonError};
 

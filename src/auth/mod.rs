@@ -1,4 +1,4 @@
-//! The application service: users, logins, tokens, checks, access rules, explanations, upkeep. The HTTP
+//! The application service: users, logins, tokens, checks, access rules, explanations, maintenance. The HTTP
 //! handlers and the command line both call it, and neither goes round it.
 
 mod authenticate;
@@ -7,12 +7,12 @@ mod error;
 mod explain;
 mod forward_auth;
 mod issue_limit;
-mod limits;
 mod login;
+mod login_limiter;
+mod maintenance;
 mod owners;
 mod sliding_count;
 mod tokens;
-mod upkeep;
 mod users;
 mod verdicts;
 
@@ -36,10 +36,10 @@ pub use error::Error;
 pub use explain::{Explanation, Step, Subject};
 pub use forward_auth::{Question, Requirement};
 pub(crate) use issue_limit::IssueLimiter;
-pub(crate) use limits::LoginLimiter;
 pub use login::Credentials;
+pub(crate) use login_limiter::LoginLimiter;
+pub use maintenance::BackupError;
 pub use owners::Owner;
-pub use upkeep::BackupError;
 pub use users::{NewUser, UserUpdate};
 pub use verdicts::Session;
 pub(crate) use verdicts::Verdicts;
