@@ -29,7 +29,8 @@ use std::sync::Mutex;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use bearerd::auth::{By, Error, NewUser};
-use bearerd::domain::{Abilities, Email, Issuer, Name, Password};
+use bearerd::config::Issuer;
+use bearerd::domain::{Abilities, Email, Name, Password};
 use bearerd::{Bearerd, Config, Current, Needs};
 use serde_json::json;
 

@@ -1,12 +1,15 @@
 //! The settings: read once from defaults, `bearerd.toml`, the environment and flags, each over the
 //! one before, into one typed [`Config`].
 
+mod cors_origins;
 mod error;
 mod file;
+mod issuer;
 mod proxies;
 mod rules;
 mod settings;
 mod source;
+mod token_header;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,18 +18,19 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::domain::{
-    EmailChange, ForwardAuthHeaders, Issuer, Lifetime, Origins, Rules, TokenHeader, TokenPrefix,
-};
+use crate::domain::{EmailChange, ForwardAuthHeaders, Lifetime, Rules, TokenPrefix};
 
 use rules::RULES;
 
+pub use cors_origins::Origins;
 pub use error::ConfigError;
+pub use issuer::Issuer;
 pub use proxies::TrustedProxies;
 pub use rules::RuleError;
 #[doc(hidden)]
 pub use settings::{SETTINGS, Setting, duration};
 pub use source::{Given, Source};
+pub use token_header::TokenHeader;
 
 /// Every setting. [`Config::load`] checks them; what is set by hand is not checked.
 #[derive(Clone, Debug)]

@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Config, DAY, Source};
-use crate::domain::{
-    EmailChange, ForwardAuthHeaders, Issuer, Lifetime, Origins, PasswordHash, TokenHeader,
-    TokenPrefix,
-};
+use super::{Config, DAY, Issuer, Origins, Source, TokenHeader};
+use crate::domain::{EmailChange, ForwardAuthHeaders, Lifetime, PasswordHash, TokenPrefix};
 
 /// One setting: its name everywhere, and how its value is read.
 pub struct Setting {

@@ -7,21 +7,19 @@ mod access;
 mod email;
 mod faults;
 mod grant;
-mod issuer;
 mod lifetime;
 mod name;
 mod needs;
 mod network;
-mod origin;
 mod password;
 mod printable;
 mod time;
 mod token;
-mod token_header;
 mod token_kind;
 mod user;
 
 pub use ability::{Abilities, Ability, AbilityError};
+pub(crate) use access::is_token;
 pub use access::{
     Access, Ambiguous, Decision, ForwardAuthHeaders, HostError, HostPattern, Method, MethodError,
     Original, PathError, PathPattern, PatternError, RequestPath, Rule, Rules, Undecided, split_url,
@@ -29,16 +27,13 @@ pub use access::{
 pub use email::{Email, EmailError};
 pub use faults::Faults;
 pub use grant::{Grant, Ungranted};
-pub use issuer::Issuer;
 pub use lifetime::{Death, Lifetime};
 pub use name::{Name, NameError};
 pub use needs::Needs;
 pub use network::Network;
-pub use origin::Origins;
 pub use password::{Password, PasswordError, PasswordHash};
 pub use printable::{Escaped, escaped_json};
 pub use time::{Clock, Timestamp};
 pub use token::{Malformed, PlainToken, PrefixError, Presented, Token, TokenHash, TokenPrefix};
-pub use token_header::TokenHeader;
 pub use token_kind::{Bond, TokenKind};
 pub use user::{EmailChange, User};

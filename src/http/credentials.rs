@@ -12,7 +12,7 @@ use secrecy::zeroize::Zeroizing;
 
 use super::error::ApiError;
 use crate::auth;
-use crate::domain::TokenHeader;
+use crate::config::TokenHeader;
 
 /// Where a route looks for the token.
 #[derive(Clone, Debug, Default)]

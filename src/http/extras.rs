@@ -18,7 +18,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{Error, HttpResponse, ResponseError};
 
 use super::routes::VERIFY;
-use crate::domain::{Origins, TokenHeader};
+use crate::config::{Origins, TokenHeader};
 
 /// A year, in which a browser asks by HTTPS alone (RFC 6797).
 const STAY: HeaderValue = HeaderValue::from_static("max-age=31536000");

@@ -1,4 +1,4 @@
-use bearerd::domain::{Origins, TokenHeader};
+use bearerd::config::{Origins, TokenHeader};
 
 use crate::support::{Answer, Server, start_with};
 

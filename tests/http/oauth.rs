@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use bearerd::app;
-use bearerd::domain::{Issuer, Lifetime, Origins};
+use bearerd::config::{Issuer, Origins};
+use bearerd::domain::Lifetime;
 use serde_json::json;
 
 use crate::support::{

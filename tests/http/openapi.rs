@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bearerd::domain::Issuer;
+use bearerd::config::Issuer;
 use serde_json::{Map, Value, json};
 
 use crate::support::{Server, start, start_with};

@@ -1,7 +1,6 @@
 //! How a proxy names the original request at `/api/verify`, and how a client can't.
 
-use bearerd::config::Config;
-use bearerd::domain::Origins;
+use bearerd::config::{Config, Origins};
 
 use crate::support::{Server, set_rules, start_with};
 

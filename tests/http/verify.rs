@@ -2,8 +2,8 @@
 
 use bearerd::app;
 use bearerd::auth::TokenRequest;
-use bearerd::config::Config;
-use bearerd::domain::{Email, Name, Origins, TokenHeader};
+use bearerd::config::{Config, Origins, TokenHeader};
+use bearerd::domain::{Email, Name};
 
 use crate::support::{
     Answer, EMAIL, INVALID_TOKEN, NO_CREDENTIALS, OFFERS_BASIC, Server, set_rules, start,

@@ -1,4 +1,3 @@
-use super::super::token_header::is_token;
 use super::comparison::Comparison;
 
 /// The name of an HTTP method, in capitals.
@@ -33,6 +32,12 @@ impl Method {
         };
         is(&self.0) || (&*self.0 == "GET" && is("HEAD"))
     }
+}
+
+/// Whether `text` is a token in the sense of RFC 9110, 5.6.2.
+pub(crate) fn is_token(text: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_legal)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod rules;
 
 pub use forward_auth_headers::ForwardAuthHeaders;
 pub use host::{HostError, HostPattern, split_url};
+pub(crate) use method::is_token;
 pub use method::{Method, MethodError};
 pub use original::{Decision, Original, Undecided};
 pub use path_pattern::{PathPattern, PatternError};

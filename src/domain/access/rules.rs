@@ -3,10 +3,9 @@
 use std::fmt;
 
 use super::super::ability::Abilities;
-use super::super::token_header::is_token;
 use super::comparison::Comparison;
 use super::host::{Host, HostPattern};
-use super::method::Method;
+use super::method::{Method, is_token};
 use super::path_pattern::PathPattern;
 use super::request_path::{PathError, RequestPath};
 

@@ -33,7 +33,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::error;
 use super::guard::Needs;
 use super::routes::{ENDPOINTS, Endpoint};
-use crate::domain::Issuer;
+use crate::config::Issuer;
 pub(super) use operation::Operation;
 use operation::{Query, Schemas};
 

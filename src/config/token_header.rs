@@ -1,3 +1,5 @@
+use crate::domain::is_token;
+
 /// The name of a request header of one's own that holds a token, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenHeader(Box<str>);
@@ -81,12 +83,6 @@ impl TokenHeader {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// Whether `text` is a token in the sense of RFC 9110, 5.6.2.
-pub(super) fn is_token(text: &str) -> bool {
-    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(is_legal)
 }
 
 #[cfg(test)]
