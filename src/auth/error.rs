@@ -1,5 +1,5 @@
 use crate::actors::HasherError;
-use crate::domain::{Faults, Timestamp};
+use crate::domain::{Timestamp, ValidationErrors};
 use crate::store::StoreError;
 
 /// Why the service did not do what it was asked.
@@ -42,7 +42,7 @@ pub enum Error {
     NotFound(&'static str),
     /// The input breaks rules, field by field.
     #[error("{}", .0.summary())]
-    Invalid(Faults),
+    Invalid(ValidationErrors),
     /// Too much is going on; worth another try in a second.
     #[error("too many requests are waiting")]
     Busy,

@@ -5,7 +5,8 @@ use rand::rngs::SysRng;
 
 use super::{Auth, Bearer, By, Error, Issued, Session, TokenRequest};
 use crate::domain::{
-    Abilities, Email, Faults, Name, PlainToken, Presented, Timestamp, Token, Ungranted, User,
+    Abilities, Email, Name, PlainToken, Presented, Timestamp, Token, Ungranted, User,
+    ValidationErrors,
 };
 use crate::metrics::Fate;
 use crate::store::{Insertion, NewToken, Page, Purge, Purged, Stored};
@@ -85,7 +86,7 @@ impl Auth {
                     "The user has {most} live tokens, the most that max_tokens_per_user allows: revoke \
                      one first."
                 );
-                Err(Error::Invalid(Faults::one("tokens", text)))
+                Err(Error::Invalid(ValidationErrors::one("tokens", text)))
             }
         }
     }
@@ -218,5 +219,5 @@ fn refusal(ungranted: Ungranted, now: Timestamp) -> Error {
             ("expires_in", format!("{text} {left}: the token that issues this one ends then."))
         }
     };
-    Error::Invalid(Faults::one(field, text))
+    Error::Invalid(ValidationErrors::one(field, text))
 }

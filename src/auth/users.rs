@@ -2,7 +2,9 @@ use std::net::IpAddr;
 
 use super::{Auth, Bearer, By, Error};
 use crate::actors::Caller;
-use crate::domain::{Abilities, Email, EmailChange, Faults, Name, Password, PasswordHash, User};
+use crate::domain::{
+    Abilities, Email, EmailChange, Name, Password, PasswordHash, User, ValidationErrors,
+};
 use crate::metrics::Fate;
 use crate::store::{Account, Page, StoreError, UserChange, UserChanged, UserRecord};
 
@@ -182,7 +184,7 @@ impl Auth {
                 }
                 (true, None) => {
                     let text = "The current password field is required for a new email.";
-                    return Err(Error::Invalid(Faults::one("current_password", text)));
+                    return Err(Error::Invalid(ValidationErrors::one("current_password", text)));
                 }
             };
             let (name, email) = (Some(name.clone()), Some(email.clone()));
@@ -260,7 +262,7 @@ impl Auth {
             UserChanged::NotFound => Err(Error::NotFound("user")),
             UserChanged::LastAdmin => {
                 let text = "The last enabled administrator can't be removed, disabled or demoted.";
-                Err(Error::Invalid(Faults::one("admin", text)))
+                Err(Error::Invalid(ValidationErrors::one("admin", text)))
             }
         }
     }
@@ -289,7 +291,7 @@ impl Auth {
                 return Ok(());
             }
             let text = "The current password field is incorrect.";
-            Err(Error::Invalid(Faults::one("current_password", text)))
+            Err(Error::Invalid(ValidationErrors::one("current_password", text)))
         };
         self.limited(&user.email, network, attempt).await?;
         *matched = Some(password_hash.clone());
@@ -299,20 +301,20 @@ impl Auth {
 
 /// Refuses the changes that need the current password.
 fn refuse_own(update: &UserUpdate) -> Result<(), Error> {
-    let mut faults = Faults::new();
+    let mut errors = ValidationErrors::new();
     if update.email.is_some() {
         let text =
             "The email field must not be sent for your own account: change it by PUT /api/user.";
-        faults.add("email", text);
+        errors.add("email", text);
     }
     if update.password.is_some() {
         let text = "The password field must not be sent for your own account: change it by \
             PUT /api/user/password.";
-        faults.add("password", text);
+        errors.add("password", text);
     }
-    match faults.is_empty() {
+    match errors.is_empty() {
         true => Ok(()),
-        false => Err(Error::Invalid(faults)),
+        false => Err(Error::Invalid(errors)),
     }
 }
 
@@ -329,5 +331,5 @@ fn email_refused(error: StoreError) -> Error {
         }
         other => return other.into(),
     };
-    Error::Invalid(Faults::one("email", text))
+    Error::Invalid(ValidationErrors::one("email", text))
 }

@@ -5,7 +5,6 @@
 mod ability;
 mod access;
 mod email;
-mod faults;
 mod grant;
 mod lifetime;
 mod name;
@@ -17,6 +16,7 @@ mod time;
 mod token;
 mod token_kind;
 mod user;
+mod validation;
 
 pub use ability::{Abilities, Ability, AbilityError};
 pub(crate) use access::is_token;
@@ -25,7 +25,6 @@ pub use access::{
     Original, PathError, PathPattern, PatternError, RequestPath, Rule, Rules, Undecided, split_url,
 };
 pub use email::{Email, EmailError};
-pub use faults::Faults;
 pub use grant::{Grant, Ungranted};
 pub use lifetime::{Death, Lifetime};
 pub use name::{Name, NameError};
@@ -37,3 +36,4 @@ pub use time::{Clock, Timestamp};
 pub use token::{Malformed, PlainToken, PrefixError, Presented, Token, TokenHash, TokenPrefix};
 pub use token_kind::{Bond, TokenKind};
 pub use user::{EmailChange, User};
+pub use validation::ValidationErrors;

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use super::error::ApiError;
 use super::{BODY_LIMIT, BODY_TIMEOUT};
 use crate::auth;
-use crate::domain::Faults;
+use crate::domain::ValidationErrors;
 
 pub(super) const JSON: &str = "application/json";
 /// The most fields that a body may have; no endpoint knows as many.
@@ -25,7 +25,7 @@ const FIELDS: usize = 32;
 pub(super) struct JsonBody {
     fields: Map<String, Value>,
     known: Vec<&'static str>,
-    faults: Faults,
+    faults: ValidationErrors,
 }
 
 impl JsonBody {
@@ -44,7 +44,7 @@ impl JsonBody {
             let text = format!("The request body must not have more than {FIELDS} fields.");
             return Err(ApiError::Malformed(text));
         }
-        let mut faults = Faults::new();
+        let mut faults = ValidationErrors::new();
         for field in repeated {
             let field = shown(&field);
             faults.add(&field, format!("The {field} field must not be given twice."));

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::answer::json;
 use super::{BODY_LIMIT, BODY_TIMEOUT};
 use crate::auth;
-use crate::domain::Faults;
+use crate::domain::ValidationErrors;
 
 /// Why a request was not carried out. A handler may return it, as the error of its `Result`; by `?`,
 /// what [`Auth`](auth::Auth) refuses is then answered as bearerd's own routes answer it.
@@ -68,7 +68,7 @@ pub(super) struct Body<'a> {
     /// What is wrong with each field. With 422 alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = std::collections::BTreeMap<String, Vec<String>>, required = false)]
-    errors: Option<&'a Faults>,
+    errors: Option<&'a ValidationErrors>,
 }
 
 impl ApiError {

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::error::ApiError;
 use crate::auth;
 use crate::auth::Page;
-use crate::domain::Faults;
+use crate::domain::ValidationErrors;
 
 /// Which part of a list is asked for.
 pub(super) struct Paging {
@@ -52,7 +52,7 @@ impl Paging {
     /// 422 for a number out of range, and for anything else in the query.
     pub(super) fn read(query: &[(String, String)]) -> Result<Self, ApiError> {
         let (mut page, mut per_page) = (None, None);
-        let mut faults = Faults::new();
+        let mut faults = ValidationErrors::new();
         for (key, value) in query {
             let (place, most) = match key.as_str() {
                 "page" => (&mut page, 1_000_000_000),

@@ -14,7 +14,9 @@ use super::guard::{Needs, authorize};
 use super::openapi::fields;
 use super::paging::{Paging, row_id};
 use crate::auth::{self, Auth, Credentials, Issued, TokenRequest};
-use crate::domain::{Abilities, Email, Faults, Name, Password, Timestamp, Token, TokenKind, User};
+use crate::domain::{
+    Abilities, Email, Name, Password, Timestamp, Token, TokenKind, User, ValidationErrors,
+};
 
 /// The longest bound that may be asked for: a hundred years, in seconds.
 pub(super) const LONGEST_LIFE: i64 = 36_525 * 24 * 60 * 60;
@@ -193,7 +195,7 @@ pub(super) async fn revoke_all(
         // A misspelt exception must not log everything out.
         _ => {
             let text = "The query must be empty or except=current.";
-            return Err(auth::Error::Invalid(Faults::one("except", text)).into());
+            return Err(auth::Error::Invalid(ValidationErrors::one("except", text)).into());
         }
     };
     auth.revoke_all(current.by(), current.user.id, except).await?;

@@ -14,7 +14,7 @@ use super::error::ApiError;
 use super::extract::Current;
 use super::original_request::original;
 use crate::auth::{self, Auth, Question, Requirement};
-use crate::domain::{Abilities, Access, Faults, ForwardAuthHeaders, User};
+use crate::domain::{Abilities, Access, ForwardAuthHeaders, User, ValidationErrors};
 
 /// What a request to `/api/verify` takes to be let through.
 ///
@@ -40,7 +40,7 @@ pub(super) fn requirement(request: &ServiceRequest, auth: &Auth) -> Result<Requi
 fn abilities(query: &str) -> Result<Vec<Access>, ApiError> {
     let pairs = Query::<Vec<(String, String)>>::from_query(query)
         .map_err(|error| ApiError::Malformed(format!("The query can't be read: {error}.")))?;
-    let (mut all, mut any, mut faults) = (Vec::new(), Vec::new(), Faults::new());
+    let (mut all, mut any, mut faults) = (Vec::new(), Vec::new(), ValidationErrors::new());
     for (key, value) in pairs.into_inner() {
         match key.as_str() {
             "ability" => all.push(value),

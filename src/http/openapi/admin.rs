@@ -6,7 +6,7 @@ use super::bodies::{NewUser, UserChange};
 use super::operation::Operation;
 use super::tokens::PAGING;
 use crate::auth::Error;
-use crate::domain::Faults;
+use crate::domain::ValidationErrors;
 
 pub(super) const TAG: &str = "users";
 
@@ -37,7 +37,7 @@ pub(in crate::http) const DELETE: Operation =
         .details("The last enabled administrator can't be deleted.")
         .refuses(&[|| {
             let text = "The last enabled administrator can't be removed, disabled or demoted.";
-            Error::Invalid(Faults::one("admin", text)).into()
+            Error::Invalid(ValidationErrors::one("admin", text)).into()
         }]);
 
 pub(in crate::http) const LIST_TOKENS: Operation =

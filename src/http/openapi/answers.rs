@@ -20,7 +20,7 @@ use super::super::guard::Needs;
 use super::fields::integer;
 use super::operation::{Content, Operation, Schemas};
 use crate::auth::Error;
-use crate::domain::{Faults, Timestamp};
+use crate::domain::{Timestamp, ValidationErrors};
 
 /// What an operation may answer. `found` is what its path names, if it names something.
 pub(super) fn answers(
@@ -89,13 +89,14 @@ fn refusals(operation: &Operation, needs: Needs, found: Option<&'static str>) ->
             let text = "The request body is not valid JSON: line 1, column 2.";
             errors.extend([
                 ApiError::Malformed(text.to_owned()),
-                Error::Invalid(Faults::one("email", "The email field is required.")).into(),
+                Error::Invalid(ValidationErrors::one("email", "The email field is required."))
+                    .into(),
             ]);
         }
     }
     if !operation.query.is_empty() {
         let text = "The query may hold nothing else.";
-        errors.push(Error::Invalid(Faults::one("query", text)).into());
+        errors.push(Error::Invalid(ValidationErrors::one("query", text)).into());
     }
     errors
 }

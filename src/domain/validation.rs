@@ -4,22 +4,22 @@ use serde::{Serialize, Serializer};
 
 /// What is wrong with an input, field by field, in the order in which it was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Faults(Vec<(String, Vec<String>)>);
+pub struct ValidationErrors(Vec<(String, Vec<String>)>);
 
-impl Faults {
-    /// No fault yet.
+impl ValidationErrors {
+    /// No error yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One fault of one field.
+    /// One error of one field.
     pub fn one(field: &str, text: impl Into<String>) -> Self {
-        let mut faults = Self::new();
-        faults.add(field, text);
-        faults
+        let mut errors = Self::new();
+        errors.add(field, text);
+        errors
     }
 
-    /// Notes that `field` has the fault that `text`, a sentence, describes; once, however often it is
+    /// Notes that `field` has the error that `text`, a sentence, describes; once, however often it is
     /// found.
     pub fn add(&mut self, field: &str, text: impl Into<String>) {
         let text = text.into();
@@ -35,7 +35,7 @@ impl Faults {
         self.0.is_empty()
     }
 
-    /// The first fault, and how many more there are.
+    /// The first error, and how many more there are.
     pub fn summary(&self) -> String {
         let mut texts = self.0.iter().flat_map(|(_, texts)| texts);
         let first = texts.next().map_or("", String::as_str);
@@ -47,7 +47,7 @@ impl Faults {
     }
 }
 
-impl Serialize for Faults {
+impl Serialize for ValidationErrors {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(field, texts)| (field, texts)))
     }
@@ -58,12 +58,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_summary_names_the_first_fault_and_counts_the_others() {
-        let mut faults = Faults::one("email", "The email field is required.");
-        assert_eq!(faults.summary(), "The email field is required.");
-        faults.add("password", "The password field is required.");
-        assert_eq!(faults.summary(), "The email field is required. (and 1 more error)");
-        faults.add("email", "Another.");
-        assert_eq!(faults.summary(), "The email field is required. (and 2 more errors)");
+    fn the_summary_names_the_first_error_and_counts_the_others() {
+        let mut errors = ValidationErrors::one("email", "The email field is required.");
+        assert_eq!(errors.summary(), "The email field is required.");
+        errors.add("password", "The password field is required.");
+        assert_eq!(errors.summary(), "The email field is required. (and 1 more error)");
+        errors.add("email", "Another.");
+        assert_eq!(errors.summary(), "The email field is required. (and 2 more errors)");
     }
 }
