@@ -9,7 +9,7 @@ pub struct Lifetime(Option<i64>);
 
 /// Why a token is not live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Death {
+pub enum NotLive {
     /// It was revoked.
     Revoked,
     /// Its own `expires_at`, or the age that `token_ttl` allows, has come.
@@ -46,20 +46,20 @@ impl Lifetime {
     /// if it has one.
     ///
     /// # Errors
-    /// [`Death`] says why it isn't.
+    /// [`NotLive`] says why it isn't.
     pub fn check(
         self,
         token: &Token,
         owner: &User,
         now: Timestamp,
-    ) -> Result<Option<Timestamp>, Death> {
+    ) -> Result<Option<Timestamp>, NotLive> {
         let end = self.end(token.ages_from(), token.expires_at);
         if token.revoked_at.is_some() {
-            Err(Death::Revoked)
+            Err(NotLive::Revoked)
         } else if end.is_some_and(|end| now >= end) {
-            Err(Death::Expired)
+            Err(NotLive::Expired)
         } else if owner.disabled_at.is_some() {
-            Err(Death::OwnerDisabled)
+            Err(NotLive::OwnerDisabled)
         } else {
             Ok(end)
         }
@@ -112,11 +112,11 @@ mod tests {
         let ttl = Lifetime::seconds(60);
         for (token, owner, now, verdict) in [
             (token(None, None), owner(None), 159, Ok(Some(at(160)))),
-            (token(None, None), owner(None), 160, Err(Death::Expired)),
+            (token(None, None), owner(None), 160, Err(NotLive::Expired)),
             (token(Some(at(150)), None), owner(None), 149, Ok(Some(at(150)))),
-            (token(Some(at(150)), None), owner(None), 150, Err(Death::Expired)),
-            (token(None, Some(at(120))), owner(None), 110, Err(Death::Revoked)),
-            (token(None, None), owner(Some(at(120))), 110, Err(Death::OwnerDisabled)),
+            (token(Some(at(150)), None), owner(None), 150, Err(NotLive::Expired)),
+            (token(None, Some(at(120))), owner(None), 110, Err(NotLive::Revoked)),
+            (token(None, None), owner(Some(at(120))), 110, Err(NotLive::OwnerDisabled)),
         ] {
             assert_eq!(ttl.check(&token, &owner, at(now)), verdict, "{now}");
         }

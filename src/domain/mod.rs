@@ -26,7 +26,7 @@ pub use access::{
 };
 pub use email::{Email, EmailError};
 pub use grant::{Grant, Ungranted};
-pub use lifetime::{Death, Lifetime};
+pub use lifetime::{Lifetime, NotLive};
 pub use name::{Name, NameError};
 pub use needs::Needs;
 pub use network::Network;
