@@ -69,9 +69,9 @@ pub enum Login {
     Failed,
 }
 
-/// What became of tokens.
+/// What can happen to tokens, as it is counted.
 #[derive(Clone, Copy, Debug)]
-pub enum Fate {
+pub enum TokenEvent {
     /// They were issued.
     Issued,
     /// They were revoked.
@@ -168,8 +168,8 @@ impl Metrics {
             metrics.refusals.with_label_values(&[queue.name()]);
             metrics.queues.with_label_values(&[queue.name()]);
         }
-        for fate in Fate::ALL {
-            metrics.tokens.with_label_values(&[fate.name()]);
+        for event in TokenEvent::ALL {
+            metrics.tokens.with_label_values(&[event.name()]);
         }
         Ok(metrics)
     }
@@ -201,9 +201,9 @@ impl Metrics {
         self.live.with_label_values::<&str>(&[]).set(count);
     }
 
-    /// Notes what became of this many tokens.
-    pub fn tokens(&self, fate: Fate, count: usize) {
-        self.tokens.with_label_values(&[fate.name()]).inc_by(count as u64);
+    /// Counts an event of this many tokens.
+    pub fn tokens(&self, event: TokenEvent, count: usize) {
+        self.tokens.with_label_values(&[event.name()]).inc_by(count as u64);
     }
 
     /// Notes the time that hashing a password took.
@@ -237,7 +237,7 @@ impl Login {
     }
 }
 
-impl Fate {
+impl TokenEvent {
     const ALL: [Self; 3] = [Self::Issued, Self::Revoked, Self::Purged];
 
     fn name(self) -> &'static str {

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use super::{Auth, Error, Issued, TokenRequest};
 use crate::actors::{Caller, Guess};
 use crate::domain::{Email, Network, Password, PasswordHash, User};
-use crate::metrics::{Fate, Login};
+use crate::metrics::{Login, TokenEvent};
 use crate::store::Account;
 
 /// Who somebody claims to be.
@@ -41,7 +41,7 @@ impl Auth {
         match &result {
             Ok(_) => {
                 self.0.metrics.login(Login::Success);
-                self.0.metrics.tokens(Fate::Issued, 1);
+                self.0.metrics.tokens(TokenEvent::Issued, 1);
             }
             Err(Error::TooManyAttempts { .. }) => self.0.metrics.login(Login::Limited),
             Err(Error::WrongCredentials) => self.0.metrics.login(Login::Refused),

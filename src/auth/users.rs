@@ -5,7 +5,7 @@ use crate::actors::Caller;
 use crate::domain::{
     Abilities, Email, EmailChange, Name, Password, PasswordHash, User, ValidationErrors,
 };
-use crate::metrics::Fate;
+use crate::metrics::TokenEvent;
 use crate::store::{Account, Page, StoreError, UserChange, UserChanged, UserRecord};
 
 /// How often an own account is read, checked and changed: once more, if a login beside, or the user
@@ -255,7 +255,7 @@ impl Auth {
     fn changed(&self, outcome: UserChanged) -> Result<Option<User>, Error> {
         match outcome {
             UserChanged::Done(user, revoked) => {
-                self.0.metrics.tokens(Fate::Revoked, revoked);
+                self.0.metrics.tokens(TokenEvent::Revoked, revoked);
                 Ok(Some(user))
             }
             UserChanged::Stale => Ok(None),

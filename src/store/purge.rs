@@ -15,7 +15,7 @@ use super::schema::{token_heads, tokens};
 use super::tokens::head;
 use super::{Change, Store, StoreError};
 use crate::domain::{Lifetime, Timestamp, TokenHash};
-use crate::metrics::Fate;
+use crate::metrics::TokenEvent;
 
 /// The most rows that one transaction of a purge touches: two or three milliseconds of the writer's time,
 /// so that token checks on the same core, logins and revocations get their turn.
@@ -117,7 +117,7 @@ impl Store {
         let (mut total, mut uncounted) = (0, 0);
         let removed = self.write_in_chunks(move |tx| {
             // One chunk late: only now has it been committed.
-            metrics.tokens(Fate::Purged, mem::take(&mut uncounted));
+            metrics.tokens(TokenEvent::Purged, mem::take(&mut uncounted));
             let chunk = tokens::id.eq_any(take_chunk(|| ids.pop_first()));
             uncounted = diesel::delete(tokens::table.filter(chunk)).execute(tx.connection)?;
             total += uncounted;
@@ -127,7 +127,7 @@ impl Store {
             })
         });
         let (total, uncounted) = removed.await?;
-        self.0.metrics.tokens(Fate::Purged, uncounted);
+        self.0.metrics.tokens(TokenEvent::Purged, uncounted);
         Ok(total)
     }
 }
