@@ -5,8 +5,8 @@
 use diesel::prelude::*;
 
 use super::StoreError;
+use super::sqlite::writer::Transaction;
 use super::tokens::row_by_id;
-use super::writer::Transaction;
 use crate::domain::{Lifetime, Needs, Timestamp, Token, User};
 
 /// A token that acts.

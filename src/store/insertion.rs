@@ -7,9 +7,9 @@ use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 
 use super::emails::by_email;
 use super::schema::users;
-use super::statements::statements;
+use super::sqlite::statements::statements;
+use super::sqlite::writer::Transaction;
 use super::users::UserRow;
-use super::writer::Transaction;
 use super::{Acting, Quota, Store, StoreError};
 use crate::domain::{
     Abilities, Email, Grant, Name, PasswordHash, Timestamp, Token, TokenHash, TokenKind, Ungranted,

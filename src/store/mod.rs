@@ -1,8 +1,6 @@
 //! The SQLite file, and the only module that knows Diesel.
 //!
-//! Reads run on the readers' threads (`readers`), each on a connection that can't write. Writes
-//! queue for the writer (`writer`), which commits those that have gathered as one transaction.
-//! Both queues are bounded, and refuse with [`StoreError::Busy`].
+//! `sqlite` opens the file, and runs reads and writes on its threads.
 //!
 //! The queries: `users`, with who may have which email in `emails`, and `password_costs`; `tokens`, with what
 //! adds them in `insertion`, what revokes them in `revocation` and what removes them in `purge`; `quota`
@@ -13,21 +11,16 @@
 //! each time its `LIMIT` is bound.
 
 mod acting;
-mod backup;
-mod connection;
 mod emails;
 mod insertion;
-mod integrity;
 mod password_costs;
 mod purge;
 mod quota;
-mod readers;
 mod revocation;
 mod schema;
-mod statements;
+mod sqlite;
 mod tokens;
 mod users;
-mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -44,16 +37,17 @@ use crate::domain::TokenHash;
 use crate::metrics::{Metrics, Queue};
 
 pub use acting::Acting;
-pub use backup::BackupError;
-pub use connection::OpenError;
 pub use insertion::{Insertion, NewToken, Stored};
 pub use purge::{Purge, Purged};
 pub use quota::Quota;
+pub use sqlite::backup::BackupError;
+pub use sqlite::connection::OpenError;
 pub use tokens::Page;
 pub use users::{Account, UserChange, UserChanged, UserRecord};
 
-use readers::Readers;
-use writer::Writer;
+use sqlite::connection;
+use sqlite::readers::Readers;
+use sqlite::writer::{self, Writer};
 
 /// Told after each commit, and before any answer to it leaves, which tokens may no longer pass a
 /// check on what was read before.

@@ -7,9 +7,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary};
 
 use super::revocation::revoke_line;
-use super::statements::statements;
+use super::sqlite::statements::statements;
+use super::sqlite::writer::Transaction;
 use super::tokens::age_cutoff;
-use super::writer::Transaction;
 use crate::domain::{Lifetime, Timestamp};
 
 /// The most live tokens of a user.

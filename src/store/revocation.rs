@@ -5,9 +5,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 
 use super::schema::{token_heads, tokens};
-use super::statements::statements;
+use super::sqlite::statements::statements;
+use super::sqlite::writer::Transaction;
 use super::tokens::{head, tell};
-use super::writer::Transaction;
 use super::{Acting, Change, Store, StoreError};
 use crate::domain::{Presented, Timestamp};
 

@@ -200,7 +200,7 @@ fn a_full_queue_of_reads_refuses_the_next() {
             }
         };
         assert!(matches!(refused, Err(StoreError::Busy)));
-        assert!(waiting.len() >= readers::QUEUE);
+        assert!(waiting.len() >= sqlite::readers::QUEUE);
         drop(release);
         for result in join_all(waiting).await {
             result.unwrap();

@@ -7,9 +7,9 @@ use diesel::sql_types::{BigInt, Nullable};
 
 use super::emails::by_email;
 use super::schema::{token_heads, tokens, users};
-use super::statements::statements;
+use super::sqlite::statements::statements;
+use super::sqlite::writer::Transaction;
 use super::users::UserRow;
-use super::writer::Transaction;
 use super::{Acting, Change, Store, StoreError};
 use crate::domain::{
     Abilities, Bond, Email, Lifetime, Name, Timestamp, Token, TokenHash, TokenKind, User,

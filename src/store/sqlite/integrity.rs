@@ -3,9 +3,9 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use super::tokens::age_cutoff;
-use super::{Store, StoreError};
 use crate::domain::{Lifetime, Timestamp};
+use crate::store::tokens::age_cutoff;
+use crate::store::{Store, StoreError};
 
 /// What SQLite finds wrong: in the file's structure, with rows that name others, and with tokens that
 /// are live and not found. Of dead ones a sweep may have removed one half.

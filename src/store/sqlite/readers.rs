@@ -16,10 +16,10 @@ use scheduled_thread_pool::ScheduledThreadPool;
 use tokio::sync::oneshot;
 
 use super::connection::{as_sqlite_path, prepare_reader};
-use super::{StoreError, closed};
+use crate::store::{StoreError, closed};
 
 /// Queries that may wait for a reader; further ones are refused.
-pub(super) const QUEUE: usize = 1024;
+pub(in crate::store) const QUEUE: usize = 1024;
 
 /// The most queries of one transaction, beside the first.
 const BATCH: usize = 32;
@@ -27,7 +27,7 @@ const BATCH: usize = 32;
 type Connections = Pool<ConnectionManager<SqliteConnection>>;
 type Query = Box<dyn FnOnce(&mut SqliteConnection) + Send>;
 
-pub(super) struct Readers {
+pub(in crate::store) struct Readers {
     queue: Sender<Job>,
     /// Taken by whoever closes the readers.
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -41,7 +41,7 @@ enum Job {
 }
 
 impl Readers {
-    pub(super) fn start(path: &Path) -> Result<Self, Box<dyn std::error::Error>> {
+    pub(in crate::store) fn start(path: &Path) -> Result<Self, Box<dyn std::error::Error>> {
         let count = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8));
         let helper =
             ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("pool").build();
@@ -70,7 +70,7 @@ impl Readers {
 
     /// Runs `query` on one of the readers. A caller who stops waiting frees no place in the queue:
     /// the query keeps it until a reader takes it.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(in crate::store) async fn run<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -78,7 +78,7 @@ impl Readers {
     }
 
     /// The same for a query of a row or two, which may share a transaction with others like it.
-    pub(super) async fn run_briefly<T: Send + 'static>(
+    pub(in crate::store) async fn run_briefly<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -108,12 +108,12 @@ impl Readers {
     }
 
     /// How many queries wait.
-    pub(super) fn waiting(&self) -> usize {
+    pub(in crate::store) fn waiting(&self) -> usize {
         self.queue.len()
     }
 
     /// Answers what is queued, then ends the threads and closes their connections.
-    pub(super) fn close(&self) {
+    pub(in crate::store) fn close(&self) {
         let mut threads = self.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for _ in threads.iter() {
             let _ = self.queue.send(Job::Close);

@@ -7,8 +7,8 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use tokio::sync::oneshot;
 
-use super::Store;
 use super::connection::open_copier;
+use crate::store::Store;
 
 /// Why there is no backup. The file that was to hold it is not there, or is what it was.
 #[derive(Debug, thiserror::Error)]

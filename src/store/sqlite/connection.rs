@@ -10,8 +10,8 @@ use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::emails::define_email_key;
 use crate::config::ConfigError;
+use crate::store::emails::define_email_key;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
@@ -62,7 +62,7 @@ const DURABLE: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The connection that writes: durable at each commit, the schema up to date.
-pub(super) fn open_writer(path: &Path) -> Result<SqliteConnection, OpenError> {
+pub(in crate::store) fn open_writer(path: &Path) -> Result<SqliteConnection, OpenError> {
     create_private(path).map_err(|cause| match cause.kind() {
         std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
             if path.is_file() =>
@@ -102,25 +102,27 @@ fn try_open_writer(path: &Path) -> Result<SqliteConnection, OpenError> {
 }
 
 /// Whether SQLite failed because another process holds the lock.
-pub(super) fn is_locked(cause: &str) -> bool {
+pub(in crate::store) fn is_locked(cause: &str) -> bool {
     cause.contains("database is locked")
 }
 
 /// A connection that copies the file: it reads, and writes to the copy alone. `query_only` would
 /// forbid that too.
-pub(super) fn open_copier(path: &Path) -> Result<SqliteConnection, Box<dyn std::error::Error>> {
+pub(in crate::store) fn open_copier(
+    path: &Path,
+) -> Result<SqliteConnection, Box<dyn std::error::Error>> {
     let mut connection = connect(path)?;
     connection.batch_execute(COPIER)?;
     Ok(connection)
 }
 
 /// A connection that can't write.
-pub(super) fn prepare_reader(connection: &mut SqliteConnection) -> QueryResult<()> {
+pub(in crate::store) fn prepare_reader(connection: &mut SqliteConnection) -> QueryResult<()> {
     connection.batch_execute(READER)
 }
 
 /// The path in a form that SQLite can't take for a URI or for a database in memory.
-pub(super) fn as_sqlite_path(path: &Path) -> String {
+pub(in crate::store) fn as_sqlite_path(path: &Path) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     path.to_string_lossy().into_owned()
 }

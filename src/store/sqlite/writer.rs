@@ -23,11 +23,11 @@ use tokio::sync::oneshot;
 
 use super::connection::is_locked;
 use super::statements::statements;
-use super::{Change, Observer, StoreError, closed};
 use crate::metrics::Metrics;
+use crate::store::{Change, Observer, StoreError, closed};
 
 /// Writes that may wait for the next batch; further ones are refused.
-pub(super) const QUEUE: usize = 1024;
+pub(in crate::store) const QUEUE: usize = 1024;
 /// The most messages taken into one transaction, beside the chunks of long writes.
 const BATCH: usize = 256;
 /// How long a batch waits for another process's transaction.
@@ -44,7 +44,7 @@ const MERGE_AFTER_IN_LONG_WRITE: u32 = 500;
 /// The longest rest between two chunks of a long write.
 const REST: Duration = Duration::from_millis(5);
 
-pub(super) struct Writer {
+pub(in crate::store) struct Writer {
     jobs: Sender<Message>,
     /// Taken by whoever closes the writer.
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -56,14 +56,14 @@ enum Message {
 }
 
 /// What a write sees: the connection, and a list of what its commit changes.
-pub(super) struct Transaction<'a> {
-    pub(super) connection: &'a mut SqliteConnection,
+pub(in crate::store) struct Transaction<'a> {
+    pub(in crate::store) connection: &'a mut SqliteConnection,
     changes: &'a mut Vec<Change>,
 }
 
 impl Transaction<'_> {
     /// Has the observer told, after the commit, that what was read of tokens no longer counts.
-    pub(super) fn tell(&mut self, changes: impl IntoIterator<Item = Change>) {
+    pub(in crate::store) fn tell(&mut self, changes: impl IntoIterator<Item = Change>) {
         self.changes.extend(changes);
     }
 }
@@ -114,7 +114,7 @@ where
 }
 
 impl Writer {
-    pub(super) fn start(
+    pub(in crate::store) fn start(
         mut connection: SqliteConnection,
         observer: Arc<dyn Observer>,
         metrics: Metrics,
@@ -131,7 +131,7 @@ impl Writer {
 
     /// Runs `work` in the next batch; the answer comes after its commit, and after the observer was
     /// told. A caller who stops waiting stops nothing: the write goes on and keeps its place.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(in crate::store) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -146,7 +146,7 @@ impl Writer {
     /// Runs `work` in one batch after the other until it breaks off, each time for a chunk that commits
     /// by itself; so whoever else writes waits for a chunk at most. If the caller stops waiting, it
     /// ends between two chunks.
-    pub(super) async fn run_in_chunks<T: Send + 'static>(
+    pub(in crate::store) async fn run_in_chunks<T: Send + 'static>(
         &self,
         work: impl FnMut(&mut Transaction<'_>) -> Result<ControlFlow<T>, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -160,13 +160,13 @@ impl Writer {
     }
 
     /// How many writes wait.
-    pub(super) fn waiting(&self) -> usize {
+    pub(in crate::store) fn waiting(&self) -> usize {
         self.jobs.len()
     }
 
     /// Commits what is queued, merges the write-ahead log and closes the connection. A long write ends
     /// after its present chunk, and its caller is told that the store is closed.
-    pub(super) fn close(&self) {
+    pub(in crate::store) fn close(&self) {
         let mut thread = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(thread) = thread.take() {
             let _ = self.jobs.send(Message::Close);

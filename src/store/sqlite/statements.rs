@@ -32,4 +32,4 @@ macro_rules! statements {
     )+};
 }
 
-pub(super) use statements;
+pub(in crate::store) use statements;

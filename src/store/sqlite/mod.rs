@@ -1,0 +1,13 @@
+//! The SQLite file: how it is opened, read, written, copied and checked. The queries are beside this
+//! module, in `store`.
+//!
+//! Reads run on the readers' threads (`readers`), each on a connection that can't write. Writes
+//! queue for the writer (`writer`), which commits those that have gathered as one transaction.
+//! Both queues are bounded, and refuse with [`StoreError::Busy`](super::StoreError::Busy).
+
+pub(super) mod backup;
+pub(super) mod connection;
+mod integrity;
+pub(super) mod readers;
+pub(super) mod statements;
+pub(super) mod writer;
