@@ -11,10 +11,10 @@ use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest};
 use futures_util::future::{Either, LocalBoxFuture};
 
+use super::api::verify;
 use super::credentials::TokenSources;
 use super::error::ApiError;
 use super::timing::{Timed, Timings};
-use super::verify;
 use crate::auth::{self, Auth, Bearer, Check, Requirement, Session};
 
 pub use crate::domain::Needs;

@@ -1,19 +1,16 @@
 //! HTTP: the route table (`routes`), the guard before each route, the handlers behind it, and
 //! the one file that turns errors into answers.
 
-mod admin;
 mod answer;
+mod api;
 mod body;
 mod client_address;
 mod credentials;
 mod error;
-mod explain;
 mod extract;
 #[cfg(feature = "server")]
 mod extras;
 mod guard;
-mod health;
-mod oauth;
 mod openapi;
 mod original_request;
 #[cfg(feature = "server")]
@@ -23,17 +20,14 @@ mod routes;
 mod timing;
 #[cfg(feature = "server")]
 mod tls;
-mod tokens;
-mod users;
-mod verify;
 #[cfg(feature = "server")]
 mod viewer;
 
+pub use api::oauth::IssuerUrl;
 pub use credentials::TokenSources;
 pub use error::ApiError;
 pub use extract::Current;
 pub use guard::Guard;
-pub use oauth::IssuerUrl;
 pub use openapi::Description;
 pub use routes::Site;
 

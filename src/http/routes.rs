@@ -9,14 +9,14 @@ use actix_web::http::header::HeaderValue;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Resource, Route, guard};
 
+use super::api::oauth::IssuerUrl;
+use super::api::{explain, health, oauth, tokens, user, users, verify};
 use super::credentials::TokenSources;
 use super::error::ApiError;
 use super::guard::Guard;
 use super::guard::Needs::{self, Ability, Admin, Asked, LiveToken, Nothing, Service};
-use super::oauth::IssuerUrl;
 use super::openapi::{self as docs, Description, Operation};
 use super::timing::counted;
-use super::{admin, explain, health, oauth, tokens, users, verify};
 use crate::auth::Auth;
 use crate::config::TrustedProxies;
 use crate::domain::ForwardAuthHeaders;
@@ -69,8 +69,8 @@ static COMMON: [Method; 7] = [GET, POST, PUT, PATCH, DELETE, Method::OPTIONS, Me
 #[rustfmt::skip] // A row a line.
 pub(super) static ENDPOINTS: &[Endpoint] = &[
     any(VERIFY, Asked, docs::delegation::VERIFY, || web::to(verify::answer)),
-    on(GET, "/api/user", LiveToken, docs::users::SHOW, || web::to(users::show)),
-    on(PUT, "/api/user", users::ACCOUNT, docs::users::UPDATE, || web::to(users::update)),
+    on(GET, "/api/user", LiveToken, docs::user::SHOW, || web::to(user::show)),
+    on(PUT, "/api/user", user::ACCOUNT, docs::user::UPDATE, || web::to(user::update)),
     on(GET, "/api/tokens/current", LiveToken, docs::tokens::SHOW_CURRENT, || web::to(tokens::show_current)),
     on(DELETE, "/api/tokens/current", LiveToken, docs::tokens::REVOKE_CURRENT, || web::to(tokens::revoke_current)),
     on(POST, "/api/tokens", Nothing, docs::tokens::CREATE, || web::to(tokens::create)),
@@ -78,15 +78,15 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
     on(DELETE, "/api/tokens", Ability("tokens:write"), docs::tokens::REVOKE_ALL, || web::to(tokens::revoke_all)),
     on(DELETE, "/api/tokens/{id}", Ability("tokens:write"), docs::tokens::REVOKE, || web::to(tokens::revoke)),
     on(PATCH, "/api/tokens/{id}", Ability("tokens:write"), docs::tokens::RENAME, || web::to(tokens::rename)),
-    on(PUT, "/api/user/password", users::ACCOUNT, docs::users::CHANGE_PASSWORD, || web::to(users::change_password)),
-    on(GET, "/api/users", Admin, docs::admin::LIST, || web::to(admin::list)),
-    on(POST, "/api/users", Admin, docs::admin::CREATE, || web::to(admin::create)),
-    on(GET, "/api/users/{id}", Admin, docs::admin::SHOW, || web::to(admin::show)),
-    on(PATCH, "/api/users/{id}", Admin, docs::admin::UPDATE, || web::to(admin::update)),
-    on(DELETE, "/api/users/{id}", Admin, docs::admin::DELETE, || web::to(admin::delete)),
-    on(GET, "/api/users/{id}/tokens", Admin, docs::admin::LIST_TOKENS, || web::to(admin::list_tokens)),
-    on(DELETE, "/api/users/{id}/tokens", Admin, docs::admin::REVOKE_TOKENS, || web::to(admin::revoke_tokens)),
-    on(DELETE, "/api/users/{id}/tokens/{token}", Admin, docs::admin::REVOKE_TOKEN, || web::to(admin::revoke_token)),
+    on(PUT, "/api/user/password", user::ACCOUNT, docs::user::CHANGE_PASSWORD, || web::to(user::change_password)),
+    on(GET, "/api/users", Admin, docs::users::LIST, || web::to(users::list)),
+    on(POST, "/api/users", Admin, docs::users::CREATE, || web::to(users::create)),
+    on(GET, "/api/users/{id}", Admin, docs::users::SHOW, || web::to(users::show)),
+    on(PATCH, "/api/users/{id}", Admin, docs::users::UPDATE, || web::to(users::update)),
+    on(DELETE, "/api/users/{id}", Admin, docs::users::DELETE, || web::to(users::delete)),
+    on(GET, "/api/users/{id}/tokens", Admin, docs::users::LIST_TOKENS, || web::to(users::list_tokens)),
+    on(DELETE, "/api/users/{id}/tokens", Admin, docs::users::REVOKE_TOKENS, || web::to(users::revoke_tokens)),
+    on(DELETE, "/api/users/{id}/tokens/{token}", Admin, docs::users::REVOKE_TOKEN, || web::to(users::revoke_token)),
     on(POST, "/api/introspect", Service(Some("introspect")), docs::delegation::INTROSPECT, || web::to(oauth::introspect)),
     on(POST, "/api/revoke", Service(None), docs::delegation::REVOKE, || web::to(oauth::revoke)),
     on(POST, "/api/explain", Admin, docs::delegation::EXPLAIN, || web::to(explain::explain)),

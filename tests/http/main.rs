@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod access_control;
-mod account;
 mod cors;
 mod emails;
 mod errors;
@@ -23,5 +22,6 @@ mod sweep;
 mod tls;
 mod tokens;
 mod upgrade;
+mod user;
 mod users;
 mod verify;

@@ -2,10 +2,10 @@
 //! to know why.
 
 use super::super::error::ApiError;
-use super::super::oauth::{FORM, Introspection, Metadata};
 use super::bodies::{HeldToken, Question};
 use super::operation::{Operation, Query};
 use crate::auth::{Error, Explanation};
+use crate::http::api::oauth::{FORM, Introspection, Metadata};
 
 pub(super) const TAG: &str = "proxies and services";
 

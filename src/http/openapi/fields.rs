@@ -58,7 +58,7 @@ fields! {
         .enum_values(Some(TokenKind::ALL.map(TokenKind::as_str)));
 
     /// After how many seconds a token expires: at most a hundred years.
-    Seconds = integer(1).maximum(Some(super::super::tokens::LONGEST_LIFE)).examples([86_400]);
+    Seconds = integer(1).maximum(Some(crate::http::api::tokens::LONGEST_LIFE)).examples([86_400]);
 
     /// An IP address.
     Address = OneOfBuilder::new().item(address(KnownFormat::Ipv4)).item(address(KnownFormat::Ipv6));

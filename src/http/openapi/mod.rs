@@ -2,7 +2,6 @@
 //! those of the route table, its answers' schemas those of the structs that are written, its errors
 //! those that are answered.
 
-pub(super) mod admin;
 mod answers;
 mod bodies;
 pub(super) mod delegation;
@@ -10,6 +9,7 @@ pub(super) mod fields;
 mod operation;
 pub(super) mod service;
 pub(super) mod tokens;
+pub(super) mod user;
 pub(super) mod users;
 
 use std::sync::OnceLock;
@@ -43,8 +43,8 @@ const ABOUT: &str = "Bearer-token authentication. Log in with `POST /api/tokens`
 /// The headings, in the order in which they are read, and what stands under each.
 const TAGS: [(&str, &str); 5] = [
     (tokens::TAG, "Log in, log out, and look after your own tokens"),
-    (users::TAG, "Your own name, email and password"),
-    (admin::TAG, "Other people's accounts and tokens, for administrators"),
+    (user::TAG, "Your own name, email and password"),
+    (users::TAG, "Other people's accounts and tokens, for administrators"),
     (delegation::TAG, "For those who leave the checking of tokens to this server"),
     (service::TAG, "How the server is, and what it offers"),
 ];

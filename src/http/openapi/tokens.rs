@@ -1,10 +1,10 @@
 //! The operations on one's own tokens.
 
-use super::super::tokens::{Created, TokenBody};
 use super::answers::too_many_attempts;
 use super::bodies::{Login, PersonalToken, TokenName};
 use super::operation::{Operation, Query};
 use crate::auth::Error;
+use crate::http::api::tokens::{Created, TokenBody};
 
 pub(super) const TAG: &str = "tokens";
 

@@ -10,18 +10,21 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use actix_web::web::{Bytes, Query};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::error::ApiError;
-use super::extract::Current;
-use super::original_request::original;
 use crate::auth::{self, Auth, Question, Requirement};
 use crate::domain::{Abilities, Access, ForwardAuthHeaders, User, ValidationErrors};
+use crate::http::error::ApiError;
+use crate::http::extract::Current;
+use crate::http::original_request::original;
 
 /// What a request to `/api/verify` takes to be let through.
 ///
 /// # Errors
 /// 400 for headers or a path that can be read in two ways, and where neither abilities nor a
 /// request are named though there are rules; 403 where no rule matches; 422 for what is no ability.
-pub(super) fn requirement(request: &ServiceRequest, auth: &Auth) -> Result<Requirement, ApiError> {
+pub(in crate::http) fn requirement(
+    request: &ServiceRequest,
+    auth: &Auth,
+) -> Result<Requirement, ApiError> {
     let naming = auth.forward_auth_headers();
     let named = match (naming, request.query_string()) {
         // That query is the original request's.
@@ -66,7 +69,7 @@ fn abilities(query: &str) -> Result<Vec<Access>, ApiError> {
 
 /// `/api/verify`, once the guard has let it through: who it is. Nobody, where a rule makes the request
 /// public.
-pub(super) async fn answer(current: Option<Current>) -> Result<HttpResponse, ApiError> {
+pub(in crate::http) async fn answer(current: Option<Current>) -> Result<HttpResponse, ApiError> {
     let mut response = HttpResponse::Ok();
     response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
     let Some(session) = current else { return Ok(response.finish()) };

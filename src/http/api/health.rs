@@ -3,22 +3,22 @@
 use actix_web::web::Data;
 use actix_web::{HttpResponse, http::header::ContentType};
 
-use super::error::ApiError;
 use crate::auth::Auth;
+use crate::http::error::ApiError;
 
 /// `GET /healthz`: the process answers.
-pub(super) async fn alive() -> HttpResponse {
+pub(in crate::http) async fn alive() -> HttpResponse {
     ok()
 }
 
 /// `GET /readyz`: the store answers too.
-pub(super) async fn ready(auth: Data<Auth>) -> Result<HttpResponse, ApiError> {
+pub(in crate::http) async fn ready(auth: Data<Auth>) -> Result<HttpResponse, ApiError> {
     auth.ready().await?;
     Ok(ok())
 }
 
 /// `GET /metrics`: what was counted, for Prometheus.
-pub(super) async fn metrics(auth: Data<Auth>) -> HttpResponse {
+pub(in crate::http) async fn metrics(auth: Data<Auth>) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(auth.metrics_text())
 }
 

@@ -6,19 +6,19 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Data, json};
-use super::body::{JsonBody, lacking};
-use super::error::ApiError;
-use super::extract::Current;
-use super::openapi::fields;
-use super::paging::{Paging, row_id};
 use super::tokens::TokenBody;
-use super::users::UserBody;
+use super::user::UserBody;
 use crate::auth::{Auth, NewUser, UserUpdate};
 use crate::domain::{Abilities, Email, Name, Password, Timestamp, User};
+use crate::http::answer::{Data, json};
+use crate::http::body::{JsonBody, lacking};
+use crate::http::error::ApiError;
+use crate::http::extract::Current;
+use crate::http::openapi::fields;
+use crate::http::paging::{Paging, row_id};
 
 #[derive(Serialize, ToSchema)]
-pub(super) struct ManagedUser<'a> {
+pub(in crate::http) struct ManagedUser<'a> {
     #[serde(flatten)]
     user: UserBody<'a>,
     #[schema(value_type = Option<fields::Time>, required)]
@@ -36,7 +36,7 @@ fn answer(status: StatusCode, user: &User) -> HttpResponse {
 }
 
 /// `GET /api/users`
-pub(super) async fn list(
+pub(in crate::http) async fn list(
     request: HttpRequest,
     query: Query<Vec<(String, String)>>,
     auth: web::Data<Auth>,
@@ -47,7 +47,7 @@ pub(super) async fn list(
 }
 
 /// `POST /api/users`
-pub(super) async fn create(
+pub(in crate::http) async fn create(
     current: Current,
     request: HttpRequest,
     body: web::Payload,
@@ -75,7 +75,7 @@ pub(super) async fn create(
 }
 
 /// `GET /api/users/{id}`
-pub(super) async fn show(
+pub(in crate::http) async fn show(
     id: Path<String>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
@@ -83,7 +83,7 @@ pub(super) async fn show(
 }
 
 /// `PATCH /api/users/{id}`
-pub(super) async fn update(
+pub(in crate::http) async fn update(
     current: Current,
     id: Path<String>,
     request: HttpRequest,
@@ -107,7 +107,7 @@ pub(super) async fn update(
 }
 
 /// `DELETE /api/users/{id}`
-pub(super) async fn delete(
+pub(in crate::http) async fn delete(
     current: Current,
     id: Path<String>,
     auth: web::Data<Auth>,
@@ -117,7 +117,7 @@ pub(super) async fn delete(
 }
 
 /// `GET /api/users/{id}/tokens`
-pub(super) async fn list_tokens(
+pub(in crate::http) async fn list_tokens(
     current: Current,
     id: Path<String>,
     request: HttpRequest,
@@ -132,7 +132,7 @@ pub(super) async fn list_tokens(
 }
 
 /// `DELETE /api/users/{id}/tokens`
-pub(super) async fn revoke_tokens(
+pub(in crate::http) async fn revoke_tokens(
     current: Current,
     id: Path<String>,
     auth: web::Data<Auth>,
@@ -143,7 +143,7 @@ pub(super) async fn revoke_tokens(
 }
 
 /// `DELETE /api/users/{id}/tokens/{token}`
-pub(super) async fn revoke_token(
+pub(in crate::http) async fn revoke_token(
     current: Current,
     ids: Path<(String, String)>,
     auth: web::Data<Auth>,

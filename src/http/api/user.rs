@@ -3,19 +3,19 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Data, json, to_json, with_json};
-use super::body::{JsonBody, lacking};
-use super::client_address::ClientAddress;
-use super::error::ApiError;
-use super::extract::Current;
-use super::guard::Needs;
-use super::openapi::fields;
 use crate::auth::{self, Auth};
 use crate::domain::{Abilities, Email, Name, Password, Timestamp, User};
+use crate::http::answer::{Data, json, to_json, with_json};
+use crate::http::body::{JsonBody, lacking};
+use crate::http::client_address::ClientAddress;
+use crate::http::error::ApiError;
+use crate::http::extract::Current;
+use crate::http::guard::Needs;
+use crate::http::openapi::fields;
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = User)]
-pub(super) struct UserBody<'a> {
+pub(in crate::http) struct UserBody<'a> {
     #[schema(value_type = fields::Id)]
     id: i64,
     #[schema(value_type = fields::UserName)]
@@ -46,7 +46,7 @@ impl<'a> From<&'a User> for UserBody<'a> {
 }
 
 /// `GET /api/user`
-pub(super) async fn show(current: Current) -> Result<HttpResponse, ApiError> {
+pub(in crate::http) async fn show(current: Current) -> Result<HttpResponse, ApiError> {
     let body = current.user.account(|user| {
         let body = to_json(&Data { data: UserBody::from(user) });
         body.map(|body| body.into_boxed_slice().into())
@@ -56,10 +56,10 @@ pub(super) async fn show(current: Current) -> Result<HttpResponse, ApiError> {
 }
 
 /// What it takes to change one's own account.
-pub(super) const ACCOUNT: Needs = Needs::Ability("account:write");
+pub(in crate::http) const ACCOUNT: Needs = Needs::Ability("account:write");
 
 /// `PUT /api/user`
-pub(super) async fn update(
+pub(in crate::http) async fn update(
     current: Current,
     from: ClientAddress,
     request: HttpRequest,
@@ -85,7 +85,7 @@ pub(super) async fn update(
 }
 
 /// `PUT /api/user/password`
-pub(super) async fn change_password(
+pub(in crate::http) async fn change_password(
     current: Current,
     from: ClientAddress,
     request: HttpRequest,

@@ -3,16 +3,16 @@ use std::net::IpAddr;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::answer::{Data, json};
-use super::body::JsonBody;
-use super::error::ApiError;
-use super::extract::Current;
 use crate::auth::{Auth, Question, Subject};
 use crate::config::TrustedProxies;
 use crate::domain::{Abilities, Access, Original};
+use crate::http::answer::{Data, json};
+use crate::http::body::JsonBody;
+use crate::http::error::ApiError;
+use crate::http::extract::Current;
 
 /// `POST /api/explain`: what `/api/verify` would answer, and why.
-pub(super) async fn explain(
+pub(in crate::http) async fn explain(
     current: Current,
     request: HttpRequest,
     body: web::Payload,

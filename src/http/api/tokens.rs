@@ -4,26 +4,26 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Data, json};
-use super::body::{JsonBody, lacking};
-use super::client_address::ClientAddress;
-use super::credentials::TokenSources;
-use super::error::ApiError;
-use super::extract::Current;
-use super::guard::{Needs, authorize};
-use super::openapi::fields;
-use super::paging::{Paging, row_id};
 use crate::auth::{self, Auth, Credentials, Issued, TokenRequest};
 use crate::domain::{
     Abilities, Email, Name, Password, Timestamp, Token, TokenKind, User, ValidationErrors,
 };
+use crate::http::answer::{Data, json};
+use crate::http::body::{JsonBody, lacking};
+use crate::http::client_address::ClientAddress;
+use crate::http::credentials::TokenSources;
+use crate::http::error::ApiError;
+use crate::http::extract::Current;
+use crate::http::guard::{Needs, authorize};
+use crate::http::openapi::fields;
+use crate::http::paging::{Paging, row_id};
 
 /// The longest bound that may be asked for: a hundred years, in seconds.
-pub(super) const LONGEST_LIFE: i64 = 36_525 * 24 * 60 * 60;
+pub(in crate::http) const LONGEST_LIFE: i64 = 36_525 * 24 * 60 * 60;
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = Token)]
-pub(super) struct TokenBody<'a> {
+pub(in crate::http) struct TokenBody<'a> {
     #[schema(value_type = fields::Id)]
     id: i64,
     #[schema(value_type = fields::Kind)]
@@ -46,7 +46,11 @@ pub(super) struct TokenBody<'a> {
 }
 
 impl<'a> TokenBody<'a> {
-    pub(super) fn new(token: &'a Token, ends_at: Option<Timestamp>, current: bool) -> Self {
+    pub(in crate::http) fn new(
+        token: &'a Token,
+        ends_at: Option<Timestamp>,
+        current: bool,
+    ) -> Self {
         Self {
             id: token.id,
             kind: token.kind,
@@ -61,7 +65,7 @@ impl<'a> TokenBody<'a> {
     }
 
     /// A row of the list that the bearer of `current` sees.
-    pub(super) fn row(token: &'a Token, auth: &Auth, current: &Current) -> Self {
+    pub(in crate::http) fn row(token: &'a Token, auth: &Auth, current: &Current) -> Self {
         let is_current = token.id == current.token.id;
         let mut row = Self::new(token, auth.end_of(token), is_current);
         if is_current {
@@ -73,7 +77,7 @@ impl<'a> TokenBody<'a> {
 }
 
 #[derive(Serialize, ToSchema)]
-pub(super) struct Created<'a> {
+pub(in crate::http) struct Created<'a> {
     /// The one place where a token's string leaves the process.
     #[schema(value_type = fields::PlainToken)]
     token: &'a str,
@@ -94,7 +98,7 @@ struct Owner<'a> {
 }
 
 /// `POST /api/tokens`: logs in; by bearer, and without an email, issues a personal access token.
-pub(super) async fn create(
+pub(in crate::http) async fn create(
     request: HttpRequest,
     from: ClientAddress,
     body: web::Payload,
@@ -140,7 +144,7 @@ fn created(auth: &Auth, issued: &Issued, user: &User, current: bool) -> HttpResp
 }
 
 /// `PATCH /api/tokens/{id}`
-pub(super) async fn rename(
+pub(in crate::http) async fn rename(
     current: Current,
     id: Path<String>,
     request: HttpRequest,
@@ -158,14 +162,14 @@ pub(super) async fn rename(
 }
 
 /// `GET /api/tokens/current`
-pub(super) async fn show_current(current: Current) -> HttpResponse {
+pub(in crate::http) async fn show_current(current: Current) -> HttpResponse {
     let mut data = TokenBody::new(&current.token, current.token.expires_at, true);
     data.last_used_at = current.last_used_at();
     json(StatusCode::OK, &Data { data })
 }
 
 /// `DELETE /api/tokens/current`: logs out.
-pub(super) async fn revoke_current(
+pub(in crate::http) async fn revoke_current(
     current: Current,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
@@ -174,7 +178,7 @@ pub(super) async fn revoke_current(
 }
 
 /// `DELETE /api/tokens/{id}`
-pub(super) async fn revoke(
+pub(in crate::http) async fn revoke(
     current: Current,
     id: Path<String>,
     auth: web::Data<Auth>,
@@ -184,7 +188,7 @@ pub(super) async fn revoke(
 }
 
 /// `DELETE /api/tokens`, `DELETE /api/tokens?except=current`
-pub(super) async fn revoke_all(
+pub(in crate::http) async fn revoke_all(
     current: Current,
     query: Query<Vec<(String, String)>>,
     auth: web::Data<Auth>,
@@ -203,7 +207,7 @@ pub(super) async fn revoke_all(
 }
 
 /// `GET /api/tokens`
-pub(super) async fn list(
+pub(in crate::http) async fn list(
     current: Current,
     request: HttpRequest,
     query: Query<Vec<(String, String)>>,

@@ -7,16 +7,16 @@ use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::json;
-use super::body::{has_type, read_body};
-use super::error::ApiError;
-use super::extract::Current;
-use super::openapi::fields;
 use crate::auth::{self, Auth, Session};
 use crate::domain::{Email, Timestamp};
+use crate::http::answer::json;
+use crate::http::body::{has_type, read_body};
+use crate::http::error::ApiError;
+use crate::http::extract::Current;
+use crate::http::openapi::fields;
 
 /// The media type of OAuth's requests.
-pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+pub(in crate::http) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// What the page that shows the API is called among the routes.
 const VIEWER: &str = "bearerd:/docs";
@@ -27,7 +27,7 @@ pub struct IssuerUrl(pub String);
 
 /// RFC 7662, section 2.2. Of a token that is not live, nothing but that is told.
 #[derive(Default, Serialize, ToSchema)]
-pub(super) struct Introspection<'a> {
+pub(in crate::http) struct Introspection<'a> {
     active: bool,
     /// What it can do, space-separated.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +76,7 @@ impl<'a> Introspection<'a> {
 }
 
 /// `POST /api/introspect`
-pub(super) async fn introspect(
+pub(in crate::http) async fn introspect(
     current: Current,
     request: HttpRequest,
     body: web::Payload,
@@ -94,7 +94,7 @@ pub(super) async fn introspect(
 }
 
 /// `POST /api/revoke`: the holder of a token's string may revoke it, for any owner and in any state.
-pub(super) async fn revoke(
+pub(in crate::http) async fn revoke(
     current: Current,
     request: HttpRequest,
     body: web::Payload,
@@ -127,7 +127,7 @@ async fn posted_token(
 
 /// RFC 8414, section 2.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Metadata<'a> {
+pub(in crate::http) struct Metadata<'a> {
     issuer: &'a str,
     introspection_endpoint: String,
     introspection_endpoint_auth_methods_supported: [&'static str; 2],
@@ -142,7 +142,10 @@ pub(super) struct Metadata<'a> {
 }
 
 /// `GET /.well-known/oauth-authorization-server`
-pub(super) async fn metadata(request: HttpRequest, issuer: web::Data<IssuerUrl>) -> HttpResponse {
+pub(in crate::http) async fn metadata(
+    request: HttpRequest,
+    issuer: web::Data<IssuerUrl>,
+) -> HttpResponse {
     const METHODS: [&str; 2] = ["client_secret_basic", "bearer"];
     let IssuerUrl(issuer) = &**issuer;
     let has_pages = request.url_for_static(VIEWER).is_ok();
