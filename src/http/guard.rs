@@ -12,8 +12,8 @@ use actix_web::{Error, HttpMessage, HttpRequest};
 use futures_util::future::{Either, LocalBoxFuture};
 
 use super::api::verify;
-use super::credentials::TokenSources;
 use super::error::ApiError;
+use super::request::credentials::TokenSources;
 use super::timing::{Timed, Timings};
 use crate::auth::{self, Auth, Bearer, Check, Requirement, Session};
 

@@ -3,19 +3,14 @@
 
 mod answer;
 mod api;
-mod body;
-mod client_address;
-mod credentials;
 mod error;
-mod extract;
 #[cfg(feature = "server")]
 mod extras;
 mod guard;
 mod openapi;
-mod original_request;
 #[cfg(feature = "server")]
 mod pages;
-mod paging;
+mod request;
 mod routes;
 mod timing;
 #[cfg(feature = "server")]
@@ -24,11 +19,11 @@ mod tls;
 mod viewer;
 
 pub use api::oauth::IssuerUrl;
-pub use credentials::TokenSources;
 pub use error::ApiError;
-pub use extract::Current;
 pub use guard::Guard;
 pub use openapi::Description;
+pub use request::credentials::TokenSources;
+pub use request::extract::Current;
 pub use routes::Site;
 
 #[cfg(feature = "server")]

@@ -7,9 +7,9 @@ use crate::auth::{Auth, Question, Subject};
 use crate::config::TrustedProxies;
 use crate::domain::{Abilities, Access, Original};
 use crate::http::answer::{Data, json};
-use crate::http::body::JsonBody;
 use crate::http::error::ApiError;
-use crate::http::extract::Current;
+use crate::http::request::body::JsonBody;
+use crate::http::request::extract::Current;
 
 /// `POST /api/explain`: what `/api/verify` would answer, and why.
 pub(in crate::http) async fn explain(

@@ -10,10 +10,10 @@ use utoipa::ToSchema;
 use crate::auth::{self, Auth, Session};
 use crate::domain::{Email, Timestamp};
 use crate::http::answer::json;
-use crate::http::body::{has_type, read_body};
 use crate::http::error::ApiError;
-use crate::http::extract::Current;
 use crate::http::openapi::fields;
+use crate::http::request::body::{has_type, read_body};
+use crate::http::request::extract::Current;
 
 /// The media type of OAuth's requests.
 pub(in crate::http) const FORM: &str = "application/x-www-form-urlencoded";

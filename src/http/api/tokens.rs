@@ -9,14 +9,14 @@ use crate::domain::{
     Abilities, Email, Name, Password, Timestamp, Token, TokenKind, User, ValidationErrors,
 };
 use crate::http::answer::{Data, json};
-use crate::http::body::{JsonBody, lacking};
-use crate::http::client_address::ClientAddress;
-use crate::http::credentials::TokenSources;
 use crate::http::error::ApiError;
-use crate::http::extract::Current;
 use crate::http::guard::{Needs, authorize};
 use crate::http::openapi::fields;
-use crate::http::paging::{Paging, row_id};
+use crate::http::request::body::{JsonBody, lacking};
+use crate::http::request::client_address::ClientAddress;
+use crate::http::request::credentials::TokenSources;
+use crate::http::request::extract::Current;
+use crate::http::request::paging::{Paging, row_id};
 
 /// The longest bound that may be asked for: a hundred years, in seconds.
 pub(in crate::http) const LONGEST_LIFE: i64 = 36_525 * 24 * 60 * 60;

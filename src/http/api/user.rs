@@ -6,12 +6,12 @@ use utoipa::ToSchema;
 use crate::auth::{self, Auth};
 use crate::domain::{Abilities, Email, Name, Password, Timestamp, User};
 use crate::http::answer::{Data, json, to_json, with_json};
-use crate::http::body::{JsonBody, lacking};
-use crate::http::client_address::ClientAddress;
 use crate::http::error::ApiError;
-use crate::http::extract::Current;
 use crate::http::guard::Needs;
 use crate::http::openapi::fields;
+use crate::http::request::body::{JsonBody, lacking};
+use crate::http::request::client_address::ClientAddress;
+use crate::http::request::extract::Current;
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = User)]

@@ -11,11 +11,11 @@ use super::user::UserBody;
 use crate::auth::{Auth, NewUser, UserUpdate};
 use crate::domain::{Abilities, Email, Name, Password, Timestamp, User};
 use crate::http::answer::{Data, json};
-use crate::http::body::{JsonBody, lacking};
 use crate::http::error::ApiError;
-use crate::http::extract::Current;
 use crate::http::openapi::fields;
-use crate::http::paging::{Paging, row_id};
+use crate::http::request::body::{JsonBody, lacking};
+use crate::http::request::extract::Current;
+use crate::http::request::paging::{Paging, row_id};
 
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct ManagedUser<'a> {

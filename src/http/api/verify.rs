@@ -13,8 +13,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::auth::{self, Auth, Question, Requirement};
 use crate::domain::{Abilities, Access, ForwardAuthHeaders, User, ValidationErrors};
 use crate::http::error::ApiError;
-use crate::http::extract::Current;
-use crate::http::original_request::original;
+use crate::http::request::extract::Current;
+use crate::http::request::original_request::original;
 
 /// What a request to `/api/verify` takes to be let through.
 ///

@@ -13,14 +13,14 @@ use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Header, Ref, RefOr, Responses, ResponsesBuilder, Schema};
 
-use super::super::body::JSON;
-use super::super::credentials::TokenSources;
 use super::super::error::ApiError;
 use super::super::guard::Needs;
 use super::fields::integer;
 use super::operation::{Content, Operation, Schemas};
 use crate::auth::Error;
 use crate::domain::{Timestamp, ValidationErrors};
+use crate::http::request::body::JSON;
+use crate::http::request::credentials::TokenSources;
 
 /// What an operation may answer. `found` is what its path names, if it names something.
 pub(super) fn answers(

@@ -5,9 +5,9 @@ use utoipa::openapi::schema::{AdditionalProperties, Schema};
 use utoipa::openapi::{OneOfBuilder, Ref, RefOr};
 
 use super::super::answer::Data;
-use super::super::body::JSON;
 use super::super::error::ApiError;
-use super::super::paging::Listing;
+use crate::http::request::body::JSON;
+use crate::http::request::paging::Listing;
 
 /// The named schemas that a document holds.
 pub(super) type Schemas = Vec<(String, RefOr<Schema>)>;

@@ -6,8 +6,8 @@ use std::ops::Deref;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 
-use super::error::ApiError;
 use crate::auth::{self, Bearer, By};
+use crate::http::error::ApiError;
 
 /// The bearer whom the guard let through: a handler takes it as an argument. It reads as a
 /// [`Session`](auth::Session): `current.user`, `current.token`, `current.abilities`, and
@@ -18,7 +18,7 @@ pub struct Current(Bearer);
 
 impl Current {
     /// On the bearer's word.
-    pub(super) fn by(&self) -> By<'_> {
+    pub(in crate::http) fn by(&self) -> By<'_> {
         By::Bearer(&self.0)
     }
 }

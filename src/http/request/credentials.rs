@@ -10,9 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode;
 use secrecy::zeroize::Zeroizing;
 
-use super::error::ApiError;
 use crate::auth;
 use crate::config::TokenHeader;
+use crate::http::error::ApiError;
 
 /// Where a route looks for the token.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +25,7 @@ pub struct TokenSources {
 }
 
 /// The bytes of a token, as they were sent.
-pub(super) enum Sent<'a> {
+pub(in crate::http) enum Sent<'a> {
     Plain(&'a [u8]),
     Decoded(Zeroizing<Vec<u8>>),
 }
@@ -43,7 +43,7 @@ impl Deref for Sent<'_> {
 
 impl TokenSources {
     /// `Authorization`, as bearer token or with HTTP Basic.
-    pub(super) const BASIC: Self = Self { header: None, basic: true };
+    pub(in crate::http) const BASIC: Self = Self { header: None, basic: true };
 
     /// `Authorization: Bearer`; this header, if one is named; and, for a proxy's questions, the
     /// password of HTTP Basic, if that is to be `basic`.
@@ -53,20 +53,20 @@ impl TokenSources {
     }
 
     /// Whether a request sends a token, or something in the place of one.
-    pub(super) fn are_used_by(&self, headers: &HeaderMap) -> bool {
+    pub(in crate::http) fn are_used_by(&self, headers: &HeaderMap) -> bool {
         let sends = |name| headers.contains_key(name);
         sends(&AUTHORIZATION) || self.header.as_ref().is_some_and(sends)
     }
 
     /// These sources, with or without the password of HTTP Basic.
     #[must_use]
-    pub(super) fn with_basic(&self, basic: bool) -> Self {
+    pub(in crate::http) fn with_basic(&self, basic: bool) -> Self {
         Self { header: self.header.clone(), basic }
     }
 
     /// A refusal as an answer. Where Basic is taken, a 401 offers it: programs that speak nothing else
     /// send a password only when asked for one.
-    pub(super) fn challenge(&self, error: auth::Error) -> ApiError {
+    pub(in crate::http) fn challenge(&self, error: auth::Error) -> ApiError {
         match error {
             auth::Error::Unauthenticated | auth::Error::InvalidToken if self.basic => {
                 ApiError::BasicToo(Box::new(error.into()))
@@ -78,7 +78,7 @@ impl TokenSources {
     /// The token that a request sends: the scheme in any case, any run of spaces after it, trailing
     /// blanks dropped. `None` for none of the headers, another scheme, no token, or more than one
     /// header.
-    pub(super) fn token<'a>(&self, headers: &'a HeaderMap) -> Option<Sent<'a>> {
+    pub(in crate::http) fn token<'a>(&self, headers: &'a HeaderMap) -> Option<Sent<'a>> {
         if let Some(name) = &self.header
             && headers.contains_key(name)
         {

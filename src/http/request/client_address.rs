@@ -90,7 +90,7 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
 }
 
 /// Whose request it is; [`TrustedProxies`] says how that is told.
-pub(super) struct ClientAddress(pub(super) IpAddr);
+pub(in crate::http) struct ClientAddress(pub(in crate::http) IpAddr);
 
 impl FromRequest for ClientAddress {
     type Error = Infallible;

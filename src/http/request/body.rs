@@ -12,17 +12,17 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::error::ApiError;
-use super::{BODY_LIMIT, BODY_TIMEOUT};
 use crate::auth;
 use crate::domain::ValidationErrors;
+use crate::http::error::ApiError;
+use crate::http::{BODY_LIMIT, BODY_TIMEOUT};
 
-pub(super) const JSON: &str = "application/json";
+pub(in crate::http) const JSON: &str = "application/json";
 /// The most fields that a body may have; no endpoint knows as many.
 const FIELDS: usize = 32;
 
 /// The fields of a body, taken out one by one.
-pub(super) struct JsonBody {
+pub(in crate::http) struct JsonBody {
     fields: Map<String, Value>,
     known: Vec<&'static str>,
     faults: ValidationErrors,
@@ -34,7 +34,10 @@ impl JsonBody {
     /// # Errors
     /// 400 for what is no JSON object, 408, 413 and 415 as their names say, and 422 for a field
     /// that stands twice.
-    pub(super) async fn read(request: &HttpRequest, body: Payload) -> Result<Self, ApiError> {
+    pub(in crate::http) async fn read(
+        request: &HttpRequest,
+        body: Payload,
+    ) -> Result<Self, ApiError> {
         if !has_type(request, JSON) {
             return Err(ApiError::UnsupportedType("JSON", JSON));
         }
@@ -53,7 +56,7 @@ impl JsonBody {
     }
 
     /// A string that must be there, as `parse` reads it.
-    pub(super) fn required<T, E: fmt::Display>(
+    pub(in crate::http) fn required<T, E: fmt::Display>(
         &mut self,
         field: &'static str,
         parse: impl FnOnce(String) -> Result<T, E>,
@@ -69,17 +72,17 @@ impl JsonBody {
     }
 
     /// Whether the body has this field.
-    pub(super) fn has(&self, field: &str) -> bool {
+    pub(in crate::http) fn has(&self, field: &str) -> bool {
         self.fields.contains_key(field)
     }
 
     /// Whether this field holds a number.
-    pub(super) fn is_number(&self, field: &str) -> bool {
+    pub(in crate::http) fn is_number(&self, field: &str) -> bool {
         self.fields.get(field).is_some_and(Value::is_number)
     }
 
     /// A string, as `parse` reads it, if it is there.
-    pub(super) fn optional<T, E: fmt::Display>(
+    pub(in crate::http) fn optional<T, E: fmt::Display>(
         &mut self,
         field: &'static str,
         parse: impl FnOnce(String) -> Result<T, E>,
@@ -92,7 +95,7 @@ impl JsonBody {
     }
 
     /// Yes or no, if it is there.
-    pub(super) fn optional_bool(&mut self, field: &'static str) -> Option<bool> {
+    pub(in crate::http) fn optional_bool(&mut self, field: &'static str) -> Option<bool> {
         match self.take(field)? {
             Value::Bool(value) => Some(value),
             _ => self.fault(field, "must be true or false"),
@@ -100,7 +103,7 @@ impl JsonBody {
     }
 
     /// A whole number within `range`, if it is there.
-    pub(super) fn optional_integer(
+    pub(in crate::http) fn optional_integer(
         &mut self,
         field: &'static str,
         range: std::ops::RangeInclusive<i64>,
@@ -116,7 +119,7 @@ impl JsonBody {
     }
 
     /// A list of strings, as `parse` reads it, if it is there.
-    pub(super) fn optional_list<T, E: fmt::Display>(
+    pub(in crate::http) fn optional_list<T, E: fmt::Display>(
         &mut self,
         field: &'static str,
         parse: impl FnOnce(Vec<String>) -> Result<T, E>,
@@ -135,7 +138,7 @@ impl JsonBody {
     ///
     /// # Errors
     /// 422 with every fault that was found, fields that nobody took included.
-    pub(super) fn finish(mut self) -> Result<(), ApiError> {
+    pub(in crate::http) fn finish(mut self) -> Result<(), ApiError> {
         let known = self.known.join(", ");
         for field in self.fields.keys() {
             let field = shown(field);
@@ -162,7 +165,7 @@ impl JsonBody {
 }
 
 /// What can't be: a form that ended well without a field that it requires.
-pub(super) fn lacking() -> ApiError {
+pub(in crate::http) fn lacking() -> ApiError {
     auth::Error::Internal("a form ended well without its fields".to_owned()).into()
 }
 
@@ -181,7 +184,7 @@ fn shown(field: &str) -> String {
 }
 
 /// Whether a request's body is said to be of this media type.
-pub(super) fn has_type(request: &HttpRequest, media_type: &str) -> bool {
+pub(in crate::http) fn has_type(request: &HttpRequest, media_type: &str) -> bool {
     let value = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = value.and_then(|value| value.split(';').next()).map(str::trim);
     essence.is_some_and(|essence| essence.eq_ignore_ascii_case(media_type))
@@ -191,7 +194,7 @@ pub(super) fn has_type(request: &HttpRequest, media_type: &str) -> bool {
 ///
 /// # Errors
 /// 400 if it can't be read, 408 and 413 as their names say.
-pub(super) async fn read_body(body: Payload) -> Result<Zeroizing<Vec<u8>>, ApiError> {
+pub(in crate::http) async fn read_body(body: Payload) -> Result<Zeroizing<Vec<u8>>, ApiError> {
     let read = tokio::time::timeout(BODY_TIMEOUT, collect(body));
     read.await.map_err(|_| ApiError::BodyTimeout)?
 }

@@ -3,21 +3,21 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::ApiError;
 use crate::auth;
 use crate::auth::Page;
 use crate::domain::ValidationErrors;
+use crate::http::error::ApiError;
 
 /// Which part of a list is asked for.
-pub(super) struct Paging {
+pub(in crate::http) struct Paging {
     /// Counted from 1.
-    pub(super) page: i64,
+    pub(in crate::http) page: i64,
     /// Rows a page.
-    pub(super) per_page: i64,
+    pub(in crate::http) per_page: i64,
 }
 
 #[derive(Serialize, ToSchema)]
-pub(super) struct Listing<T> {
+pub(in crate::http) struct Listing<T> {
     data: Vec<T>,
     meta: Meta,
     links: Links,
@@ -50,7 +50,7 @@ impl Paging {
     ///
     /// # Errors
     /// 422 for a number out of range, and for anything else in the query.
-    pub(super) fn read(query: &[(String, String)]) -> Result<Self, ApiError> {
+    pub(in crate::http) fn read(query: &[(String, String)]) -> Result<Self, ApiError> {
         let (mut page, mut per_page) = (None, None);
         let mut faults = ValidationErrors::new();
         for (key, value) in query {
@@ -79,7 +79,7 @@ impl Paging {
     }
 
     /// The part, as it is answered: each row by `row`, the links under `path`.
-    pub(super) fn listing<'a, T, B>(
+    pub(in crate::http) fn listing<'a, T, B>(
         &self,
         path: &str,
         part: &'a Page<T>,
@@ -102,6 +102,6 @@ impl Paging {
 }
 
 /// The row's number that stands in a path; what is no number is no row's.
-pub(super) fn row_id(text: &str, what: &'static str) -> Result<i64, auth::Error> {
+pub(in crate::http) fn row_id(text: &str, what: &'static str) -> Result<i64, auth::Error> {
     text.parse().map_err(|_| auth::Error::NotFound(what))
 }

@@ -6,10 +6,10 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::uri::PathAndQuery;
 
-use super::error::ApiError;
-use super::routes::VERIFY;
 use crate::config::TrustedProxies;
 use crate::domain::{ForwardAuthHeaders, Original, split_url};
+use crate::http::error::ApiError;
+use crate::http::routes::VERIFY;
 
 static DESTINATION: HeaderName = HeaderName::from_static("destination");
 static FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
@@ -24,7 +24,7 @@ static ORIGINAL_URL: HeaderName = HeaderName::from_static("x-original-url");
 /// # Errors
 /// 400 if the peer is no trusted proxy, or if a part of the request is missing, is named twice or is
 /// malformed.
-pub(super) fn original(
+pub(in crate::http) fn original(
     request: &ServiceRequest,
     naming: ForwardAuthHeaders,
 ) -> Result<Option<Original>, ApiError> {
