@@ -12,9 +12,9 @@ use actix_web::{Error, HttpMessage, HttpRequest};
 use futures_util::future::{Either, LocalBoxFuture};
 
 use super::api::verify;
-use super::error::ApiError;
 use super::request::credentials::TokenSources;
-use super::timing::{Timed, Timings};
+use super::response::error::ApiError;
+use super::response::timing::{Timed, Timings};
 use crate::auth::{self, Auth, Bearer, Check, Requirement, Session};
 
 pub use crate::domain::Needs;

@@ -1,35 +1,31 @@
 //! HTTP: the route table (`routes`), the guard before each route, the handlers behind it, and
 //! the one file that turns errors into answers.
 
-mod answer;
 mod api;
-mod error;
-#[cfg(feature = "server")]
-mod extras;
 mod guard;
 mod openapi;
 #[cfg(feature = "server")]
 mod pages;
 mod request;
+mod response;
 mod routes;
-mod timing;
 #[cfg(feature = "server")]
 mod tls;
 #[cfg(feature = "server")]
 mod viewer;
 
 pub use api::oauth::IssuerUrl;
-pub use error::ApiError;
 pub use guard::Guard;
 pub use openapi::Description;
 pub use request::credentials::TokenSources;
 pub use request::extract::Current;
+pub use response::error::ApiError;
 pub use routes::Site;
 
 #[cfg(feature = "server")]
 pub use {
-    extras::Extras,
     pages::{Demo, serve_pages},
+    response::cors::Extras,
     tls::{Tls, TlsError},
 };
 

@@ -13,8 +13,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use rust_embed::Embed;
 use sha2::{Digest, Sha256};
 
+use super::response::timing::counted;
 use super::routes::{accepts, not_allowed, not_found};
-use super::timing::counted;
 use super::viewer;
 use crate::auth::Auth;
 use crate::metrics::Metrics;

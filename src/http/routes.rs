@@ -11,12 +11,12 @@ use actix_web::{HttpRequest, Resource, Route, guard};
 
 use super::api::oauth::IssuerUrl;
 use super::api::{explain, health, oauth, tokens, user, users, verify};
-use super::error::ApiError;
 use super::guard::Guard;
 use super::guard::Needs::{self, Ability, Admin, Asked, LiveToken, Nothing, Service};
 use super::openapi::{self as docs, Description, Operation};
 use super::request::credentials::TokenSources;
-use super::timing::counted;
+use super::response::error::ApiError;
+use super::response::timing::counted;
 use crate::auth::Auth;
 use crate::config::TrustedProxies;
 use crate::domain::ForwardAuthHeaders;

@@ -6,10 +6,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::auth::{Auth, Question, Subject};
 use crate::config::TrustedProxies;
 use crate::domain::{Abilities, Access, Original};
-use crate::http::answer::{Data, json};
-use crate::http::error::ApiError;
 use crate::http::request::body::JsonBody;
 use crate::http::request::extract::Current;
+use crate::http::response::error::ApiError;
+use crate::http::response::json::{Data, json};
 
 /// `POST /api/explain`: what `/api/verify` would answer, and why.
 pub(in crate::http) async fn explain(

@@ -4,7 +4,7 @@ use actix_web::web::Data;
 use actix_web::{HttpResponse, http::header::ContentType};
 
 use crate::auth::Auth;
-use crate::http::error::ApiError;
+use crate::http::response::error::ApiError;
 
 /// `GET /healthz`: the process answers.
 pub(in crate::http) async fn alive() -> HttpResponse {

@@ -9,11 +9,11 @@ use utoipa::ToSchema;
 
 use crate::auth::{self, Auth, Session};
 use crate::domain::{Email, Timestamp};
-use crate::http::answer::json;
-use crate::http::error::ApiError;
 use crate::http::openapi::fields;
 use crate::http::request::body::{has_type, read_body};
 use crate::http::request::extract::Current;
+use crate::http::response::error::ApiError;
+use crate::http::response::json::json;
 
 /// The media type of OAuth's requests.
 pub(in crate::http) const FORM: &str = "application/x-www-form-urlencoded";

@@ -8,8 +8,6 @@ use crate::auth::{self, Auth, Credentials, Issued, TokenRequest};
 use crate::domain::{
     Abilities, Email, Name, Password, Timestamp, Token, TokenKind, User, ValidationErrors,
 };
-use crate::http::answer::{Data, json};
-use crate::http::error::ApiError;
 use crate::http::guard::{Needs, authorize};
 use crate::http::openapi::fields;
 use crate::http::request::body::{JsonBody, lacking};
@@ -17,6 +15,8 @@ use crate::http::request::client_address::ClientAddress;
 use crate::http::request::credentials::TokenSources;
 use crate::http::request::extract::Current;
 use crate::http::request::paging::{Paging, row_id};
+use crate::http::response::error::ApiError;
+use crate::http::response::json::{Data, json};
 
 /// The longest bound that may be asked for: a hundred years, in seconds.
 pub(in crate::http) const LONGEST_LIFE: i64 = 36_525 * 24 * 60 * 60;

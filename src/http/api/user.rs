@@ -5,13 +5,13 @@ use utoipa::ToSchema;
 
 use crate::auth::{self, Auth};
 use crate::domain::{Abilities, Email, Name, Password, Timestamp, User};
-use crate::http::answer::{Data, json, to_json, with_json};
-use crate::http::error::ApiError;
 use crate::http::guard::Needs;
 use crate::http::openapi::fields;
 use crate::http::request::body::{JsonBody, lacking};
 use crate::http::request::client_address::ClientAddress;
 use crate::http::request::extract::Current;
+use crate::http::response::error::ApiError;
+use crate::http::response::json::{Data, json, to_json, with_json};
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = User)]

@@ -10,12 +10,12 @@ use super::tokens::TokenBody;
 use super::user::UserBody;
 use crate::auth::{Auth, NewUser, UserUpdate};
 use crate::domain::{Abilities, Email, Name, Password, Timestamp, User};
-use crate::http::answer::{Data, json};
-use crate::http::error::ApiError;
 use crate::http::openapi::fields;
 use crate::http::request::body::{JsonBody, lacking};
 use crate::http::request::extract::Current;
 use crate::http::request::paging::{Paging, row_id};
+use crate::http::response::error::ApiError;
+use crate::http::response::json::{Data, json};
 
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct ManagedUser<'a> {

@@ -12,9 +12,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::auth::{self, Auth, Question, Requirement};
 use crate::domain::{Abilities, Access, ForwardAuthHeaders, User, ValidationErrors};
-use crate::http::error::ApiError;
 use crate::http::request::extract::Current;
 use crate::http::request::original_request::original;
+use crate::http::response::error::ApiError;
 
 /// What a request to `/api/verify` takes to be let through.
 ///

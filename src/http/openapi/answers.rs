@@ -13,7 +13,6 @@ use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Header, Ref, RefOr, Responses, ResponsesBuilder, Schema};
 
-use super::super::error::ApiError;
 use super::super::guard::Needs;
 use super::fields::integer;
 use super::operation::{Content, Operation, Schemas};
@@ -21,6 +20,7 @@ use crate::auth::Error;
 use crate::domain::{Timestamp, ValidationErrors};
 use crate::http::request::body::JSON;
 use crate::http::request::credentials::TokenSources;
+use crate::http::response::error::ApiError;
 
 /// What an operation may answer. `found` is what its path names, if it names something.
 pub(super) fn answers(

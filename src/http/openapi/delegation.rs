@@ -1,11 +1,11 @@
 //! The operations of those who hand their checking over: proxies, other services, and whoever wants
 //! to know why.
 
-use super::super::error::ApiError;
 use super::bodies::{HeldToken, Question};
 use super::operation::{Operation, Query};
 use crate::auth::{Error, Explanation};
 use crate::http::api::oauth::{FORM, Introspection, Metadata};
+use crate::http::response::error::ApiError;
 
 pub(super) const TAG: &str = "proxies and services";
 

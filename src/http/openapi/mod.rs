@@ -30,8 +30,8 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use super::error;
 use super::guard::Needs;
+use super::response::error;
 use super::routes::{ENDPOINTS, Endpoint};
 use crate::config::Issuer;
 pub(super) use operation::Operation;

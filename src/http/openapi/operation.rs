@@ -4,10 +4,10 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{AdditionalProperties, Schema};
 use utoipa::openapi::{OneOfBuilder, Ref, RefOr};
 
-use super::super::answer::Data;
-use super::super::error::ApiError;
 use crate::http::request::body::JSON;
 use crate::http::request::paging::Listing;
+use crate::http::response::error::ApiError;
+use crate::http::response::json::Data;
 
 /// The named schemas that a document holds.
 pub(super) type Schemas = Vec<(String, RefOr<Schema>)>;

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::auth;
 use crate::domain::ValidationErrors;
-use crate::http::error::ApiError;
+use crate::http::response::error::ApiError;
 use crate::http::{BODY_LIMIT, BODY_TIMEOUT};
 
 pub(in crate::http) const JSON: &str = "application/json";

@@ -12,7 +12,7 @@ use secrecy::zeroize::Zeroizing;
 
 use crate::auth;
 use crate::config::TokenHeader;
-use crate::http::error::ApiError;
+use crate::http::response::error::ApiError;
 
 /// Where a route looks for the token.
 #[derive(Clone, Debug, Default)]

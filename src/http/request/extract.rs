@@ -7,7 +7,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 
 use crate::auth::{self, Bearer, By};
-use crate::http::error::ApiError;
+use crate::http::response::error::ApiError;
 
 /// The bearer whom the guard let through: a handler takes it as an argument. It reads as a
 /// [`Session`](auth::Session): `current.user`, `current.token`, `current.abilities`, and

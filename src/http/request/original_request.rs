@@ -8,7 +8,7 @@ use actix_web::http::uri::PathAndQuery;
 
 use crate::config::TrustedProxies;
 use crate::domain::{ForwardAuthHeaders, Original, split_url};
-use crate::http::error::ApiError;
+use crate::http::response::error::ApiError;
 use crate::http::routes::VERIFY;
 
 static DESTINATION: HeaderName = HeaderName::from_static("destination");

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::auth;
 use crate::auth::Page;
 use crate::domain::ValidationErrors;
-use crate::http::error::ApiError;
+use crate::http::response::error::ApiError;
 
 /// Which part of a list is asked for.
 pub(in crate::http) struct Paging {

@@ -17,7 +17,7 @@ use prometheus::Histogram;
 use crate::metrics::Metrics;
 
 /// One route's histograms, on one of the server's threads.
-pub(super) struct Timings {
+pub(in crate::http) struct Timings {
     metrics: Metrics,
     method: &'static str,
     pattern: &'static str,
@@ -26,7 +26,11 @@ pub(super) struct Timings {
 }
 
 impl Timings {
-    pub(super) fn new(metrics: Metrics, method: &'static str, pattern: &'static str) -> Self {
+    pub(in crate::http) fn new(
+        metrics: Metrics,
+        method: &'static str,
+        pattern: &'static str,
+    ) -> Self {
         Self { metrics, method, pattern, known: RefCell::default() }
     }
 
@@ -53,7 +57,7 @@ static METHODS: [Method; 7] = [
 ];
 
 /// Has the requests to a route without a guard counted, under a word of the program's own.
-pub(super) fn counted(route: Route, metrics: &Metrics, pattern: &'static str) -> Route {
+pub(in crate::http) fn counted(route: Route, metrics: &Metrics, pattern: &'static str) -> Route {
     let of = |name| Rc::new(Timings::new(metrics.clone(), name, pattern));
     let (known, other) = (METHODS.each_ref().map(|method| of(method.as_str())), of("other"));
     route.wrap(from_fn(move |request: ServiceRequest, next: Next<BoxBody>| {
@@ -75,7 +79,7 @@ pin_project! {
 }
 
 impl<F> Timed<F> {
-    pub(super) fn new(answer: F, start: Instant, timings: Rc<Timings>) -> Self {
+    pub(in crate::http) fn new(answer: F, start: Instant, timings: Rc<Timings>) -> Self {
         Self { answer, start, timings }
     }
 }

@@ -8,10 +8,10 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::json;
-use super::{BODY_LIMIT, BODY_TIMEOUT};
+use super::json::json;
 use crate::auth;
 use crate::domain::ValidationErrors;
+use crate::http::{BODY_LIMIT, BODY_TIMEOUT};
 
 /// Why a request was not carried out. A handler may return it, as the error of its `Result`; by `?`,
 /// what [`Auth`](auth::Auth) refuses is then answered as bearerd's own routes answer it.
@@ -55,7 +55,7 @@ pub enum ApiError {
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = Error)]
-pub(super) struct Body<'a> {
+pub(in crate::http) struct Body<'a> {
     /// For people.
     message: String,
     /// For programs; it stays as it is.
@@ -73,7 +73,7 @@ pub(super) struct Body<'a> {
 
 impl ApiError {
     /// The stable word that programs tell errors apart by.
-    pub(super) fn code(&self) -> &'static str {
+    pub(in crate::http) fn code(&self) -> &'static str {
         use auth::Error;
         match self {
             Self::Auth(Error::Unauthenticated) => "unauthenticated",
@@ -141,7 +141,7 @@ impl ApiError {
     }
 
     /// What the answer's body holds.
-    pub(super) fn body(&self) -> Body<'_> {
+    pub(in crate::http) fn body(&self) -> Body<'_> {
         let errors =
             if let Self::Auth(auth::Error::Invalid(faults)) = self { Some(faults) } else { None };
         let code = self.code();
@@ -150,7 +150,7 @@ impl ApiError {
     }
 
     /// The headers that go with the status.
-    pub(super) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+    pub(in crate::http) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         use auth::Error;
         match self {
             Self::Auth(Error::Unauthenticated | Error::WrongCredentials) => {

@@ -17,8 +17,8 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{Error, HttpResponse, ResponseError};
 
-use super::routes::VERIFY;
 use crate::config::{Origins, TokenHeader};
+use crate::http::routes::VERIFY;
 
 /// A year, in which a browser asks by HTTPS alone (RFC 6797).
 const STAY: HeaderValue = HeaderValue::from_static("max-age=31536000");

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// An answer with a JSON body.
-pub(super) fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
+pub(in crate::http) fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     match to_json(body) {
         Ok(body) => with_json(status, body.into()),
         Err(error) => {
@@ -19,7 +19,7 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
 }
 
 /// The same, whose body has been written before. Nothing under `/api` is for a cache.
-pub(super) fn with_json(status: StatusCode, body: Bytes) -> HttpResponse {
+pub(in crate::http) fn with_json(status: StatusCode, body: Bytes) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
         .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
@@ -27,7 +27,7 @@ pub(super) fn with_json(status: StatusCode, body: Bytes) -> HttpResponse {
 }
 
 /// A body's JSON.
-pub(super) fn to_json(body: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+pub(in crate::http) fn to_json(body: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     // Most bodies fit, and are written without a copy.
     let mut bytes = Vec::with_capacity(256);
     serde_json::to_writer(&mut bytes, body)?;
@@ -36,6 +36,6 @@ pub(super) fn to_json(body: &impl Serialize) -> serde_json::Result<Vec<u8>> {
 
 // What most answers wrap their body in.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Data<T> {
-    pub(super) data: T,
+pub(in crate::http) struct Data<T> {
+    pub(in crate::http) data: T,
 }
