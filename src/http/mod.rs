@@ -1,18 +1,17 @@
-//! HTTP: the route table (`routes`), the guard before each route, the handlers behind it, and
-//! the one file that turns errors into answers.
+//! HTTP: the route table (`routes`), the guard before each route, the handlers behind it (`api`), what
+//! they read (`request`) and answer (`response`), the description of the API (`openapi`), and the pages
+//! (`site`). One file, `response::error`, turns errors into answers.
 
 mod api;
 mod guard;
 mod openapi;
-#[cfg(feature = "server")]
-mod pages;
 mod request;
 mod response;
 mod routes;
 #[cfg(feature = "server")]
-mod tls;
+mod site;
 #[cfg(feature = "server")]
-mod viewer;
+mod tls;
 
 pub use api::oauth::IssuerUrl;
 pub use guard::Guard;
@@ -24,8 +23,8 @@ pub use routes::Site;
 
 #[cfg(feature = "server")]
 pub use {
-    pages::{Demo, serve_pages},
     response::cors::Extras,
+    site::pages::{Demo, serve_pages},
     tls::{Tls, TlsError},
 };
 

@@ -1,6 +1,6 @@
 //! The route table: every route of the service, and what a request to it needs. A row without needs,
 //! or without a description, does not compile. Besides these there are only the pages, the demo's and
-//! the viewer's, which `pages` adds.
+//! the viewer's, which `site` adds.
 
 use std::sync::Arc;
 

@@ -13,10 +13,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use rust_embed::Embed;
 use sha2::{Digest, Sha256};
 
-use super::response::timing::counted;
-use super::routes::{accepts, not_allowed, not_found};
-use super::viewer;
+use super::swagger_ui;
 use crate::auth::Auth;
+use crate::http::response::timing::counted;
+use crate::http::routes::{accepts, not_allowed, not_found};
 use crate::metrics::Metrics;
 
 #[derive(Embed)]
@@ -52,12 +52,12 @@ pub fn serve_pages(config: &mut ServiceConfig, demo: Option<&Demo>, auth: &Auth)
             "docs.html" => ("/docs".to_owned(), Bytes::copy_from_slice(&file.data)),
             name => (format!("/{name}"), Bytes::copy_from_slice(&file.data)),
         };
-        let policy = if path == "/docs" { viewer::POLICY } else { POLICY };
+        let policy = if path == "/docs" { swagger_ui::POLICY } else { POLICY };
         let page = Rc::new(Page::new(media_type(&name), policy, body));
         serve(config, metrics, &path, move || Some(page.clone()));
     }
-    for name in viewer::FILES {
-        serve(config, metrics, &format!("/docs/{name}"), move || viewer::page(name));
+    for name in swagger_ui::FILES {
+        serve(config, metrics, &format!("/docs/{name}"), move || swagger_ui::page(name));
     }
     config.default_service(not_found(metrics));
 }

@@ -1,0 +1,4 @@
+//! The pages that browsers show: the demo, and the viewer of the API's description.
+
+pub(super) mod pages;
+mod swagger_ui;
