@@ -5,6 +5,8 @@
 mod peers;
 #[cfg(feature = "server")]
 mod server;
+#[cfg(feature = "server")]
+mod tls;
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -13,11 +13,12 @@ use actix_web::{App as Routes, HttpServer};
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, Stream, StreamExt as _};
 
+use super::tls::{Tls, TlsError};
 use super::{Bearerd, OpenError, peers};
 use crate::auth::{Auth, By, NewUser};
 use crate::config::{Config, ConfigError};
 use crate::domain::{Abilities, Clock, Email, Name, Password};
-use crate::http::{Extras, Tls, TlsError, serve_pages};
+use crate::http::{Extras, serve_pages};
 
 pub use crate::http::Demo;
 

@@ -10,8 +10,6 @@ mod response;
 mod routes;
 #[cfg(feature = "server")]
 mod site;
-#[cfg(feature = "server")]
-mod tls;
 
 pub use api::oauth::IssuerUrl;
 pub use guard::Guard;
@@ -25,7 +23,6 @@ pub use routes::Site;
 pub use {
     response::cors::Extras,
     site::pages::{Demo, serve_pages},
-    tls::{Tls, TlsError},
 };
 
 use std::time::Duration;
