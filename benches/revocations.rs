@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::rt::net::TcpStream;
 use bearerd::Config;
-use bearerd::app::{self, App};
+use bearerd::app::{self, Server};
 use bearerd::auth::Auth;
 use bearerd::domain::PlainToken;
 use futures_util::future::try_join_all;
@@ -43,7 +43,7 @@ async fn revoke_for_a_round(at_once: usize) -> Result<f64, Failure> {
     // Where the file is decides what a commit costs: the working directory's disk, not /tmp's.
     let folder = tempfile::tempdir_in(".")?;
     let config = Config { listen: ([127, 0, 0, 1], 0).into(), ..settings(folder.path()) };
-    let server = App::start(&config, app::system_clock(), None).await?;
+    let server = Server::start(&config, app::system_clock(), None).await?;
     let (address, auth) = (server.address(), server.bearerd().auth().clone());
     create_user(&auth).await?;
     let (stop, stopped) = oneshot::channel::<()>();

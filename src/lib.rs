@@ -44,7 +44,7 @@
 //! | feature | what it brings |
 //! | --- | --- |
 //! | `cli` (default) | the command line, and `server` |
-//! | `server` | a server of bearerd's own: [`app::App`], HTTPS, the demo page and the viewer of the API |
+//! | `server` | a server of bearerd's own: [`app::Server`], HTTPS, the demo page and the viewer of the API |
 //!
 //! An application that has a server needs neither: `default-features = false`.
 //!

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use bearerd::app::{self, App};
+use bearerd::app::{self, Server};
 use bearerd::auth::{Bearer, By, Check, Credentials, NewUser, TokenRequest, UserUpdate};
 use bearerd::config::Config;
 use bearerd::domain::{Abilities, Email, EmailChange, Name, Needs, Password};
@@ -52,10 +52,10 @@ fn no_request_and_no_sweep_scans_a_table() {
     });
     set_default_instrumentation(record).unwrap();
     app::block_on(async {
-        let app = App::start(&config, app::system_clock(), None).await.unwrap();
+        let server = Server::start(&config, app::system_clock(), None).await.unwrap();
         STATEMENTS.lock().unwrap().clear();
-        exercise(&app).await;
-        app.run_until(async {}).await.unwrap();
+        exercise(&server).await;
+        server.run_until(async {}).await.unwrap();
     });
     let statements = STATEMENTS.lock().unwrap().clone();
     let about_rows = |text: &&String| {
@@ -81,8 +81,8 @@ fn no_request_and_no_sweep_scans_a_table() {
 }
 
 /// Everything that a request or the sweeper has the store do.
-async fn exercise(app: &App) {
-    let auth = app.bearerd().auth();
+async fn exercise(server: &Server) {
+    let auth = server.bearerd().auth();
     let email = Email::parse("ada@example.org").unwrap();
     let password = Password::chosen("long enough".to_owned()).unwrap();
     let name = Name::parse("Ada").unwrap();
@@ -107,7 +107,7 @@ async fn exercise(app: &App) {
         panic!("nobody has checked it yet");
     };
     let session = auth.look_up(&presented).await.unwrap();
-    app.bearerd().note_uses().await;
+    server.bearerd().note_uses().await;
     assert_eq!(auth.tokens_of(owner.id, 1, 15).await.unwrap().total, 2);
     let bearer = Bearer::admit(session, Needs::LiveToken).unwrap();
     let by = By::Bearer(&bearer);
@@ -128,6 +128,6 @@ async fn exercise(app: &App) {
     }
     auth.revoke_all(By::Operator, owner.id, None).await.unwrap();
     auth.ready().await.unwrap();
-    app.bearerd().sweep().await.unwrap();
+    server.bearerd().sweep().await.unwrap();
     auth.delete_user(By::Operator, owner.id).await.unwrap();
 }

@@ -26,7 +26,7 @@ use crate::store::{Quota, Store};
 #[doc(hidden)]
 pub use peers::{is_malformed_request, peer};
 #[cfg(feature = "server")]
-pub use server::{App, Demo, ServeError, StartError, hangup_signals, shutdown_signal};
+pub use server::{Demo, ServeError, Server, StartError, hangup_signals, shutdown_signal};
 
 pub use crate::store::OpenError;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::rt::{spawn, task::JoinHandle};
-use actix_web::{App as Routes, HttpServer};
+use actix_web::{App, HttpServer};
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, Stream, StreamExt as _};
 
@@ -65,7 +65,7 @@ pub enum StartError {
 pub struct ServeError(io::Error);
 
 /// A running server.
-pub struct App {
+pub struct Server {
     bearerd: Bearerd,
     server: ServerHandle,
     ended: JoinHandle<io::Result<()>>,
@@ -73,7 +73,7 @@ pub struct App {
     tls: Option<Arc<Tls>>,
 }
 
-impl App {
+impl Server {
     /// Starts a server; it listens, and answers, when this returns. Needs a running actix system.
     ///
     /// With a `demo`, creates that user, and the page shows their password to anybody.
@@ -108,7 +108,7 @@ impl App {
         };
         let inside = bearerd.clone();
         let server = HttpServer::new(move || {
-            Routes::new().configure(|routes| {
+            App::new().configure(|routes| {
                 extras.clone().around(routes, |routes| {
                     routes.configure(inside.routes());
                     serve_pages(routes, demo.as_ref(), inside.auth());

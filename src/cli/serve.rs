@@ -6,7 +6,7 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
 use super::CliError;
-use crate::app::{self, App, Demo};
+use crate::app::{self, Demo, Server};
 use crate::config::Config;
 
 #[derive(Args)]
@@ -48,14 +48,14 @@ fn serve(config: &Config, demo: Option<Demo>) -> Result<(), CliError> {
         let credentials = demo
             .as_ref()
             .map(|demo| format!("demo user {}, password {}\n", demo.email, demo.password));
-        let app = App::start(config, app::system_clock(), demo).await?;
-        app.reload_at(hangups);
-        let url = app.url();
+        let server = Server::start(config, app::system_clock(), demo).await?;
+        server.reload_at(hangups);
+        let url = server.url();
         let announcement =
             format!("bearerd listening on {url}\n{}", credentials.unwrap_or_default());
         // Whoever started it may have closed its output; that is no reason not to serve.
         let mut stdout = std::io::stdout();
         let _ = stdout.write_all(announcement.as_bytes()).and_then(|()| stdout.flush());
-        Ok(app.run_until(stop).await?)
+        Ok(server.run_until(stop).await?)
     })
 }

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bearerd::Bearerd;
-use bearerd::app::{self, App};
+use bearerd::app;
 use bearerd::auth::{self, Auth, By, NewUser, TokenRequest};
 use bearerd::config::Config;
 use bearerd::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
@@ -80,9 +80,9 @@ fn launch(folder: TempDir, config: Config, now: Arc<AtomicI64>) -> Server {
     let settings = config.clone();
     let thread = std::thread::spawn(move || {
         app::block_on(async {
-            let app = App::start(&settings, clock, None).await.unwrap();
-            started.send((app.address(), app.bearerd().clone())).unwrap();
-            app.run_until(async { stopped.await.unwrap_or(()) }).await.unwrap();
+            let server = app::Server::start(&settings, clock, None).await.unwrap();
+            started.send((server.address(), server.bearerd().clone())).unwrap();
+            server.run_until(async { stopped.await.unwrap_or(()) }).await.unwrap();
         });
     });
     let (address, bearerd) = parts.recv().unwrap();
