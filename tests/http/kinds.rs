@@ -266,8 +266,10 @@ fn a_bound_token_is_swept_away_with_its_parent() {
     let grandchild = child(&server, &token, &[]);
     let server = server.restart(|config| config.token_ttl = Lifetime::seconds(60));
     server.set_clock(60 + 24 * 60 * 60);
-    let purged = app::block_on(server.bearerd.sweep()).unwrap();
-    assert_eq!(purged.total(), 3, "not the parent alone");
+    // The pass at the start may have removed them already, or run before the clock was set.
+    app::block_on(server.bearerd.sweep()).unwrap();
+    let rows = server.db_text("CAST(count(*) AS TEXT)", "tokens");
+    assert_eq!(rows, "0", "not the parent alone is removed");
     let server = server.restart(|config| config.token_ttl = Lifetime::NEVER);
     for token in [&parent, &token, &grandchild] {
         server.get("/api/user", token).assert_refused(INVALID_TOKEN);
