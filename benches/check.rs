@@ -9,7 +9,7 @@ use actix_web::rt::{System, SystemRunner};
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::{App, HttpResponse, web};
 use bearerd::auth::Check;
-use bearerd::domain::{Abilities, PlainToken, Presented, TokenHash, TokenPrefix};
+use bearerd::domain::{Abilities, PlainToken, PresentedToken, TokenHash, TokenPrefix};
 use bearerd::{Bearerd, Needs};
 use criterion::{BatchSize, Criterion};
 use rand::rand_core::UnwrapErr;
@@ -36,10 +36,10 @@ fn token(c: &mut Criterion) {
     }
     let mut group = c.benchmark_group("token");
     group.bench_function("length, alphabet and checksum", |b| {
-        b.iter(|| Presented::parse(black_box(&mistyped), &prefix).is_err());
+        b.iter(|| PresentedToken::parse(black_box(&mistyped), &prefix).is_err());
     });
     group.bench_function("digest", |b| b.iter(|| TokenHash::of(black_box(token))));
-    group.bench_function("both", |b| b.iter(|| Presented::parse(black_box(token), &prefix)));
+    group.bench_function("both", |b| b.iter(|| PresentedToken::parse(black_box(token), &prefix)));
     group.finish();
 }
 

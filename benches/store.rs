@@ -8,7 +8,7 @@ use std::hint::black_box;
 use actix_web::rt::{System, SystemRunner};
 use bearerd::Bearerd;
 use bearerd::auth::Auth;
-use bearerd::domain::{Presented, TokenPrefix};
+use bearerd::domain::{PresentedToken, TokenPrefix};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use futures_util::future::try_join_all;
 use support::{Failure, create_user, settings};
@@ -63,11 +63,11 @@ fn issue(c: &mut Criterion, system: &SystemRunner, auth: &Auth) {
 }
 
 /// Issues so many tokens at once.
-async fn issued(auth: &Auth, count: usize) -> Result<Vec<Presented>, Failure> {
+async fn issued(auth: &Auth, count: usize) -> Result<Vec<PresentedToken>, Failure> {
     let prefix = TokenPrefix::default();
     try_join_all((0..count).map(|_| async {
         let plain = support::issue(auth).await?;
-        Ok(Presented::parse(plain.expose().as_bytes(), &prefix)?)
+        Ok(PresentedToken::parse(plain.expose().as_bytes(), &prefix)?)
     }))
     .await
 }

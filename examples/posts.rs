@@ -28,10 +28,10 @@ use std::net::TcpListener;
 use std::sync::Mutex;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
-use bearerd::auth::{By, Error, NewUser};
+use bearerd::auth::{Actor, Error, NewUser};
 use bearerd::config::Issuer;
 use bearerd::domain::{Abilities, Email, Name, Password};
-use bearerd::{Bearerd, Config, Current, Needs};
+use bearerd::{Bearerd, Config, CurrentToken, Needs};
 use serde_json::json;
 
 type Posts = web::Data<Mutex<Vec<String>>>;
@@ -54,7 +54,7 @@ async fn create(posts: Posts, text: web::Json<String>) -> HttpResponse {
 }
 
 /// `DELETE /posts`: any live token gets in, and the handler asks for itself.
-async fn clear(current: Current, posts: Posts) -> HttpResponse {
+async fn clear(current: CurrentToken, posts: Posts) -> HttpResponse {
     if !current.token_can("posts:write") {
         let refusal = json!({"message": "Token does not have write access."});
         return HttpResponse::Forbidden().json(refusal);
@@ -118,6 +118,6 @@ async fn create_writer(bearerd: &Bearerd) -> Result<(), Box<dyn std::error::Erro
         abilities: Abilities::parse(["posts:*", "tokens:read"])?,
         admin: false,
     };
-    bearerd.auth().create_user(By::Operator, writer).await?;
+    bearerd.auth().create_user(Actor::Operator, writer).await?;
     Ok(())
 }

@@ -11,9 +11,9 @@
 //!
 //! ```no_run
 //! use actix_web::{App, HttpServer, web};
-//! use bearerd::{Bearerd, Config, Current, Needs};
+//! use bearerd::{Bearerd, Config, CurrentToken, Needs};
 //!
-//! async fn greet(current: Current) -> String {
+//! async fn greet(current: CurrentToken) -> String {
 //!     let may = if current.token_can("posts:write") { "may" } else { "may not" };
 //!     format!("{} {may} write", current.user.name)
 //! }
@@ -79,4 +79,4 @@ mod store;
 pub use app::Bearerd;
 pub use config::Config;
 pub use domain::Needs;
-pub use http::{ApiError, Current, Guard};
+pub use http::{ApiError, CurrentToken, Guard};

@@ -7,11 +7,11 @@ use std::process::{Child, Command, Stdio};
 
 use actix_web::test as http;
 use actix_web::{App, web};
-use bearerd::auth::{By, Error, NewUser, TokenRequest};
+use bearerd::auth::{Actor, Error, NewUser, TokenRequest};
 use bearerd::domain::{
     Abilities, Access, Email, ForwardAuthHeaders, Name, Password, PathPattern, Rule, Rules,
 };
-use bearerd::{Bearerd, Config, Current, Needs};
+use bearerd::{Bearerd, Config, CurrentToken, Needs};
 use serde_json::{Value, json};
 
 struct Posts {
@@ -148,7 +148,7 @@ async fn open(folder: &Path) -> (Bearerd, String) {
         abilities: Abilities::all(),
         admin: false,
     };
-    bearerd.auth().create_user(By::Operator, user).await.unwrap();
+    bearerd.auth().create_user(Actor::Operator, user).await.unwrap();
     let name = Name::parse("x").unwrap();
     let request = TokenRequest { name, abilities: None, expires_in: None };
     let issued = bearerd.auth().issue(email, request).await.unwrap();
@@ -169,7 +169,7 @@ async fn once_closed_it_lets_nobody_in_whom_it_knew() {
 async fn a_route_that_needs_nothing_hears_of_nobody_within_another_guard() {
     let folder = tempfile::tempdir().unwrap();
     let (bearerd, token) = open(folder.path()).await;
-    let whose = |current: Option<Current>| async move {
+    let whose = |current: Option<CurrentToken>| async move {
         current.map_or("nobody".to_owned(), |current| current.user.name.to_string())
     };
     let scope = web::scope("/guarded")

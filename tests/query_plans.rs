@@ -7,7 +7,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bearerd::app::{self, Server};
-use bearerd::auth::{Bearer, By, Check, Credentials, NewUser, TokenRequest, UserUpdate};
+use bearerd::auth::{
+    Actor, AuthorizedToken, Check, Credentials, NewUser, TokenRequest, UserUpdate,
+};
 use bearerd::config::Config;
 use bearerd::domain::{Abilities, Email, EmailChange, Name, Needs, Password};
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
@@ -88,7 +90,7 @@ async fn exercise(server: &Server) {
     let name = Name::parse("Ada").unwrap();
     let request = TokenRequest { name: name.clone(), abilities: None, expires_in: None };
     auth.create_user(
-        By::Operator,
+        Actor::Operator,
         NewUser {
             name,
             email: email.clone(),
@@ -109,8 +111,8 @@ async fn exercise(server: &Server) {
     let session = auth.look_up(&presented).await.unwrap();
     server.bearerd().note_uses().await;
     assert_eq!(auth.tokens_of(owner.id, 1, 15).await.unwrap().total, 2);
-    let bearer = Bearer::admit(session, Needs::LiveToken).unwrap();
-    let by = By::Bearer(&bearer);
+    let bearer = AuthorizedToken::admit(session, Needs::LiveToken).unwrap();
+    let by = Actor::Token(&bearer);
     let (other, _) = auth.issue_by_token(&bearer, request.clone()).await.unwrap();
     auth.rename(&bearer, other.token.id, request.name.clone()).await.unwrap();
     auth.revoke(by, other.token.id, Some(owner.id)).await.unwrap();
@@ -119,15 +121,15 @@ async fn exercise(server: &Server) {
     auth.update_own(&bearer, own.0, own.1, own.2, from).await.unwrap();
     auth.change_own_password(&bearer, password.clone(), password.clone(), from).await.unwrap();
     let update = UserUpdate { email: Some(other.clone()), ..UserUpdate::default() };
-    auth.update_user(By::Operator, owner.id, update).await.unwrap();
+    auth.update_user(Actor::Operator, owner.id, update).await.unwrap();
     auth.revoke_sent(&bearer, b"unknown").await.unwrap();
     auth.log_out(&bearer).await.unwrap();
     let credentials = Credentials { email: other, ..credentials };
     for _ in 0..4 {
         auth.log_in(credentials.clone(), request.clone(), from).await.unwrap();
     }
-    auth.revoke_all(By::Operator, owner.id, None).await.unwrap();
+    auth.revoke_all(Actor::Operator, owner.id, None).await.unwrap();
     auth.ready().await.unwrap();
     server.bearerd().sweep().await.unwrap();
-    auth.delete_user(By::Operator, owner.id).await.unwrap();
+    auth.delete_user(Actor::Operator, owner.id).await.unwrap();
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use bearerd::Config;
-use bearerd::auth::{Auth, By, NewUser, TokenRequest};
+use bearerd::auth::{Actor, Auth, NewUser, TokenRequest};
 use bearerd::domain::{Abilities, Email, Name, Password, PlainToken};
 
 pub type Failure = Box<dyn std::error::Error>;
@@ -27,7 +27,7 @@ pub async fn create_user(auth: &Auth) -> Result<(), Failure> {
         abilities: Abilities::all(),
         admin: false,
     };
-    auth.create_user(By::Operator, user).await?;
+    auth.create_user(Actor::Operator, user).await?;
     Ok(())
 }
 

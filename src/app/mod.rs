@@ -15,10 +15,10 @@ use actix_web::rt::System;
 use actix_web::web::ServiceConfig;
 
 use crate::actors::{Hasher, Schedule, Sweeper, UsageRecorder};
-use crate::auth::{Auth, Error, IssueLimiter, LoginLimiter, Parts, Purged, Verdicts};
+use crate::auth::{Auth, AuthParts, Error, IssueLimiter, LoginLimiter, Purged, Verdicts};
 use crate::config::{Config, TrustedProxies};
 use crate::domain::{Clock, Needs, Timestamp};
-use crate::http::{Description, Guard, IssuerUrl, Site, TokenSources};
+use crate::http::{ApiState, Description, Guard, IssuerUrl, TokenSources};
 use crate::metrics::Metrics;
 use crate::store::{Quota, Store};
 
@@ -38,7 +38,7 @@ pub struct Bearerd(Arc<Inner>);
 struct Inner {
     services: Services,
     sweeper: Sweeper,
-    site: Site,
+    state: ApiState,
 }
 
 impl Bearerd {
@@ -68,27 +68,27 @@ impl Bearerd {
             ttl: config.token_ttl,
         };
         let sweeper = Sweeper::start(services.store.clone(), schedule, clock);
-        let site = Site {
+        let state = ApiState {
             auth: services.auth.clone(),
             proxies: TrustedProxies::new(config.trusted_proxies.clone()),
             sources: TokenSources::new(config.token_header.as_ref(), config.basic_auth),
             issuer: IssuerUrl(config.issuer()),
             description: Arc::new(Description::new(config.issuer.clone())),
         };
-        Ok(Self(Arc::new(Inner { services, sweeper, site })))
+        Ok(Self(Arc::new(Inner { services, sweeper, state })))
     }
 
     /// bearerd's routes, for [`actix_web::App::configure`] or a scope's: `/api/tokens` and all the
     /// rest, without the pages. `/metrics`, `/healthz` and `/readyz` are among them, and need no token.
     pub fn routes(&self) -> impl Fn(&mut ServiceConfig) + Clone + 'static {
         let bearerd = self.clone();
-        move |config| bearerd.0.site.configure(config)
+        move |config| bearerd.0.state.configure(config)
     }
 
     /// A guard before a route or a scope of the application's: it lets through what has what is
     /// needed, and answers everything else as bearerd does.
     pub fn guard(&self, needs: Needs) -> Guard {
-        self.0.site.guard(needs)
+        self.0.state.guard(needs)
     }
 
     /// The application service: users, tokens, checks.
@@ -143,7 +143,7 @@ impl Services {
         let verdicts = Arc::new(Verdicts::new(config.cache_size));
         let store = Store::open(&config.database, verdicts.clone(), metrics.clone())?;
         let usage = UsageRecorder::start(store.clone());
-        let auth = Auth::new(Parts {
+        let auth = Auth::new(AuthParts {
             store: store.clone(),
             verdicts,
             hasher: Hasher::start(config.bcrypt_cost, metrics.clone()),

@@ -15,10 +15,10 @@ use futures_util::stream::{self, Stream, StreamExt as _};
 
 use super::tls::{Tls, TlsError};
 use super::{Bearerd, OpenError, peers};
-use crate::auth::{Auth, By, NewUser};
+use crate::auth::{Actor, Auth, NewUser};
 use crate::config::{Config, ConfigError};
 use crate::domain::{Abilities, Clock, Email, Name, Password};
-use crate::http::{Extras, serve_pages};
+use crate::http::{CorsHeaders, serve_pages};
 
 pub use crate::http::Demo;
 
@@ -101,7 +101,7 @@ impl Server {
         if let Some(demo) = &demo {
             create_demo_user(bearerd.auth(), demo).await?;
         }
-        let extras = Extras {
+        let cors = CorsHeaders {
             https: tls.is_some(),
             origins: config.cors_origins.clone(),
             token_header: config.token_header.clone(),
@@ -109,7 +109,7 @@ impl Server {
         let inside = bearerd.clone();
         let server = HttpServer::new(move || {
             App::new().configure(|routes| {
-                extras.clone().around(routes, |routes| {
+                cors.clone().around(routes, |routes| {
                     routes.configure(inside.routes());
                     serve_pages(routes, demo.as_ref(), inside.auth());
                 });
@@ -196,7 +196,7 @@ async fn create_demo_user(auth: &Auth, demo: &Demo) -> Result<(), StartError> {
         abilities: Abilities::all(),
         admin: false,
     };
-    auth.create_user(By::Operator, account).await.map(drop).map_err(|error| broken(&error))
+    auth.create_user(Actor::Operator, account).await.map(drop).map_err(|error| broken(&error))
 }
 
 /// Ready when somebody asks the process to end: Ctrl-C, or `SIGTERM`. Both are caught from this call

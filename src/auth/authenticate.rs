@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::verdicts::Verdict;
 use super::{Auth, Error, Session};
-use crate::domain::Presented;
+use crate::domain::PresentedToken;
 
 /// What is known of a token without waiting.
 #[derive(Debug)]
@@ -14,14 +14,14 @@ pub enum Check {
     /// It can't be a token, or was revoked.
     Refused,
     /// It must be looked up: [`Auth::look_up`].
-    Unknown(Presented),
+    Unknown(PresentedToken),
 }
 
 impl Auth {
     /// Checks the string of a bearer token against what is in memory. This is the path of nearly
     /// every request: no lock is held for long, nothing is written, nothing is awaited.
     pub fn check(&self, token: &[u8]) -> Check {
-        let Ok(presented) = Presented::parse(token, &self.0.prefix) else {
+        let Ok(presented) = PresentedToken::parse(token, &self.0.prefix) else {
             self.0.metrics.malformed.inc();
             return Check::Refused;
         };
@@ -56,7 +56,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`Error::InvalidToken`] if it isn't live; [`Error::Busy`] and the like.
-    pub async fn look_up(&self, presented: &Presented) -> Result<Arc<Session>, Error> {
+    pub async fn look_up(&self, presented: &PresentedToken) -> Result<Arc<Session>, Error> {
         self.0.metrics.misses.inc();
         let read = || async {
             let row = self.0.store.token_by_hash(presented.hash).await?;

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{Auth, Error, Question, Requirement};
 use crate::domain::{
-    Abilities, Access, Ambiguous, Decision, ForwardAuthHeaders, Presented, Token, TokenKind,
+    Abilities, Access, Ambiguous, Decision, ForwardAuthHeaders, PresentedToken, Token, TokenKind,
     Undecided, User,
 };
 
@@ -171,8 +171,10 @@ impl Auth {
             }
             Subject::Row(id) => self.0.store.token_by_id(id).await?,
             Subject::Sent(text) => {
-                let presented =
-                    Presented::parse(text.expose_secret().as_bytes().trim_ascii(), &self.0.prefix);
+                let presented = PresentedToken::parse(
+                    text.expose_secret().as_bytes().trim_ascii(),
+                    &self.0.prefix,
+                );
                 let Ok(presented) = presented else {
                     let found =
                         "its prefix is known, and its length, alphabet or checksum is wrong";

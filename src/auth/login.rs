@@ -4,7 +4,7 @@ use super::{Auth, Error, Issued, TokenRequest};
 use crate::actors::{Caller, Guess};
 use crate::domain::{Email, Network, Password, PasswordHash, User};
 use crate::metrics::{Login, TokenEvent};
-use crate::store::Account;
+use crate::store::UserWithHash;
 
 /// Who somebody claims to be.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ impl Auth {
                 let (Some(account), true) = (account, right) else {
                     return Err(Error::WrongCredentials);
                 };
-                let Account { user, password_hash } = account;
+                let UserWithHash { user, password_hash } = account;
                 let (plain, token) = self.draw(request.clone());
                 let now = token.created_at;
                 let (hash, quota) = (password_hash.clone(), self.0.quota);

@@ -1,8 +1,8 @@
 //! The application service: users, logins, tokens, checks, access rules, explanations, maintenance. The HTTP
 //! handlers and the command line both call it, and neither goes round it.
 
+mod actor;
 mod authenticate;
-mod bearer;
 mod error;
 mod explain;
 mod forward_auth;
@@ -30,8 +30,8 @@ use crate::domain::{
 use crate::metrics::Metrics;
 use crate::store::{Quota, Store};
 
+pub use actor::{Actor, AuthorizedToken};
 pub use authenticate::Check;
-pub use bearer::{Bearer, By};
 pub use error::Error;
 pub use explain::{Explanation, Step, Subject};
 pub use forward_auth::{Question, Requirement};
@@ -39,7 +39,7 @@ pub(crate) use issue_limit::IssueLimiter;
 pub use login::Credentials;
 pub(crate) use login_limiter::LoginLimiter;
 pub use maintenance::BackupError;
-pub use owners::Owner;
+pub use owners::CachedUser;
 pub use users::{NewUser, UserUpdate};
 pub use verdicts::Session;
 pub(crate) use verdicts::Verdicts;
@@ -48,10 +48,10 @@ pub use crate::store::{Page, Purged};
 
 /// The service. Clones share it.
 #[derive(Clone)]
-pub struct Auth(Arc<Parts>);
+pub struct Auth(Arc<AuthParts>);
 
 /// What the service is made of; [`crate::app`] puts it together.
-pub(crate) struct Parts {
+pub(crate) struct AuthParts {
     /// The database.
     pub store: Store,
     /// The checked tokens; the store's observer.
@@ -106,7 +106,7 @@ pub struct Issued {
 
 impl Auth {
     /// The service made of `parts`.
-    pub(crate) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: AuthParts) -> Self {
         Self(Arc::new(parts))
     }
 

@@ -21,7 +21,7 @@ pub(super) const fn allocated(bytes: usize) -> u64 {
 /// A token's owner, as of when they were read from the store; and how answers show them, which would
 /// take 3 % of a request's time if each wrote it anew.
 #[derive(Debug)]
-pub struct Owner {
+pub struct CachedUser {
     user: User,
     account: OnceLock<Bytes>,
     headers: OnceLock<[Bytes; 3]>,
@@ -43,7 +43,7 @@ impl Drop for Share {
     }
 }
 
-impl Owner {
+impl CachedUser {
     fn new(user: User, share: Option<Share>) -> Self {
         Self { user, account: OnceLock::new(), headers: OnceLock::new(), share }
     }
@@ -72,7 +72,7 @@ impl Owner {
     }
 }
 
-impl Deref for Owner {
+impl Deref for CachedUser {
     type Target = User;
 
     fn deref(&self) -> &User {
@@ -88,7 +88,7 @@ fn bytes_of(user: &User) -> u64 {
         + 4 * user.email.as_str().len()
         + 4 * user.abilities.as_scope().len();
     // There are seven texts beside the owner itself. The names and the times in JSON take 200 bytes.
-    allocated(size_of::<Owner>()) + allocated(texts) + 6 * allocated(0) + 200
+    allocated(size_of::<CachedUser>()) + allocated(texts) + 6 * allocated(0) + 200
 }
 
 /// The owners read last, so that each of a user's tokens needs no copy of them: a third of a
@@ -97,7 +97,7 @@ fn bytes_of(user: &User) -> u64 {
 /// Shared owners have a budget in bytes, which each uses for as long as any session has that owner. When it
 /// is used up, a new owner is not shared, and counts towards the weight of the session.
 pub(super) struct Owners {
-    known: Mutex<Cache<i64, Arc<Owner>>>,
+    known: Mutex<Cache<i64, Arc<CachedUser>>>,
     /// The bytes of all shared owners.
     total: Arc<AtomicU64>,
     /// The budget.
@@ -111,7 +111,7 @@ impl Owners {
     }
 
     /// An owner just read: the copy that others have already, if it is alike.
-    pub(super) fn share(&self, user: User) -> Arc<Owner> {
+    pub(super) fn share(&self, user: User) -> Arc<CachedUser> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(owner) = known.get(&user.id)
             && owner.user == user
@@ -126,12 +126,12 @@ impl Owners {
             known.clear();
         }
         if !has_room() {
-            return Arc::new(Owner::new(user, None));
+            return Arc::new(CachedUser::new(user, None));
         }
         // Nothing else adds to it, and this holds the lock.
         self.total.fetch_add(bytes, Ordering::Relaxed);
         let share = Share { bytes, total: self.total.clone() };
-        let owner = Arc::new(Owner::new(user, Some(share)));
+        let owner = Arc::new(CachedUser::new(user, Some(share)));
         known.insert(owner.id, owner.clone());
         owner
     }

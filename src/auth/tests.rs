@@ -10,12 +10,12 @@ use super::*;
 use crate::actors::Caller;
 use crate::app::{self, Services, block_on};
 use crate::config::Config;
-use crate::domain::{Email, Password, Presented};
+use crate::domain::{Email, Password, PresentedToken};
 
 struct Bench {
     services: Services,
     issued: Issued,
-    presented: Presented,
+    presented: PresentedToken,
     config: Config,
     _folder: TempDir,
 }
@@ -39,10 +39,10 @@ async fn bench() -> Bench {
         abilities: Abilities::all(),
         admin: false,
     };
-    services.auth.create_user(By::Operator, account).await.unwrap();
+    services.auth.create_user(Actor::Operator, account).await.unwrap();
     let request = TokenRequest { name, abilities: None, expires_in: None };
     let issued = services.auth.issue(email, request).await.unwrap();
-    let presented = Presented { hash: issued.plain.hash(), id: None };
+    let presented = PresentedToken { hash: issued.plain.hash(), id: None };
     Bench { services, issued, presented, config, _folder: folder }
 }
 
@@ -81,14 +81,14 @@ fn a_bearer_whose_token_has_died_since_has_nothing_written() {
         let Bench { services, issued, presented, _folder, .. } = bench().await;
         let auth = &services.auth;
         let session = auth.look_up(&presented).await.unwrap();
-        let bearer = Bearer::admit(session, crate::domain::Needs::LiveToken).unwrap();
-        let (by, id, owner) = (By::Bearer(&bearer), issued.token.id, bearer.user.id);
+        let bearer = AuthorizedToken::admit(session, crate::domain::Needs::LiveToken).unwrap();
+        let (by, id, owner) = (Actor::Token(&bearer), issued.token.id, bearer.user.id);
         let (name, email) = (bearer.user.name.clone(), Email::parse("b@example.org").unwrap());
         let from = [127, 0, 0, 1].into();
         let password = || Password::chosen("long enough".to_owned()).unwrap();
         let request = TokenRequest { name: name.clone(), abilities: None, expires_in: None };
         let other = auth.issue(bearer.user.email.clone(), request.clone()).await.unwrap().token.id;
-        auth.revoke(By::Operator, id, None).await.unwrap();
+        auth.revoke(Actor::Operator, id, None).await.unwrap();
         let user = NewUser {
             name: name.clone(),
             email: email.clone(),
@@ -170,7 +170,7 @@ fn a_read_held_across_a_revocation_does_not_pass() {
     block_on(async {
         let bench = bench().await;
         let revoke = async {
-            bench.services.auth.revoke(By::Operator, bench.issued.token.id, None).await.unwrap();
+            bench.services.auth.revoke(Actor::Operator, bench.issued.token.id, None).await.unwrap();
         };
         assert_eq!(check_across(&bench, revoke).await, (false, 2));
         assert!(!passes_from_memory(&bench));
@@ -184,11 +184,11 @@ fn a_read_held_across_the_revocation_of_its_tokens_parent_does_not_pass() {
         let mut bench = bench().await;
         let auth = bench.services.auth.clone();
         let session = auth.look_up(&bench.presented).await.unwrap();
-        let parent = Bearer::admit(session, crate::domain::Needs::LiveToken).unwrap();
+        let parent = AuthorizedToken::admit(session, crate::domain::Needs::LiveToken).unwrap();
         let name = parent.token.name.clone();
         let request = TokenRequest { name, abilities: None, expires_in: None };
         let (child, _) = auth.issue_by_token(&parent, request).await.unwrap();
-        bench.presented = Presented { hash: child.plain.hash(), id: None };
+        bench.presented = PresentedToken { hash: child.plain.hash(), id: None };
         let revoke = async { auth.log_out(&parent).await.unwrap() };
         assert_eq!(check_across(&bench, revoke).await, (false, 2));
         bench.services.close().await;
@@ -201,10 +201,10 @@ fn a_read_held_across_anothers_write_to_the_file_does_not_pass() {
         let bench = bench().await;
         let elsewhere = async {
             let other = Services::open(&bench.config, app::system_clock()).unwrap();
-            other.auth.revoke(By::Operator, bench.issued.token.id, None).await.unwrap();
+            other.auth.revoke(Actor::Operator, bench.issued.token.id, None).await.unwrap();
             other.close().await;
             // The writer asks for the file's version before each batch.
-            bench.services.auth.revoke(By::Operator, -1, None).await.unwrap_err();
+            bench.services.auth.revoke(Actor::Operator, -1, None).await.unwrap_err();
         };
         assert_eq!(check_across(&bench, elsewhere).await, (false, 2));
         bench.services.close().await;
@@ -232,11 +232,11 @@ fn a_revoked_token_that_was_known_is_refused_without_a_query() {
             if by_password {
                 let password = Password::chosen("another one".to_owned()).unwrap();
                 let update = UserUpdate { password: Some(password), ..UserUpdate::default() };
-                auth.update_user(By::Operator, owner, update).await.unwrap();
+                auth.update_user(Actor::Operator, owner, update).await.unwrap();
             } else {
-                auth.revoke(By::Operator, bench.issued.token.id, None).await.unwrap();
+                auth.revoke(Actor::Operator, bench.issued.token.id, None).await.unwrap();
                 let update = UserUpdate { admin: Some(true), ..UserUpdate::default() };
-                auth.update_user(By::Operator, owner, update).await.unwrap();
+                auth.update_user(Actor::Operator, owner, update).await.unwrap();
             }
             let check = auth.check(bench.issued.plain.expose().as_bytes());
             assert!(matches!(check, Check::Refused), "by a password: {by_password}");
@@ -251,11 +251,11 @@ fn a_revocation_whose_caller_hangs_up_still_counts() {
         let bench = bench().await;
         assert_eq!(check_across(&bench, async {}).await, (true, 1));
         let mut revoke =
-            Box::pin(bench.services.auth.revoke(By::Operator, bench.issued.token.id, None));
+            Box::pin(bench.services.auth.revoke(Actor::Operator, bench.issued.token.id, None));
         assert!(futures_util::FutureExt::now_or_never(revoke.as_mut()).is_none());
         drop(revoke);
         // The next write is answered after it.
-        bench.services.auth.revoke(By::Operator, -1, None).await.unwrap_err();
+        bench.services.auth.revoke(Actor::Operator, -1, None).await.unwrap_err();
         assert!(!passes_from_memory(&bench));
         bench.services.close().await;
     });

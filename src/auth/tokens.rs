@@ -3,9 +3,9 @@ use std::time::Duration;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
-use super::{Auth, Bearer, By, Error, Issued, Session, TokenRequest};
+use super::{Actor, Auth, AuthorizedToken, Error, Issued, Session, TokenRequest};
 use crate::domain::{
-    Abilities, Email, Name, PlainToken, Presented, Timestamp, Token, Ungranted, User,
+    Abilities, Email, Name, PlainToken, PresentedToken, Timestamp, Token, Ungranted, User,
     ValidationErrors,
 };
 use crate::metrics::TokenEvent;
@@ -47,12 +47,12 @@ impl Auth {
     /// login token, the new token is bound to it: it dies with its issuer, and never ends later.
     ///
     /// # Errors
-    /// Those of [`By`]; [`Error::Invalid`] if more abilities or a later end are asked for than their token
+    /// Those of [`Actor`]; [`Error::Invalid`] if more abilities or a later end are asked for than their token
     /// has, no abilities while that has more than a token can hold, or the user has as many live tokens as
     /// they may; [`Error::TooManyAttempts`] beyond 60 tokens a minute; [`Error::Busy`] and the like.
     pub async fn issue_by_token(
         &self,
-        bearer: &Bearer,
+        bearer: &AuthorizedToken,
         request: TokenRequest,
     ) -> Result<(Issued, User), Error> {
         let (plain, token) = self.draw(request);
@@ -95,8 +95,13 @@ impl Auth {
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is none, it is revoked, or it is somebody else's;
-    /// those of [`By`]; [`Error::Busy`] and the like.
-    pub async fn rename(&self, by: &Bearer, token_id: i64, name: Name) -> Result<Token, Error> {
+    /// those of [`Actor`]; [`Error::Busy`] and the like.
+    pub async fn rename(
+        &self,
+        by: &AuthorizedToken,
+        token_id: i64,
+        name: Name,
+    ) -> Result<Token, Error> {
         let (acting, owner) = (self.acting(by), by.user.id);
         let renamed = self.0.store.rename_token(acting, token_id, owner, name).await?;
         renamed.ok_or(Error::NotFound("token"))
@@ -135,8 +140,13 @@ impl Auth {
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is none, it is revoked already, or it is somebody else's;
-    /// those of [`By`]; [`Error::Busy`] and the like.
-    pub async fn revoke(&self, by: By<'_>, token_id: i64, owner: Option<i64>) -> Result<(), Error> {
+    /// those of [`Actor`]; [`Error::Busy`] and the like.
+    pub async fn revoke(
+        &self,
+        by: Actor<'_>,
+        token_id: i64,
+        owner: Option<i64>,
+    ) -> Result<(), Error> {
         let acting = self.acting_by(by);
         match self.0.store.revoke_token(acting, token_id, owner, self.now()).await? {
             0 => Err(Error::NotFound("token")),
@@ -152,9 +162,9 @@ impl Auth {
     /// malformed token is a success too (RFC 7009, section 2.2).
     ///
     /// # Errors
-    /// Those of [`By`]; [`Error::Busy`] and the like.
-    pub async fn revoke_sent(&self, by: &Bearer, token: &[u8]) -> Result<(), Error> {
-        let Ok(presented) = Presented::parse(token, &self.0.prefix) else { return Ok(()) };
+    /// Those of [`Actor`]; [`Error::Busy`] and the like.
+    pub async fn revoke_sent(&self, by: &AuthorizedToken, token: &[u8]) -> Result<(), Error> {
+        let Ok(presented) = PresentedToken::parse(token, &self.0.prefix) else { return Ok(()) };
         let acting = self.acting(by);
         let revoked = self.0.store.revoke_presented(acting, presented, self.now()).await?;
         self.0.metrics.tokens(TokenEvent::Revoked, revoked);
@@ -167,7 +177,7 @@ impl Auth {
     /// [`Error::Busy`] and the like.
     pub async fn log_out(&self, session: &Session) -> Result<(), Error> {
         // Whatever else the token may do or not, it may end itself.
-        match self.revoke(By::Operator, session.token.id, Some(session.user.id)).await {
+        match self.revoke(Actor::Operator, session.token.id, Some(session.user.id)).await {
             Err(Error::NotFound(_)) => Ok(()),
             result => result,
         }
@@ -176,10 +186,10 @@ impl Auth {
     /// Revokes a user's tokens, all but `except`; that one too if it is bound to another.
     ///
     /// # Errors
-    /// Those of [`By`]; [`Error::Busy`] and the like.
+    /// Those of [`Actor`]; [`Error::Busy`] and the like.
     pub async fn revoke_all(
         &self,
-        by: By<'_>,
+        by: Actor<'_>,
         owner: i64,
         except: Option<i64>,
     ) -> Result<(), Error> {

@@ -1,12 +1,12 @@
 use std::net::IpAddr;
 
-use super::{Auth, Bearer, By, Error};
+use super::{Actor, Auth, AuthorizedToken, Error};
 use crate::actors::Caller;
 use crate::domain::{
     Abilities, Email, EmailChange, Name, Password, PasswordHash, User, ValidationErrors,
 };
 use crate::metrics::TokenEvent;
-use crate::store::{Account, Page, StoreError, UserChange, UserChanged, UserRecord};
+use crate::store::{Page, StoreError, UserChange, UserChanged, UserRecord, UserWithHash};
 
 /// How often an own account is read, checked and changed: once more, if a login beside, or the user
 /// elsewhere, has changed the password or the email between the check and the change.
@@ -53,25 +53,25 @@ impl Auth {
     /// Creates a user.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the email is taken or reserved; those of [`By`]; [`Error::Busy`] and the
+    /// [`Error::Invalid`] if the email is taken or reserved; those of [`Actor`]; [`Error::Busy`] and the
     /// like.
-    pub async fn create_user(&self, by: By<'_>, user: NewUser) -> Result<User, Error> {
+    pub async fn create_user(&self, by: Actor<'_>, user: NewUser) -> Result<User, Error> {
         self.create(by, user, false).await
     }
 
     /// Creates a user, also under an email that its last owner has given up.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if a user has the email; those of [`By`]; [`Error::Busy`] and the like.
+    /// [`Error::Invalid`] if a user has the email; those of [`Actor`]; [`Error::Busy`] and the like.
     pub async fn create_user_reusing_email(
         &self,
-        by: By<'_>,
+        by: Actor<'_>,
         user: NewUser,
     ) -> Result<User, Error> {
         self.create(by, user, true).await
     }
 
-    async fn create(&self, by: By<'_>, user: NewUser, reuse_email: bool) -> Result<User, Error> {
+    async fn create(&self, by: Actor<'_>, user: NewUser, reuse_email: bool) -> Result<User, Error> {
         let NewUser { name, email, password, abilities, admin } = user;
         let password_hash = self.0.hasher.hash(Caller::Administration, password).await?;
         let user = UserRecord { name, email, reuse_email, password_hash, abilities, admin };
@@ -119,15 +119,15 @@ impl Auth {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Invalid`] if it is the bearer's own password or email, the email is
-    /// taken or reserved, or nobody would be left who can administrate; those of [`By`]; [`Error::Busy`]
+    /// taken or reserved, or nobody would be left who can administrate; those of [`Actor`]; [`Error::Busy`]
     /// and the like.
     pub async fn update_user(
         &self,
-        by: By<'_>,
+        by: Actor<'_>,
         id: i64,
         update: UserUpdate,
     ) -> Result<User, Error> {
-        if let By::Bearer(bearer) = by
+        if let Actor::Token(bearer) = by
             && bearer.user.id == id
         {
             refuse_own(&update)?;
@@ -156,10 +156,10 @@ impl Auth {
     ///
     /// # Errors
     /// [`Error::EmailChangeDisabled`]; [`Error::Invalid`] if the email is taken or reserved, or the
-    /// password missing or wrong; [`Error::TooManyAttempts`]; those of [`By`]; [`Error::Busy`] and the like.
+    /// password missing or wrong; [`Error::TooManyAttempts`]; those of [`Actor`]; [`Error::Busy`] and the like.
     pub async fn update_own(
         &self,
-        bearer: &Bearer,
+        bearer: &AuthorizedToken,
         name: Name,
         email: Email,
         current_password: Option<Password>,
@@ -197,7 +197,7 @@ impl Auth {
                 verified,
                 ..UserChange::default()
             };
-            if let Some(user) = self.change(By::Bearer(bearer), bearer.user.id, change).await? {
+            if let Some(user) = self.change(Actor::Token(bearer), bearer.user.id, change).await? {
                 return Ok(user);
             }
         }
@@ -210,10 +210,10 @@ impl Auth {
     ///
     /// # Errors
     /// [`Error::Invalid`] if the current password is wrong; [`Error::TooManyAttempts`];
-    /// those of [`By`]; [`Error::Busy`] and the like.
+    /// those of [`Actor`]; [`Error::Busy`] and the like.
     pub async fn change_own_password(
         &self,
-        bearer: &Bearer,
+        bearer: &AuthorizedToken,
         current: Password,
         new: Password,
         from: IpAddr,
@@ -228,7 +228,7 @@ impl Auth {
             }
             let (password_hash, keep) = (password_hash.clone(), Some(bearer.token.id));
             let change = UserChange { password_hash, verified, keep, ..UserChange::default() };
-            if self.change(By::Bearer(bearer), bearer.user.id, change).await?.is_some() {
+            if self.change(Actor::Token(bearer), bearer.user.id, change).await?.is_some() {
                 return Ok(());
             }
         }
@@ -239,13 +239,18 @@ impl Auth {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Invalid`] if nobody would be left who can administrate;
-    /// those of [`By`]; [`Error::Busy`] and the like.
-    pub async fn delete_user(&self, by: By<'_>, id: i64) -> Result<(), Error> {
+    /// those of [`Actor`]; [`Error::Busy`] and the like.
+    pub async fn delete_user(&self, by: Actor<'_>, id: i64) -> Result<(), Error> {
         self.changed(self.0.store.delete_user(self.acting_by(by), id).await?).map(drop)
     }
 
     /// Changes a user; `None` if what the change was checked against is no longer so.
-    async fn change(&self, by: By<'_>, id: i64, change: UserChange) -> Result<Option<User>, Error> {
+    async fn change(
+        &self,
+        by: Actor<'_>,
+        id: i64,
+        change: UserChange,
+    ) -> Result<Option<User>, Error> {
         match self.0.store.change_user(self.acting_by(by), id, change, self.now()).await {
             Err(error) => Err(email_refused(error)),
             Ok(outcome) => self.changed(outcome),
@@ -268,7 +273,7 @@ impl Auth {
     }
 
     /// The bearer's own account, as it is now.
-    async fn own_account(&self, bearer: &Bearer) -> Result<Account, Error> {
+    async fn own_account(&self, bearer: &AuthorizedToken) -> Result<UserWithHash, Error> {
         self.0.store.account(bearer.user.id).await?.ok_or(Error::InvalidToken)
     }
 
@@ -276,12 +281,12 @@ impl Auth {
     /// try. Attempts are limited like logins, so that the holder of a token can't guess faster.
     async fn verify_own(
         &self,
-        account: Account,
+        account: UserWithHash,
         password: &Password,
         matched: &mut Option<PasswordHash>,
         from: IpAddr,
     ) -> Result<PasswordHash, Error> {
-        let Account { user, password_hash } = account;
+        let UserWithHash { user, password_hash } = account;
         if matched.as_ref().is_some_and(|matched| matched.expose() == password_hash.expose()) {
             return Ok(password_hash);
         }

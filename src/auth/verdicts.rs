@@ -16,8 +16,8 @@ use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
 use super::Error;
-use super::owners::{Owner, Owners, allocated};
-use crate::domain::{Abilities, Bond, Lifetime, Presented, Timestamp, Token, TokenHash};
+use super::owners::{CachedUser, Owners, allocated};
+use crate::domain::{Abilities, Bond, Lifetime, PresentedToken, Timestamp, Token, TokenHash};
 use crate::store::{Change, Observer};
 
 #[cfg(test)]
@@ -42,7 +42,7 @@ pub struct Session {
     /// that of its age. [`Session::last_used_at`] is more recent than its `last_used_at`.
     pub token: Token,
     /// Its owner. Tokens of one owner share what is known of them.
-    pub user: Arc<Owner>,
+    pub user: Arc<CachedUser>,
     /// What it can do: what both it and its owner may.
     pub abilities: Abilities,
     /// When its use was last noted, in Unix seconds; `i64::MIN` for never.
@@ -53,7 +53,7 @@ impl Session {
     /// The session of a token, if it is live.
     pub(super) fn open(
         mut token: Token,
-        user: Arc<Owner>,
+        user: Arc<CachedUser>,
         ttl: Lifetime,
         now: Timestamp,
     ) -> Option<Self> {
@@ -166,7 +166,7 @@ impl Verdicts {
     }
 
     /// What is known of a token: that it is live, or was revoked. Waits for nothing.
-    pub(super) fn get(&self, presented: &Presented, now: Timestamp) -> Option<Verdict> {
+    pub(super) fn get(&self, presented: &PresentedToken, now: Timestamp) -> Option<Verdict> {
         let shard = self.shard(&presented.hash);
         let verdict = shard.verdicts.get(&presented.hash)?;
         let holds = match verdict {

@@ -2,7 +2,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{CliError, Format, input, output, with_services};
-use crate::auth::{Auth, By, TokenRequest};
+use crate::auth::{Actor, Auth, TokenRequest};
 use crate::config::{self, Config};
 use crate::domain::{Abilities, Email, Name, Timestamp, Token, TokenKind, User};
 
@@ -83,7 +83,7 @@ impl TokenTask {
             Self::List(list) => list.run(config),
             Self::Revoke { id } => {
                 with_services(config, async |auth| {
-                    Ok(auth.revoke(By::Operator, id, None).await?)
+                    Ok(auth.revoke(Actor::Operator, id, None).await?)
                 })?;
                 output::print(&format!("revoked token {id}"))
             }

@@ -2,7 +2,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{CliError, Format, input, output, with_services};
-use crate::auth::{By, NewUser, UserUpdate};
+use crate::auth::{Actor, NewUser, UserUpdate};
 use crate::config::Config;
 use crate::domain::{Abilities, Email, Name, Timestamp, User};
 
@@ -147,7 +147,7 @@ impl UserTask {
                 let email = input::flag("email", Email::claimed(&email))?;
                 with_services(config, async |auth| {
                     let user = auth.user_by_email(&email).await?;
-                    Ok(auth.delete_user(By::Operator, user.id).await?)
+                    Ok(auth.delete_user(Actor::Operator, user.id).await?)
                 })?;
                 output::print(&format!("deleted user {email}"))
             }
@@ -160,7 +160,7 @@ fn change(config: &Config, email: &str, update: UserUpdate, done: &str) -> Resul
     let email = input::flag("email", Email::claimed(email))?;
     let user = with_services(config, async |auth| {
         let user = auth.user_by_email(&email).await?;
-        Ok(auth.update_user(By::Operator, user.id, update).await?)
+        Ok(auth.update_user(Actor::Operator, user.id, update).await?)
     })?;
     output::print(&format!("{done} user {}", user.email))
 }
@@ -176,8 +176,8 @@ impl Create {
         };
         let user = with_services(config, async |auth| {
             Ok(match self.reuse_email {
-                true => auth.create_user_reusing_email(By::Operator, account).await?,
-                false => auth.create_user(By::Operator, account).await?,
+                true => auth.create_user_reusing_email(Actor::Operator, account).await?,
+                false => auth.create_user(Actor::Operator, account).await?,
             })
         })?;
         output::print(&format!("created user {} with the id {}", user.email, user.id))

@@ -33,7 +33,9 @@ pub use network::Network;
 pub use password::{Password, PasswordError, PasswordHash};
 pub use printable::{Escaped, escaped_json};
 pub use time::{Clock, Timestamp};
-pub use token::{Malformed, PlainToken, PrefixError, Presented, Token, TokenHash, TokenPrefix};
+pub use token::{
+    Malformed, PlainToken, PrefixError, PresentedToken, Token, TokenHash, TokenPrefix,
+};
 pub use token_kind::{Bond, TokenKind};
 pub use user::{EmailChange, User};
 pub use validation::ValidationErrors;

@@ -144,7 +144,7 @@ impl fmt::Debug for TokenHash {
 
 /// A string that was sent as a bearer token, as far as it can be judged without a look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Presented {
+pub struct PresentedToken {
     /// What to look for.
     pub hash: TokenHash,
     /// The row that it must stand in: the Sanctum form names it.
@@ -156,7 +156,7 @@ pub struct Presented {
 #[error("no issued token looks like this")]
 pub struct Malformed;
 
-impl Presented {
+impl PresentedToken {
     /// Reads a token string.
     ///
     /// One that begins with `prefix` or the default prefix must have the right length, alphabet
@@ -190,7 +190,7 @@ impl Presented {
     }
 }
 
-impl Presented {
+impl PresentedToken {
     /// Whether the row with this number, which was found by the digest, is the one meant: the Sanctum
     /// form says which row it must be.
     pub fn names(&self, row: i64) -> bool {
@@ -249,8 +249,8 @@ mod tests {
 
     use super::*;
 
-    fn parse(token: &str) -> Result<Presented, Malformed> {
-        Presented::parse(token.as_bytes(), &TokenPrefix::parse("acme_").unwrap())
+    fn parse(token: &str) -> Result<PresentedToken, Malformed> {
+        PresentedToken::parse(token.as_bytes(), &TokenPrefix::parse("acme_").unwrap())
     }
 
     fn generate(prefix: &str, seed: u64) -> PlainToken {
@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn the_sanctum_form_names_its_row_and_stands_for_its_secret() {
         let secret = TokenHash::of(b"se|cret");
-        assert_eq!(parse("17|se|cret"), Ok(Presented { hash: secret, id: Some(17) }));
+        assert_eq!(parse("17|se|cret"), Ok(PresentedToken { hash: secret, id: Some(17) }));
         assert_eq!(parse("017|se|cret").unwrap().id, Some(17));
     }
 
@@ -324,8 +324,8 @@ mod tests {
             // RFC 6750, 2.1
             prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b)));
             let known = TokenPrefix::parse(&prefix).unwrap();
-            let expected = Ok(Presented { hash: token.hash(), id: None });
-            prop_assert_eq!(Presented::parse(text.as_bytes(), &known), expected);
+            let expected = Ok(PresentedToken { hash: token.hash(), id: None });
+            prop_assert_eq!(PresentedToken::parse(text.as_bytes(), &known), expected);
             prop_assert_eq!(parse(text), expected, "issued under an earlier prefix");
         }
 
@@ -339,7 +339,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_the_parser_fail(bytes: Vec<u8>) {
-            let _ = Presented::parse(&bytes, &TokenPrefix::default());
+            let _ = PresentedToken::parse(&bytes, &TokenPrefix::default());
         }
     }
 }

@@ -15,7 +15,7 @@ use super::api::verify;
 use super::request::credentials::TokenSources;
 use super::response::error::ApiError;
 use super::response::timing::{Timed, Timings};
-use crate::auth::{self, Auth, Bearer, Check, Requirement, Session};
+use crate::auth::{self, Auth, AuthorizedToken, Check, Requirement, Session};
 
 pub use crate::domain::Needs;
 
@@ -24,12 +24,12 @@ pub(super) async fn authorize(
     request: &HttpRequest,
     auth: &Auth,
     needs: Needs,
-) -> Result<Bearer, auth::Error> {
+) -> Result<AuthorizedToken, auth::Error> {
     let sent = request
         .app_data::<Data<TokenSources>>()
         .and_then(|sources| sources.token(request.headers()));
     let token = sent.ok_or(auth::Error::Unauthenticated)?;
-    Bearer::admit(auth.authenticate(&token).await?, needs)
+    AuthorizedToken::admit(auth.authenticate(&token).await?, needs)
 }
 
 /// The middleware.
@@ -145,7 +145,7 @@ where
     /// Lets a request through for nobody: whoever another guard let in, around this one, is not whom
     /// this one answers for.
     fn pass_nobody(&self, request: ServiceRequest) -> S::Future {
-        request.extensions_mut().remove::<Bearer>();
+        request.extensions_mut().remove::<AuthorizedToken>();
         self.service.call(request)
     }
 
@@ -164,7 +164,7 @@ impl Demand {
     /// Hands the bearer on to the route, if they have what is needed.
     fn admit(&self, request: &ServiceRequest, session: Arc<Session>) -> Result<(), auth::Error> {
         self.asked.check(&session)?;
-        request.extensions_mut().insert(Bearer::admit(session, self.needs)?);
+        request.extensions_mut().insert(AuthorizedToken::admit(session, self.needs)?);
         Ok(())
     }
 }

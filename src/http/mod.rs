@@ -15,13 +15,13 @@ pub use api::oauth::IssuerUrl;
 pub use guard::Guard;
 pub use openapi::Description;
 pub use request::credentials::TokenSources;
-pub use request::extract::Current;
+pub use request::extract::CurrentToken;
 pub use response::error::ApiError;
-pub use routes::Site;
+pub use routes::ApiState;
 
 #[cfg(feature = "server")]
 pub use {
-    response::cors::Extras,
+    response::cors::CorsHeaders,
     site::pages::{Demo, serve_pages},
 };
 

@@ -99,7 +99,7 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
 
 /// What the routes are made of.
 #[derive(Clone)]
-pub struct Site {
+pub struct ApiState {
     /// The service behind them.
     pub auth: Auth,
     /// Who is believed when they say whose request they pass on.
@@ -112,7 +112,7 @@ pub struct Site {
     pub description: Arc<Description>,
 }
 
-impl Site {
+impl ApiState {
     /// Adds every route, and its guard before it.
     pub fn configure(&self, config: &mut ServiceConfig) {
         let mut rest = ENDPOINTS;

@@ -11,7 +11,7 @@ use crate::domain::{Lifetime, Needs, Timestamp, Token, User};
 
 /// A token that acts.
 #[derive(Clone, Copy, Debug)]
-pub struct Acting {
+pub struct ActingToken {
     /// Its row's number.
     pub token_id: i64,
     /// What it must be good for.
@@ -22,7 +22,7 @@ pub struct Acting {
     pub now: Timestamp,
 }
 
-impl Acting {
+impl ActingToken {
     /// The token and its owner, if it is live and has what is needed.
     ///
     /// # Errors

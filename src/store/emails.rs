@@ -6,7 +6,7 @@ use diesel::sql_types::Text;
 
 use super::schema::{email_owners, users};
 use super::users::UserRow;
-use super::{Account, Store, StoreError};
+use super::{Store, StoreError, UserWithHash};
 use crate::domain::Email;
 
 define_sql_function! {
@@ -97,8 +97,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`], as from every question.
-    pub async fn account_by_email(&self, email: &Email) -> Result<Option<Account>, StoreError> {
+    pub async fn account_by_email(
+        &self,
+        email: &Email,
+    ) -> Result<Option<UserWithHash>, StoreError> {
         let email = email.clone();
-        Ok(self.read(move |c| by_email(c, &email)).await?.map(Account::from))
+        Ok(self.read(move |c| by_email(c, &email)).await?.map(UserWithHash::from))
     }
 }

@@ -10,7 +10,7 @@ use super::schema::users;
 use super::sqlite::statements::statements;
 use super::sqlite::writer::Transaction;
 use super::users::UserRow;
-use super::{Acting, Quota, Store, StoreError};
+use super::{ActingToken, Quota, Store, StoreError};
 use crate::domain::{
     Abilities, Email, Grant, Name, PasswordHash, Timestamp, Token, TokenHash, TokenKind, Ungranted,
     User,
@@ -105,7 +105,7 @@ impl Store {
     /// [`StoreError`], as from every write that a token asks for.
     pub async fn insert_token_by_token(
         &self,
-        issuer: Acting,
+        issuer: ActingToken,
         token: NewToken,
         quota: Quota,
     ) -> Result<Insertion, StoreError> {

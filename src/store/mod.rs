@@ -36,14 +36,14 @@ use tokio::sync::oneshot;
 use crate::domain::TokenHash;
 use crate::metrics::{Metrics, Queue};
 
-pub use acting::Acting;
+pub use acting::ActingToken;
 pub use insertion::{Insertion, NewToken, Stored};
 pub use purge::{Purge, Purged};
 pub use quota::Quota;
 pub use sqlite::backup::BackupError;
 pub use sqlite::connection::OpenError;
 pub use tokens::Page;
-pub use users::{Account, UserChange, UserChanged, UserRecord};
+pub use users::{UserChange, UserChanged, UserRecord, UserWithHash};
 
 use sqlite::connection;
 use sqlite::readers::Readers;
@@ -251,7 +251,7 @@ impl Store {
     /// whoever runs the server.
     async fn write_by<T: Send + 'static>(
         &self,
-        by: Option<Acting>,
+        by: Option<ActingToken>,
         job: impl FnOnce(&mut writer::Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.write(move |tx| {

@@ -8,8 +8,8 @@ use super::schema::{token_heads, tokens};
 use super::sqlite::statements::statements;
 use super::sqlite::writer::Transaction;
 use super::tokens::{head, tell};
-use super::{Acting, Change, Store, StoreError};
-use crate::domain::{Presented, Timestamp};
+use super::{ActingToken, Change, Store, StoreError};
+use crate::domain::{PresentedToken, Timestamp};
 
 statements! {
     Revoke: "UPDATE tokens SET revoked_at = " [at: i64 as BigInt] " WHERE id = " [id: i64 as BigInt];
@@ -23,7 +23,7 @@ impl Store {
     /// [`StoreError`], as from every write that a token asks for.
     pub async fn revoke_token(
         &self,
-        by: Option<Acting>,
+        by: Option<ActingToken>,
         id: i64,
         owner: Option<i64>,
         now: Timestamp,
@@ -54,8 +54,8 @@ impl Store {
     /// [`StoreError`], as from every write that a token asks for.
     pub async fn revoke_presented(
         &self,
-        by: Acting,
-        presented: Presented,
+        by: ActingToken,
+        presented: PresentedToken,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
         self.write_by(Some(by), move |tx| {
@@ -83,7 +83,7 @@ impl Store {
     /// [`StoreError`], as from every write that a token asks for.
     pub async fn revoke_tokens_of(
         &self,
-        by: Option<Acting>,
+        by: Option<ActingToken>,
         owner: i64,
         except: Option<i64>,
         now: Timestamp,

@@ -10,7 +10,7 @@ use super::schema::{token_heads, tokens, users};
 use super::sqlite::statements::statements;
 use super::sqlite::writer::Transaction;
 use super::users::UserRow;
-use super::{Acting, Change, Store, StoreError};
+use super::{ActingToken, Change, Store, StoreError};
 use crate::domain::{
     Abilities, Bond, Email, Lifetime, Name, Timestamp, Token, TokenHash, TokenKind, User,
 };
@@ -141,7 +141,7 @@ impl Store {
     /// [`StoreError`], as from every write that a token asks for.
     pub async fn rename_token(
         &self,
-        by: Acting,
+        by: ActingToken,
         id: i64,
         owner: i64,
         name: Name,

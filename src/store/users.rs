@@ -8,7 +8,7 @@ use super::emails::{count_of, note_owner, take};
 use super::revocation::revoke_all;
 use super::schema::{token_heads, tokens, users};
 use super::tokens::{STEP, forget_all};
-use super::{Acting, Page, Store, StoreError};
+use super::{ActingToken, Page, Store, StoreError};
 use crate::domain::{Abilities, Email, Name, PasswordHash, Timestamp, User};
 
 define_sql_function! {
@@ -35,7 +35,7 @@ pub struct UserRecord {
 
 /// A user and the hash that a login is checked against.
 #[derive(Clone, Debug)]
-pub struct Account {
+pub struct UserWithHash {
     /// The user.
     pub user: User,
     /// The hash of the user's password.
@@ -110,7 +110,7 @@ impl From<UserRow> for User {
     }
 }
 
-impl From<(UserRow, String)> for Account {
+impl From<(UserRow, String)> for UserWithHash {
     fn from((user, hash): (UserRow, String)) -> Self {
         Self { user: user.into(), password_hash: PasswordHash::new(hash) }
     }
@@ -137,7 +137,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`], as from every question.
-    pub async fn account(&self, id: i64) -> Result<Option<Account>, StoreError> {
+    pub async fn account(&self, id: i64) -> Result<Option<UserWithHash>, StoreError> {
         let row = self
             .read(move |c| {
                 users::table
@@ -147,7 +147,7 @@ impl Store {
                     .optional()
             })
             .await?;
-        Ok(row.map(Account::from))
+        Ok(row.map(UserWithHash::from))
     }
 
     /// A page of the users, by number, after the first `offset`.
@@ -178,7 +178,7 @@ impl Store {
     /// [`StoreError::TooManyEmails`], or what every write that a token asks for may fail with.
     pub async fn change_user(
         &self,
-        by: Option<Acting>,
+        by: Option<ActingToken>,
         id: i64,
         change: UserChange,
         now: Timestamp,
@@ -186,7 +186,7 @@ impl Store {
         self.write_by(by, move |tx| {
             let row = users::table.find(id).select((UserRow::as_select(), users::password_hash));
             let row = row.get_result::<(UserRow, String)>(tx.connection).optional()?;
-            let Some(Account { user, password_hash }) = row.map(Account::from) else {
+            let Some(UserWithHash { user, password_hash }) = row.map(UserWithHash::from) else {
                 return Ok(UserChanged::NotFound);
             };
             if change.verified.is_some_and(|hash| hash.expose() != password_hash.expose()) {
@@ -255,7 +255,7 @@ impl Store {
     /// [`StoreError`], as from every write that a token asks for.
     pub async fn delete_user(
         &self,
-        by: Option<Acting>,
+        by: Option<ActingToken>,
         id: i64,
     ) -> Result<UserChanged, StoreError> {
         self.write_by(by, move |tx| {
@@ -297,7 +297,7 @@ impl Store {
     /// or what every write that a token asks for may fail with.
     pub async fn insert_user(
         &self,
-        by: Option<Acting>,
+        by: Option<ActingToken>,
         user: UserRecord,
         now: Timestamp,
     ) -> Result<User, StoreError> {

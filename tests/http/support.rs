@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bearerd::Bearerd;
 use bearerd::app;
-use bearerd::auth::{self, Auth, By, NewUser, TokenRequest};
+use bearerd::auth::{self, Actor, Auth, NewUser, TokenRequest};
 use bearerd::config::Config;
 use bearerd::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
 use diesel::connection::SimpleConnection;
@@ -106,7 +106,7 @@ impl Server {
             abilities: Abilities::parse(abilities).unwrap(),
             admin: false,
         };
-        app::block_on(self.auth.create_user(By::Operator, account)).unwrap();
+        app::block_on(self.auth.create_user(Actor::Operator, account)).unwrap();
     }
 
     /// A login token of Ada's.
@@ -188,7 +188,7 @@ impl Server {
     /// Returns when the server knows that another process wrote to its file: it asks before each
     /// write of its own, and this is one that changes nothing.
     pub fn heed_others(&self) {
-        app::block_on(self.auth.revoke(By::Operator, -1, None)).unwrap_err();
+        app::block_on(self.auth.revoke(Actor::Operator, -1, None)).unwrap_err();
     }
 
     /// What `/metrics` shows for this name and these labels.

@@ -1,5 +1,5 @@
 use bearerd::app;
-use bearerd::auth::By;
+use bearerd::auth::Actor;
 use serde_json::{Value, json};
 
 use crate::support::{EMAIL, INVALID_TOKEN, PASSWORD, Server, start};
@@ -118,7 +118,7 @@ fn a_failed_check_is_no_use() {
     server.create_user("bob@example.org", PASSWORD, &["*"]);
     let expired = server.issue_for(EMAIL, &["*"], Some(60));
     let revoked = server.issue(&["*"]);
-    app::block_on(server.auth.revoke(By::Operator, 2, None)).unwrap();
+    app::block_on(server.auth.revoke(Actor::Operator, 2, None)).unwrap();
     let disabled = server.issue_for("bob@example.org", &["*"], None);
     server.db_execute("UPDATE users SET disabled_at = 1 WHERE email = 'bob@example.org'");
     server.set_clock(60);

@@ -82,7 +82,7 @@ fn the_cache_is_bounded_in_bytes_whatever_tokens_and_owners_hold() {
             let own = lists.iter().filter(|list| !list.share_memory(&session.user.abilities));
             let own = own.map(|list| list.as_scope().len()).max().unwrap_or(0);
             bytes += size_of::<Session>() + own;
-            let owner = size_of::<Owner>() + session.user.abilities.as_scope().len();
+            let owner = size_of::<CachedUser>() + session.user.abilities.as_scope().len();
             owners.insert(Arc::as_ptr(&session.user), owner);
         }
         bytes += owners.values().sum::<usize>();

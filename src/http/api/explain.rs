@@ -7,13 +7,13 @@ use crate::auth::{Auth, Question, Subject};
 use crate::config::TrustedProxies;
 use crate::domain::{Abilities, Access, Original};
 use crate::http::request::body::JsonBody;
-use crate::http::request::extract::Current;
+use crate::http::request::extract::CurrentToken;
 use crate::http::response::error::ApiError;
 use crate::http::response::json::{Data, json};
 
 /// `POST /api/explain`: what `/api/verify` would answer, and why.
 pub(in crate::http) async fn explain(
-    current: Current,
+    current: CurrentToken,
     request: HttpRequest,
     body: web::Payload,
     auth: web::Data<Auth>,

@@ -11,7 +11,7 @@ use crate::auth::{self, Auth, Session};
 use crate::domain::{Email, Timestamp};
 use crate::http::openapi::fields;
 use crate::http::request::body::{has_type, read_body};
-use crate::http::request::extract::Current;
+use crate::http::request::extract::CurrentToken;
 use crate::http::response::error::ApiError;
 use crate::http::response::json::json;
 
@@ -77,7 +77,7 @@ impl<'a> Introspection<'a> {
 
 /// `POST /api/introspect`
 pub(in crate::http) async fn introspect(
-    current: Current,
+    current: CurrentToken,
     request: HttpRequest,
     body: web::Payload,
     auth: web::Data<Auth>,
@@ -95,7 +95,7 @@ pub(in crate::http) async fn introspect(
 
 /// `POST /api/revoke`: the holder of a token's string may revoke it, for any owner and in any state.
 pub(in crate::http) async fn revoke(
-    current: Current,
+    current: CurrentToken,
     request: HttpRequest,
     body: web::Payload,
     auth: web::Data<Auth>,

@@ -13,7 +13,7 @@ use crate::http::openapi::fields;
 use crate::http::request::body::{JsonBody, lacking};
 use crate::http::request::client_address::ClientAddress;
 use crate::http::request::credentials::TokenSources;
-use crate::http::request::extract::Current;
+use crate::http::request::extract::CurrentToken;
 use crate::http::request::paging::{Paging, row_id};
 use crate::http::response::error::ApiError;
 use crate::http::response::json::{Data, json};
@@ -65,7 +65,7 @@ impl<'a> TokenBody<'a> {
     }
 
     /// A row of the list that the bearer of `current` sees.
-    pub(in crate::http) fn row(token: &'a Token, auth: &Auth, current: &Current) -> Self {
+    pub(in crate::http) fn row(token: &'a Token, auth: &Auth, current: &CurrentToken) -> Self {
         let is_current = token.id == current.token.id;
         let mut row = Self::new(token, auth.end_of(token), is_current);
         if is_current {
@@ -84,11 +84,11 @@ pub(in crate::http) struct Created<'a> {
     #[schema(pattern = "^Bearer$")]
     token_type: &'static str,
     access_token: TokenBody<'a>,
-    user: Owner<'a>,
+    user: UserSummary<'a>,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Owner<'a> {
+struct UserSummary<'a> {
     #[schema(value_type = fields::Id)]
     id: i64,
     #[schema(value_type = fields::UserName)]
@@ -138,14 +138,14 @@ fn created(auth: &Auth, issued: &Issued, user: &User, current: bool) -> HttpResp
         token: issued.plain.expose(),
         token_type: "Bearer",
         access_token: TokenBody::new(&issued.token, auth.end_of(&issued.token), current),
-        user: Owner { id: user.id, name: &user.name, email: &user.email },
+        user: UserSummary { id: user.id, name: &user.name, email: &user.email },
     };
     json(StatusCode::CREATED, &body)
 }
 
 /// `PATCH /api/tokens/{id}`
 pub(in crate::http) async fn rename(
-    current: Current,
+    current: CurrentToken,
     id: Path<String>,
     request: HttpRequest,
     body: web::Payload,
@@ -162,7 +162,7 @@ pub(in crate::http) async fn rename(
 }
 
 /// `GET /api/tokens/current`
-pub(in crate::http) async fn show_current(current: Current) -> HttpResponse {
+pub(in crate::http) async fn show_current(current: CurrentToken) -> HttpResponse {
     let mut data = TokenBody::new(&current.token, current.token.expires_at, true);
     data.last_used_at = current.last_used_at();
     json(StatusCode::OK, &Data { data })
@@ -170,7 +170,7 @@ pub(in crate::http) async fn show_current(current: Current) -> HttpResponse {
 
 /// `DELETE /api/tokens/current`: logs out.
 pub(in crate::http) async fn revoke_current(
-    current: Current,
+    current: CurrentToken,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     auth.log_out(&current).await?;
@@ -179,17 +179,17 @@ pub(in crate::http) async fn revoke_current(
 
 /// `DELETE /api/tokens/{id}`
 pub(in crate::http) async fn revoke(
-    current: Current,
+    current: CurrentToken,
     id: Path<String>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    auth.revoke(current.by(), row_id(&id, "token")?, Some(current.user.id)).await?;
+    auth.revoke(current.actor(), row_id(&id, "token")?, Some(current.user.id)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// `DELETE /api/tokens`, `DELETE /api/tokens?except=current`
 pub(in crate::http) async fn revoke_all(
-    current: Current,
+    current: CurrentToken,
     query: Query<Vec<(String, String)>>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
@@ -202,13 +202,13 @@ pub(in crate::http) async fn revoke_all(
             return Err(auth::Error::Invalid(ValidationErrors::one("except", text)).into());
         }
     };
-    auth.revoke_all(current.by(), current.user.id, except).await?;
+    auth.revoke_all(current.actor(), current.user.id, except).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// `GET /api/tokens`
 pub(in crate::http) async fn list(
-    current: Current,
+    current: CurrentToken,
     request: HttpRequest,
     query: Query<Vec<(String, String)>>,
     auth: web::Data<Auth>,

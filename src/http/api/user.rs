@@ -9,7 +9,7 @@ use crate::http::guard::Needs;
 use crate::http::openapi::fields;
 use crate::http::request::body::{JsonBody, lacking};
 use crate::http::request::client_address::ClientAddress;
-use crate::http::request::extract::Current;
+use crate::http::request::extract::CurrentToken;
 use crate::http::response::error::ApiError;
 use crate::http::response::json::{Data, json, to_json, with_json};
 
@@ -46,7 +46,7 @@ impl<'a> From<&'a User> for UserBody<'a> {
 }
 
 /// `GET /api/user`
-pub(in crate::http) async fn show(current: Current) -> Result<HttpResponse, ApiError> {
+pub(in crate::http) async fn show(current: CurrentToken) -> Result<HttpResponse, ApiError> {
     let body = current.user.account(|user| {
         let body = to_json(&Data { data: UserBody::from(user) });
         body.map(|body| body.into_boxed_slice().into())
@@ -60,7 +60,7 @@ pub(in crate::http) const ACCOUNT: Needs = Needs::Ability("account:write");
 
 /// `PUT /api/user`
 pub(in crate::http) async fn update(
-    current: Current,
+    current: CurrentToken,
     from: ClientAddress,
     request: HttpRequest,
     body: web::Payload,
@@ -86,7 +86,7 @@ pub(in crate::http) async fn update(
 
 /// `PUT /api/user/password`
 pub(in crate::http) async fn change_password(
-    current: Current,
+    current: CurrentToken,
     from: ClientAddress,
     request: HttpRequest,
     body: web::Payload,

@@ -12,7 +12,7 @@ use crate::auth::{Auth, NewUser, UserUpdate};
 use crate::domain::{Abilities, Email, Name, Password, Timestamp, User};
 use crate::http::openapi::fields;
 use crate::http::request::body::{JsonBody, lacking};
-use crate::http::request::extract::Current;
+use crate::http::request::extract::CurrentToken;
 use crate::http::request::paging::{Paging, row_id};
 use crate::http::response::error::ApiError;
 use crate::http::response::json::{Data, json};
@@ -48,7 +48,7 @@ pub(in crate::http) async fn list(
 
 /// `POST /api/users`
 pub(in crate::http) async fn create(
-    current: Current,
+    current: CurrentToken,
     request: HttpRequest,
     body: web::Payload,
     auth: web::Data<Auth>,
@@ -68,8 +68,8 @@ pub(in crate::http) async fn create(
     let admin = admin.unwrap_or(false);
     let user = NewUser { name, email, password, abilities, admin };
     let user = match reuse_email {
-        Some(true) => auth.create_user_reusing_email(current.by(), user).await?,
-        Some(false) | None => auth.create_user(current.by(), user).await?,
+        Some(true) => auth.create_user_reusing_email(current.actor(), user).await?,
+        Some(false) | None => auth.create_user(current.actor(), user).await?,
     };
     Ok(answer(StatusCode::CREATED, &user))
 }
@@ -84,7 +84,7 @@ pub(in crate::http) async fn show(
 
 /// `PATCH /api/users/{id}`
 pub(in crate::http) async fn update(
-    current: Current,
+    current: CurrentToken,
     id: Path<String>,
     request: HttpRequest,
     body: web::Payload,
@@ -102,23 +102,23 @@ pub(in crate::http) async fn update(
         password: form.optional("password", Password::chosen),
     };
     form.finish()?;
-    let user = auth.update_user(current.by(), id, update).await?;
+    let user = auth.update_user(current.actor(), id, update).await?;
     Ok(answer(StatusCode::OK, &user))
 }
 
 /// `DELETE /api/users/{id}`
 pub(in crate::http) async fn delete(
-    current: Current,
+    current: CurrentToken,
     id: Path<String>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    auth.delete_user(current.by(), row_id(&id, "user")?).await?;
+    auth.delete_user(current.actor(), row_id(&id, "user")?).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// `GET /api/users/{id}/tokens`
 pub(in crate::http) async fn list_tokens(
-    current: Current,
+    current: CurrentToken,
     id: Path<String>,
     request: HttpRequest,
     query: Query<Vec<(String, String)>>,
@@ -133,22 +133,22 @@ pub(in crate::http) async fn list_tokens(
 
 /// `DELETE /api/users/{id}/tokens`
 pub(in crate::http) async fn revoke_tokens(
-    current: Current,
+    current: CurrentToken,
     id: Path<String>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let owner = auth.user(row_id(&id, "user")?).await?.id;
-    auth.revoke_all(current.by(), owner, None).await?;
+    auth.revoke_all(current.actor(), owner, None).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// `DELETE /api/users/{id}/tokens/{token}`
 pub(in crate::http) async fn revoke_token(
-    current: Current,
+    current: CurrentToken,
     ids: Path<(String, String)>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let (owner, token) = (row_id(&ids.0, "user")?, row_id(&ids.1, "token")?);
-    auth.revoke(current.by(), token, Some(owner)).await?;
+    auth.revoke(current.actor(), token, Some(owner)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::auth::{self, Auth, Question, Requirement};
 use crate::domain::{Abilities, Access, ForwardAuthHeaders, User, ValidationErrors};
-use crate::http::request::extract::Current;
+use crate::http::request::extract::CurrentToken;
 use crate::http::request::original_request::original;
 use crate::http::response::error::ApiError;
 
@@ -69,7 +69,9 @@ fn abilities(query: &str) -> Result<Vec<Access>, ApiError> {
 
 /// `/api/verify`, once the guard has let it through: who it is. Nobody, where a rule makes the request
 /// public.
-pub(in crate::http) async fn answer(current: Option<Current>) -> Result<HttpResponse, ApiError> {
+pub(in crate::http) async fn answer(
+    current: Option<CurrentToken>,
+) -> Result<HttpResponse, ApiError> {
     let mut response = HttpResponse::Ok();
     response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
     let Some(session) = current else { return Ok(response.finish()) };

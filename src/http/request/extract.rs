@@ -6,7 +6,7 @@ use std::ops::Deref;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 
-use crate::auth::{self, Bearer, By};
+use crate::auth::{self, Actor, AuthorizedToken};
 use crate::http::response::error::ApiError;
 
 /// The bearer whom the guard let through: a handler takes it as an argument. It reads as a
@@ -14,29 +14,29 @@ use crate::http::response::error::ApiError;
 /// `current.token_can("posts:write")`.
 ///
 /// On a route without a guard, or one that needs nothing, there is none: the answer is a 401.
-pub struct Current(Bearer);
+pub struct CurrentToken(AuthorizedToken);
 
-impl Current {
+impl CurrentToken {
     /// On the bearer's word.
-    pub(in crate::http) fn by(&self) -> By<'_> {
-        By::Bearer(&self.0)
+    pub(in crate::http) fn actor(&self) -> Actor<'_> {
+        Actor::Token(&self.0)
     }
 }
 
-impl Deref for Current {
-    type Target = Bearer;
+impl Deref for CurrentToken {
+    type Target = AuthorizedToken;
 
-    fn deref(&self) -> &Bearer {
+    fn deref(&self) -> &AuthorizedToken {
         &self.0
     }
 }
 
-impl FromRequest for Current {
+impl FromRequest for CurrentToken {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let bearer = request.extensions().get::<Bearer>().cloned();
+        let bearer = request.extensions().get::<AuthorizedToken>().cloned();
         ready(bearer.map(Self).ok_or_else(|| auth::Error::Unauthenticated.into()))
     }
 }

@@ -37,7 +37,7 @@ type Headers = Vec<(HeaderName, HeaderValue)>;
 
 /// What answers carry beside what their routes give them.
 #[derive(Clone, Debug, Default)]
-pub struct Extras {
+pub struct CorsHeaders {
     /// Whether the server speaks HTTPS.
     pub https: bool,
     /// Whose scripts may read the answers under `/api`.
@@ -46,15 +46,15 @@ pub struct Extras {
     pub token_header: Option<TokenHeader>,
 }
 
-impl Extras {
-    /// Adds `routes`, and these extras to all their answers.
+impl CorsHeaders {
+    /// Adds `routes`, and these cors to all their answers.
     pub fn around(self, config: &mut ServiceConfig, routes: impl FnOnce(&mut ServiceConfig)) {
         if !self.https && self.origins == Origins::None {
             return routes(config);
         }
-        let extras = Rc::new(self);
+        let cors = Rc::new(self);
         let add =
-            move |request: ServiceRequest, next: Next<BoxBody>| add(extras.clone(), request, next);
+            move |request: ServiceRequest, next: Next<BoxBody>| add(cors.clone(), request, next);
         config.service(web::scope("").configure(routes).wrap(from_fn(add)));
     }
 
@@ -114,11 +114,11 @@ impl Extras {
 }
 
 async fn add(
-    extras: Rc<Extras>,
+    cors: Rc<CorsHeaders>,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse, Error> {
-    let (headers, is_preflight) = extras.of(&request);
+    let (headers, is_preflight) = cors.of(&request);
     let answer = match is_preflight {
         true => Ok(request.into_response(HttpResponse::NoContent())),
         false => next.call(request).await,

@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use super::{Auth, Error, Session};
 use crate::domain::Needs;
-use crate::store::Acting;
+use crate::store::ActingToken;
 
 /// Somebody who was let in by a token, and what for.
 ///
 /// To have something changed takes more: when it is written, the token must still be live and have
 /// what is needed, whatever happened since.
 #[derive(Clone, Debug)]
-pub struct Bearer {
+pub struct AuthorizedToken {
     session: Arc<Session>,
     needs: Needs,
 }
 
-impl Bearer {
+impl AuthorizedToken {
     /// Lets a session in to what `needs` this.
     ///
     /// # Errors
@@ -28,7 +28,7 @@ impl Bearer {
     }
 }
 
-impl Deref for Bearer {
+impl Deref for AuthorizedToken {
     type Target = Session;
 
     fn deref(&self) -> &Session {
@@ -40,11 +40,11 @@ impl Deref for Bearer {
 /// [`Error::InvalidToken`], and one who may no longer have it done [`Error::InsufficientScope`].
 /// What they may is what the guard nearest to the handler asked for.
 #[derive(Clone, Copy, Debug)]
-pub enum By<'a> {
+pub enum Actor<'a> {
     /// That of whoever runs the server, from its command line.
     Operator,
     /// A token's bearer's.
-    Bearer(&'a Bearer),
+    Token(&'a AuthorizedToken),
 }
 
 impl Auth {
@@ -52,26 +52,26 @@ impl Auth {
     ///
     /// # Errors
     /// [`Error::InvalidToken`]; [`Error::InsufficientScope`]; [`Error::Busy`] and the like.
-    pub async fn confirm(&self, bearer: &Bearer) -> Result<(), Error> {
+    pub async fn confirm(&self, bearer: &AuthorizedToken) -> Result<(), Error> {
         let row = self.0.store.token_by_id(bearer.token.id).await?;
         let session = row.and_then(|(token, user)| {
             let owner = self.0.verdicts.owners.share(user);
             Session::open(token, owner, self.0.ttl, self.now()).map(Arc::new)
         });
-        Bearer::admit(session.ok_or(Error::InvalidToken)?, bearer.needs).map(drop)
+        AuthorizedToken::admit(session.ok_or(Error::InvalidToken)?, bearer.needs).map(drop)
     }
 
     /// What the store is to check before it writes.
-    pub(super) fn acting(&self, bearer: &Bearer) -> Acting {
+    pub(super) fn acting(&self, bearer: &AuthorizedToken) -> ActingToken {
         let (token_id, needs) = (bearer.token.id, bearer.needs);
-        Acting { token_id, needs, ttl: self.0.ttl, now: self.now() }
+        ActingToken { token_id, needs, ttl: self.0.ttl, now: self.now() }
     }
 
     /// The same, unless the operator needs no check.
-    pub(super) fn acting_by(&self, by: By<'_>) -> Option<Acting> {
+    pub(super) fn acting_by(&self, by: Actor<'_>) -> Option<ActingToken> {
         match by {
-            By::Operator => None,
-            By::Bearer(bearer) => Some(self.acting(bearer)),
+            Actor::Operator => None,
+            Actor::Token(bearer) => Some(self.acting(bearer)),
         }
     }
 }
