@@ -96,8 +96,8 @@ impl Handler<Sweep> for Worker {
         let pass = async move {
             let pass = async {
                 let result = store.purge(purge).await;
-                if counts && let Err(error) = store.note_live(ttl, now).await {
-                    log::warn!("the live tokens were not counted: {error}");
+                if counts && let Err(error) = store.measure_live_tokens(ttl, now).await {
+                    log::warn!("the metric of live tokens is not up to date: {error}");
                 }
                 result
             };

@@ -15,7 +15,7 @@ use actix_web::rt::System;
 use actix_web::web::ServiceConfig;
 
 use crate::actors::{Hasher, Schedule, Sweeper, UsageRecorder};
-use crate::auth::{Auth, AuthParts, Error, IssueLimiter, LoginLimiter, Purged, Verdicts};
+use crate::auth::{Auth, AuthParts, Error, IssueLimiter, LoginLimiter, Purged, TokenCache};
 use crate::config::{Config, TrustedProxies};
 use crate::domain::{Clock, Needs, Timestamp};
 use crate::http::{ApiState, Description, Guard, IssuerUrl, TokenSources};
@@ -140,12 +140,12 @@ impl Services {
             path: "metrics".into(),
             cause: error.to_string(),
         })?;
-        let verdicts = Arc::new(Verdicts::new(config.cache_size));
-        let store = Store::open(&config.database, verdicts.clone(), metrics.clone())?;
+        let store = Store::open(&config.database, metrics.clone())?;
+        let (invalidation, ttl) = (store.invalidation(), config.token_ttl);
         let usage = UsageRecorder::start(store.clone());
         let auth = Auth::new(AuthParts {
             store: store.clone(),
-            verdicts,
+            tokens: TokenCache::new(config.cache_size, invalidation, ttl, clock.clone()),
             hasher: Hasher::start(config.bcrypt_cost, metrics.clone()),
             limiter: LoginLimiter::new(config.login_attempts),
             issues: IssueLimiter::new(),
@@ -154,7 +154,7 @@ impl Services {
             forward_auth_headers,
             usage: usage.clone(),
             clock,
-            ttl: config.token_ttl,
+            ttl,
             email_change: config.email_change,
             prefix: config.token_prefix.clone(),
             retain: config.retain,

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::verdicts::Verdict;
 use super::{Auth, Error, Session};
-use crate::domain::PresentedToken;
+use crate::domain::{PresentedToken, Timestamp, Token, TokenHash, User};
+use crate::store::StoreError;
 
 /// What is known of a token without waiting.
 #[derive(Debug)]
@@ -26,17 +26,16 @@ impl Auth {
             return Check::Refused;
         };
         let now = self.now();
-        match self.0.verdicts.get(&presented, now) {
-            Some(Verdict::Live(session)) => {
-                self.0.metrics.hits.inc();
+        let Some(cached) = self.0.tokens.get(&presented, now) else {
+            return Check::Unknown(presented);
+        };
+        self.0.metrics.hits.inc();
+        match cached.session_of(&presented) {
+            Some(session) => {
                 self.note_use(&session, now);
                 Check::Live(session)
             }
-            Some(Verdict::Revoked) => {
-                self.0.metrics.hits.inc();
-                Check::Refused
-            }
-            None => Check::Unknown(presented),
+            None => Check::Refused,
         }
     }
 
@@ -57,22 +56,22 @@ impl Auth {
     /// # Errors
     /// [`Error::InvalidToken`] if it isn't live; [`Error::Busy`] and the like.
     pub async fn look_up(&self, presented: &PresentedToken) -> Result<Arc<Session>, Error> {
+        self.look_up_by(presented, async |hash| self.0.store.token_by_hash(hash).await).await
+    }
+
+    /// The same, where the store is read by `read`.
+    pub(super) async fn look_up_by(
+        &self,
+        presented: &PresentedToken,
+        read: impl AsyncFn(TokenHash) -> Result<Option<(Token, User)>, StoreError>,
+    ) -> Result<Arc<Session>, Error> {
         self.0.metrics.misses.inc();
-        let read = || async {
-            let row = self.0.store.token_by_hash(presented.hash).await?;
-            Ok(row.and_then(|(token, user)| {
-                let owner = self.0.verdicts.owners.share(user);
-                Session::open(token, owner, self.0.ttl, self.now())
-            }))
-        };
-        let session = self.0.verdicts.read(&presented.hash, read).await?;
-        let session = session.filter(|session| presented.names(session.token.id));
-        let session = session.ok_or(Error::InvalidToken)?;
+        let session = self.0.tokens.look_up(presented, read).await?.ok_or(Error::InvalidToken)?;
         self.note_use(&session, self.now());
         Ok(session)
     }
 
-    fn note_use(&self, session: &Session, now: crate::domain::Timestamp) {
+    fn note_use(&self, session: &Session, now: Timestamp) {
         if session.note_use(now) {
             self.0.usage.record(session.token.id, now);
         }

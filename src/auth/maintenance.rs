@@ -21,6 +21,6 @@ impl Auth {
     /// # Errors
     /// [`Error::Busy`] and the like.
     pub async fn faults(&self) -> Result<Vec<String>, Error> {
-        Ok(self.0.store.faults(self.0.ttl, self.now()).await?)
+        Ok(self.0.store.faults().await?)
     }
 }

@@ -10,11 +10,10 @@ mod issue_limit;
 mod login;
 mod login_limiter;
 mod maintenance;
-mod owners;
 mod sliding_count;
+mod token_cache;
 mod tokens;
 mod users;
-mod verdicts;
 
 #[cfg(test)]
 mod tests;
@@ -39,10 +38,9 @@ pub(crate) use issue_limit::IssueLimiter;
 pub use login::Credentials;
 pub(crate) use login_limiter::LoginLimiter;
 pub use maintenance::BackupError;
-pub use owners::CachedUser;
+pub(crate) use token_cache::TokenCache;
+pub use token_cache::{CachedUser, Session};
 pub use users::{NewUser, UserUpdate};
-pub use verdicts::Session;
-pub(crate) use verdicts::Verdicts;
 
 pub use crate::store::{Page, Purged};
 
@@ -54,8 +52,8 @@ pub struct Auth(Arc<AuthParts>);
 pub(crate) struct AuthParts {
     /// The database.
     pub store: Store,
-    /// The checked tokens; the store's observer.
-    pub verdicts: Arc<Verdicts>,
+    /// The checked tokens.
+    pub tokens: TokenCache,
     /// Where passwords are hashed.
     pub hasher: Hasher,
     /// How often a login may be tried.

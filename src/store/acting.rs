@@ -5,8 +5,7 @@
 use diesel::prelude::*;
 
 use super::StoreError;
-use super::sqlite::writer::Transaction;
-use super::tokens::row_by_id;
+use super::tokens::by_id;
 use crate::domain::{Lifetime, Needs, Timestamp, Token, User};
 
 /// A token that acts.
@@ -27,9 +26,8 @@ impl ActingToken {
     ///
     /// # Errors
     /// [`StoreError::Dead`]; [`StoreError::Lacking`]; or what SQLite fails with.
-    pub(super) fn check(self, tx: &mut Transaction<'_>) -> Result<(Token, User), StoreError> {
-        let row = row_by_id(tx.connection, self.token_id).optional()?;
-        let (token, owner) = row.ok_or(StoreError::Dead)?;
+    pub(super) fn check(self, c: &mut SqliteConnection) -> Result<(Token, User), StoreError> {
+        let (token, owner) = by_id(c, self.token_id)?.ok_or(StoreError::Dead)?;
         self.ttl.check(&token, &owner, self.now).map_err(|_| StoreError::Dead)?;
         self.needs.check(&token, &owner).map_err(StoreError::Lacking)?;
         Ok((token, owner))

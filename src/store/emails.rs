@@ -4,8 +4,8 @@ use diesel::define_sql_function;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
+use super::rows::UserRow;
 use super::schema::{email_owners, users};
-use super::users::UserRow;
 use super::{Store, StoreError, UserWithHash};
 use crate::domain::Email;
 

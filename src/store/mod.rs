@@ -1,31 +1,32 @@
 //! The SQLite file, and the only module that knows Diesel.
 //!
-//! `sqlite` opens the file, and runs reads and writes on its threads.
+//! `sqlite` opens the file, and runs reads and writes on its threads. `changes` is the log of what caches
+//! must forget, and `invalidation` tells the caches.
 //!
-//! The queries: `users`, with who may have which email in `emails`, and `password_costs`; `tokens`, with what
-//! adds them in `insertion`, what revokes them in `revocation` and what removes them in `purge`; `quota`
-//! counts a user's.
-//! A token is found by the first bytes of its digest, in the table `token_heads`: a trigger fills it, and
-//! whoever removes a token clears it.
+//! The queries: `users`, with who may have which email in `emails`, and `password_costs`; `tokens`, with
+//! `token_lists`, `revocation` and `purge`; `quota` counts a user's. `rows` turns rows into the domain's
+//! types.
 //! A row that a unique key names is asked for by `get_result`, not `first`: SQLite plans a query anew
 //! each time its `LIMIT` is bound.
 
 mod acting;
+mod changes;
 mod emails;
-mod insertion;
+mod invalidation;
 mod password_costs;
 mod purge;
 mod quota;
 mod revocation;
+mod rows;
 mod schema;
 mod sqlite;
+mod token_lists;
 mod tokens;
 mod users;
 
 #[cfg(test)]
 mod tests;
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,41 +34,32 @@ use std::time::Duration;
 use diesel::prelude::*;
 use tokio::sync::oneshot;
 
-use crate::domain::TokenHash;
 use crate::metrics::{Metrics, Queue};
 
 pub use acting::ActingToken;
-pub use insertion::{Insertion, NewToken, Stored};
+pub use invalidation::{CacheInvalidation, Stamp};
 pub use purge::{Purge, Purged};
 pub use quota::Quota;
+pub use rows::UserWithHash;
 pub use sqlite::backup::BackupError;
 pub use sqlite::connection::OpenError;
-pub use tokens::Page;
-pub use users::{UserChange, UserChanged, UserRecord, UserWithHash};
+pub use tokens::{Insertion, NewToken, Stored};
+pub use users::{UserChange, UserChanged, UserRecord};
 
 use sqlite::connection;
 use sqlite::readers::Readers;
-use sqlite::writer::{self, Writer};
+use sqlite::writer::Writer;
 
-/// Told after each commit, and before any answer to it leaves, which tokens may no longer pass a
-/// check on what was read before.
-pub trait Observer: Send + Sync + 'static {
-    /// What became of tokens, in order.
-    fn changed(&self, changes: &[Change]);
-    /// Anything may have changed: another process wrote to the file, or it isn't known whether a
-    /// commit took place.
-    fn anything_changed(&self);
-}
+/// The most rows of one read where a whole table is listed, so that no more are in memory at a time.
+const STEP: i64 = 1000;
 
-/// What became of a token.
-#[derive(Clone, Copy, Debug)]
-pub enum Change {
-    /// It was revoked, which is for ever.
-    Revoked(TokenHash),
-    /// It was removed, after its end.
-    Purged(TokenHash),
-    /// Anything else: its owner was removed, or one of the two was changed.
-    Other(TokenHash),
+/// A part of a longer list.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The part's rows.
+    pub rows: Vec<T>,
+    /// How many rows the whole list has.
+    pub total: i64,
 }
 
 /// The open database. Clones share it.
@@ -78,11 +70,12 @@ struct Shared {
     path: PathBuf,
     readers: Readers,
     writer: Writer,
+    invalidation: Arc<CacheInvalidation>,
     metrics: Metrics,
 }
 
 /// Why the store gave no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The queue is full. Nothing was done; worth another try in a second.
     #[error("the store's queue is full")]
@@ -111,25 +104,6 @@ pub enum StoreError {
     Failed(String),
 }
 
-impl From<diesel::result::Error> for StoreError {
-    fn from(error: diesel::result::Error) -> Self {
-        use diesel::result::{DatabaseErrorKind, Error};
-        match error {
-            Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Self::Taken,
-            Error::DatabaseError(
-                DatabaseErrorKind::NotNullViolation
-                | DatabaseErrorKind::CheckViolation
-                | DatabaseErrorKind::ForeignKeyViolation,
-                _,
-            ) => Self::Failed(error.to_string()),
-            Error::DatabaseError(..) | Error::BrokenTransactionManager => {
-                Self::Unavailable(error.to_string())
-            }
-            other => Self::Failed(other.to_string()),
-        }
-    }
-}
-
 fn closed() -> StoreError {
     StoreError::Unavailable("it is closed, or dropped the question".to_owned())
 }
@@ -140,20 +114,23 @@ impl Store {
     ///
     /// # Errors
     /// [`OpenError`], in one line that a person can act on.
-    pub fn open(
-        path: &Path,
-        observer: Arc<dyn Observer>,
-        metrics: Metrics,
-    ) -> Result<Self, OpenError> {
+    pub fn open(path: &Path, metrics: Metrics) -> Result<Self, OpenError> {
         let connection = connection::open_writer(path)?;
         let failed = |cause: Box<dyn std::error::Error>| OpenError::Open {
             path: path.to_owned(),
             cause: cause.to_string(),
         };
-        let writer = Writer::start(connection, observer, metrics.clone()).map_err(failed)?;
+        let invalidation = Arc::new(CacheInvalidation::default());
+        let writer =
+            Writer::start(connection, invalidation.clone(), metrics.clone()).map_err(failed)?;
         let readers = Readers::start(path).map_err(failed)?;
         let path = path.to_owned();
-        Ok(Self(Arc::new(Shared { path, readers, writer, metrics })))
+        Ok(Self(Arc::new(Shared { path, readers, writer, invalidation, metrics })))
+    }
+
+    /// Which of what was read here is out of date.
+    pub fn invalidation(&self) -> Arc<CacheInvalidation> {
+        self.0.invalidation.clone()
     }
 
     /// Whether the store can answer.
@@ -179,8 +156,8 @@ impl Store {
         }
     }
 
-    /// Answers what is queued, then closes the file, its write-ahead log merged into it. A purge ends
-    /// after its present chunk. What is asked afterwards is refused as [`StoreError::Unavailable`].
+    /// Answers what is queued, then closes the file, its write-ahead log merged into it.
+    /// What is asked afterwards is refused as [`StoreError::Unavailable`].
     ///
     /// The waiting is done on a thread of its own: a caller who gives up leaves it behind.
     pub async fn close(&self) {
@@ -206,6 +183,7 @@ impl Store {
         }
     }
 
+    /// Runs a query of a row or two, which may share a transaction with others like it.
     async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
@@ -215,34 +193,21 @@ impl Store {
         result
     }
 
-    /// A read of a row or two, which may share a transaction with others like it.
-    async fn read_briefly<T: Send + 'static>(
+    /// Runs a query of many rows. It delays no [`Store::read`].
+    async fn read_list<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let result = self.0.readers.run_briefly(query).await;
+        let result = self.0.readers.run_long(query).await;
         self.note_refusal(Queue::Reads, &result);
         result
     }
 
     async fn write<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&mut writer::Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+        job: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let result = self.0.writer.run(job).await;
-        self.note_refusal(Queue::Writes, &result);
-        result
-    }
-
-    /// A long write, chunk by chunk, until `work` breaks off; each chunk commits by itself, and those
-    /// before one that fails stay done.
-    async fn write_in_chunks<T: Send + 'static>(
-        &self,
-        work: impl FnMut(&mut writer::Transaction<'_>) -> Result<ControlFlow<T>, StoreError>
-        + Send
-        + 'static,
-    ) -> Result<T, StoreError> {
-        let result = self.0.writer.run_in_chunks(work).await;
         self.note_refusal(Queue::Writes, &result);
         result
     }
@@ -252,13 +217,13 @@ impl Store {
     async fn write_by<T: Send + 'static>(
         &self,
         by: Option<ActingToken>,
-        job: impl FnOnce(&mut writer::Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+        job: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.write(move |tx| {
+        self.write(move |c| {
             if let Some(acting) = by {
-                acting.check(tx)?;
+                acting.check(c)?;
             }
-            job(tx)
+            job(c)
         })
         .await
     }

@@ -26,7 +26,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as from every question.
     pub async fn highest_password_cost(&self) -> Result<Option<u32>, StoreError> {
-        let row = self.read_briefly(|connection| {
+        let row = self.read(|connection| {
             diesel::sql_query(HIGHEST)
                 .bind::<Text, _>(PasswordHash::COSTS.end().to_string())
                 .get_result::<Row>(connection)

@@ -1,32 +1,19 @@
-//! What the sweeper removes: a batch of dead tokens at a time, in chunks that each commit by
-//! themselves. Of a batch the heads of the digests go first, in their own order, then the rows in theirs, so
-//! that a chunk rewrites few pages. A row whose head is gone is found by nobody; left behind by a crash, it
-//! is dead all the same, and the next purge takes it.
+//! The deletion of dead tokens, in chunks. Each is an ordinary write: what others write meanwhile waits for
+//! one chunk at most.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
-use std::{iter, mem};
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary};
+use diesel::query_builder::QueryFragment;
+use diesel::sql_types::{BigInt, Nullable};
+use diesel::sqlite::Sqlite;
 
-use super::schema::{token_heads, tokens};
-use super::tokens::head;
-use super::{Change, Store, StoreError};
-use crate::domain::{Lifetime, Timestamp, TokenHash};
+use super::sqlite::statements::statements;
+use super::{Store, StoreError};
+use crate::domain::{Lifetime, Timestamp};
 use crate::metrics::TokenEvent;
 
-/// The most rows that one transaction of a purge touches: two or three milliseconds of the writer's time,
-/// so that token checks on the same core, logins and revocations get their turn.
-const CHUNK: usize = 500;
-/// The most rows of a batch, 70 bytes each in memory. The more there are, the more heads go with each page
-/// that is rewritten: ten, out of 2,000,000.
-const BATCH: usize = 100_000;
-/// The most rows of one read: half a millisecond of a reader's time.
-const STEP: i64 = 500;
-
-/// Which tokens to remove: those that were dead at a time.
+/// Which tokens to delete: those that were dead at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct Purge {
     /// The time by which they were dead.
@@ -36,14 +23,14 @@ pub struct Purge {
 }
 
 impl Purge {
-    /// The tokens that have been dead for `retain` or longer at `now`, where they live for `ttl`.
-    pub fn of(retain: Duration, ttl: Lifetime, now: Timestamp) -> Self {
-        let retain = i64::try_from(retain.as_secs()).unwrap_or(i64::MAX);
-        Self { cutoff: now.minus(retain), ttl }
+    /// The tokens that have been dead for `retention` or longer at `now`, where they live for `ttl`.
+    pub fn of(retention: Duration, ttl: Lifetime, now: Timestamp) -> Self {
+        let retention = i64::try_from(retention.as_secs()).unwrap_or(i64::MAX);
+        Self { cutoff: now.minus(retention), ttl }
     }
 }
 
-/// How many tokens a purge removed.
+/// How many tokens a purge deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purged {
     /// Those that had been revoked.
@@ -59,145 +46,98 @@ impl Purged {
     }
 }
 
+// A chunk has 500 rows: a few milliseconds of the writer's time, so that token checks on the same core,
+// logins and revocations get their turn.
+statements! {
+    Revoked: "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens \
+        WHERE revoked_at <= " [cutoff: i64 as BigInt] " ORDER BY revoked_at LIMIT 500)";
+    Expired: "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens \
+        WHERE expires_at <= " [cutoff: i64 as BigInt] " ORDER BY expires_at LIMIT 500)";
+    BoundOfAge: "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens \
+        WHERE ages_from <= " [created_by: i64 as BigInt] " ORDER BY ages_from LIMIT 500)";
+    OfAge: "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens \
+        WHERE created_at <= " [created_by: i64 as BigInt] " ORDER BY created_at LIMIT 500)";
+    InBulk: "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens \
+        WHERE user_id = " [user_id: i64 as BigInt] " AND id <= " [through: i64 as BigInt]
+        " AND id IS NOT " [kept: Option<i64> as Nullable<BigInt>] " LIMIT 500)";
+    NextBulk: "SELECT id, user_id, through, kept FROM bulk_revocations \
+        WHERE revoked_at <= " [cutoff: i64 as BigInt] " ORDER BY revoked_at LIMIT 1";
+    LogPurge: "INSERT INTO changes (kind, id) VALUES ('purge', " [cutoff: i64 as BigInt] ")";
+    BulkDone: "DELETE FROM bulk_revocations WHERE id = " [id: i64 as BigInt];
+}
+
+/// Tokens of one user that were revoked together.
+#[derive(Clone, Copy, QueryableByName)]
+struct Bulk {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = BigInt)]
+    user_id: i64,
+    #[diesel(sql_type = BigInt)]
+    through: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    kept: Option<i64>,
+}
+
 impl Store {
-    /// Removes dead tokens until none is left.
+    /// Deletes dead tokens until none is left.
     ///
     /// # Errors
-    /// [`StoreError`] of the first chunk that fails; those before it stay removed.
+    /// [`StoreError`] of the first chunk that fails; those before it stay deleted.
     pub async fn purge(&self, purge: Purge) -> Result<Purged, StoreError> {
-        let cutoff = purge.cutoff;
+        let cutoff = purge.cutoff.as_unix();
         let mut purged = Purged {
-            revoked: self.purge_by(Dead::by("revoked_at", cutoff)).await?,
-            expired: self.purge_by(Dead::by("expires_at", cutoff)).await?,
+            revoked: self.delete_in_chunks(cutoff, move || Revoked { cutoff }).await?,
+            expired: self.delete_in_chunks(cutoff, move || Expired { cutoff }).await?,
         };
-        if let Some(created_by) = purge.ttl.age_cutoff(cutoff) {
+        while let Some(bulk) = self.next_bulk(cutoff).await? {
+            let Bulk { id, user_id, through, kept } = bulk;
+            purged.revoked +=
+                self.delete_in_chunks(cutoff, move || InBulk { user_id, through, kept }).await?;
+            self.write(move |c| Ok(BulkDone { id }.execute(c)?)).await?;
+        }
+        if let Some(created_by) = purge.ttl.age_cutoff(purge.cutoff) {
+            let created_by = created_by.as_unix();
             // Bound tokens before their parents.
-            for age in ["ages_from", "created_at"] {
-                purged.expired += self.purge_by(Dead::by(age, created_by)).await?;
-            }
+            let bound = move || BoundOfAge { created_by };
+            purged.expired += self.delete_in_chunks(cutoff, bound).await?;
+            purged.expired += self.delete_in_chunks(cutoff, move || OfAge { created_by }).await?;
         }
         Ok(purged)
     }
 
-    async fn purge_by(&self, mut dead: Dead) -> Result<usize, StoreError> {
+    async fn next_bulk(&self, cutoff: i64) -> Result<Option<Bulk>, StoreError> {
+        self.read(move |c| NextBulk { cutoff }.get_result::<Bulk>(c).optional()).await
+    }
+
+    /// Runs a deletion of tokens that were dead by `cutoff` until it finds no more rows. Returns how many it
+    /// deleted.
+    async fn delete_in_chunks<D>(
+        &self,
+        cutoff: i64,
+        deletion: impl Fn() -> D + Copy + Send + 'static,
+    ) -> Result<usize, StoreError>
+    where
+        D: RunQueryDsl<SqliteConnection> + QueryFragment<Sqlite> + diesel::query_builder::QueryId,
+    {
         let mut total = 0;
         loop {
-            let batch = dead.next(self).await?;
-            if batch.ids.is_empty() {
+            let start = Instant::now();
+            let deleted = self.write(move |c| {
+                let deleted = deletion().execute(c)?;
+                if deleted > 0 {
+                    LogPurge { cutoff }.execute(c)?;
+                }
+                Ok(deleted)
+            });
+            let deleted = deleted.await?;
+            if deleted == 0 {
                 return Ok(total);
             }
-            total += self.remove(batch).await?;
-        }
-    }
-
-    /// Removes a batch; gives the number of rows that were there.
-    async fn remove(&self, batch: Batch) -> Result<usize, StoreError> {
-        self.remove_heads(batch.digests).await?;
-        self.remove_rows(batch.ids).await
-    }
-
-    async fn remove_heads(&self, mut digests: BTreeMap<[u8; 32], i64>) -> Result<(), StoreError> {
-        self.write_in_chunks(move |tx| {
-            let chunk = take_chunk(|| digests.pop_first());
-            // Were the clock set back, a verdict could outlive its row.
-            let hashes = chunk.iter().filter_map(|(digest, _)| TokenHash::from_stored(digest));
-            tx.tell(hashes.map(Change::Purged));
-            diesel::delete(token_heads::table)
-                .filter(token_heads::head.eq_any(chunk.iter().map(|(digest, _)| head(digest))))
-                // A row that a crash left without its head may have been inserted anew since.
-                .filter(token_heads::token_id.eq_any(chunk.iter().map(|(_, id)| id)))
-                .execute(tx.connection)?;
-            Ok(if digests.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-        })
-        .await
-    }
-
-    async fn remove_rows(&self, mut ids: BTreeSet<i64>) -> Result<usize, StoreError> {
-        let metrics = self.0.metrics.clone();
-        let (mut total, mut uncounted) = (0, 0);
-        let removed = self.write_in_chunks(move |tx| {
-            // One chunk late: only now has it been committed.
-            metrics.tokens(TokenEvent::Purged, mem::take(&mut uncounted));
-            let chunk = tokens::id.eq_any(take_chunk(|| ids.pop_first()));
-            uncounted = diesel::delete(tokens::table.filter(chunk)).execute(tx.connection)?;
-            total += uncounted;
-            Ok(match ids.is_empty() {
-                true => ControlFlow::Break((total, uncounted)),
-                false => ControlFlow::Continue(()),
-            })
-        });
-        let (total, uncounted) = removed.await?;
-        self.0.metrics.tokens(TokenEvent::Purged, uncounted);
-        Ok(total)
-    }
-}
-
-fn take_chunk<T>(next: impl FnMut() -> Option<T>) -> Vec<T> {
-    iter::from_fn(next).take(CHUNK).collect()
-}
-
-/// Dead tokens, one batch after the other, in the order in which they died.
-struct Dead {
-    question: String,
-    cutoff: Timestamp,
-    /// When the last one died that was found, and its row's number.
-    last: (i64, i64),
-}
-
-/// What is removed of dead tokens. Sorted as it comes: one sort at the end would hold up a core.
-#[derive(Default)]
-struct Batch {
-    digests: BTreeMap<[u8; 32], i64>,
-    ids: BTreeSet<i64>,
-}
-
-#[derive(QueryableByName)]
-struct Row {
-    #[diesel(sql_type = BigInt)]
-    died_at: i64,
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = Binary)]
-    digest: Vec<u8>,
-}
-
-impl Dead {
-    /// Those whose `column` is not after `cutoff`.
-    fn by(column: &str, cutoff: Timestamp) -> Self {
-        let question = format!(
-            "SELECT {column} AS died_at, id, digest FROM tokens \
-             WHERE ({column}, id) > (?, ?) AND {column} <= ? ORDER BY {column}, id LIMIT ?"
-        );
-        Self { question, cutoff, last: (i64::MIN, i64::MIN) }
-    }
-
-    /// The next batch; an empty one after the last.
-    async fn next(&mut self, store: &Store) -> Result<Batch, StoreError> {
-        let mut batch = Batch::default();
-        while batch.ids.len() < BATCH {
-            let question = diesel::sql_query(&self.question)
-                .bind::<BigInt, _>(self.last.0)
-                .bind::<BigInt, _>(self.last.1)
-                .bind::<BigInt, _>(self.cutoff.as_unix())
-                .bind::<BigInt, _>(STEP);
-            let start = Instant::now();
-            let rows = match store.read(move |c| question.load::<Row>(c)).await {
-                // What it has is removed first; the rest is asked for again.
-                Err(StoreError::Busy) if !batch.ids.is_empty() => break,
-                rows => rows?,
-            };
-            let Some(last) = rows.last() else { break };
-            self.last = (last.died_at, last.id);
-            for row in rows {
-                batch.ids.insert(row.id);
-                // Bytes of another length are no digest: nothing finds them, and the row goes all the same.
-                batch
-                    .digests
-                    .extend(<[u8; 32]>::try_from(row.digest).map(|digest| (digest, row.id)));
-            }
-            // As long as the read took: half the time is for whoever shares the core.
+            total += deleted;
+            self.0.metrics.tokens(TokenEvent::Purged, deleted);
+            // As long as the chunk took: half of the time is for others on the same core.
             tokio::time::sleep(start.elapsed()).await;
         }
-        Ok(batch)
     }
 }

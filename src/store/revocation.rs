@@ -1,23 +1,35 @@
-//! Revocations in the table `tokens`. A token is revoked together with the tokens that are bound to it,
-//! directly or through others, in the same transaction. So no token that is bound to a revoked one passes.
+//! Revocations. A token is revoked together with the tokens that are bound to it, directly or through
+//! others, in the same transaction. So no token that is bound to a revoked one passes.
+//!
+//! All of a user's tokens are revoked by a watermark in the user's row, whatever their number: see the
+//! migration `revoke_by_watermark`. Its triggers count them, and leave their rows to the sweeper.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool};
+use diesel::sql_types::{BigInt, Nullable};
 
-use super::schema::{token_heads, tokens};
+use super::schema::token_counts;
 use super::sqlite::statements::statements;
-use super::sqlite::writer::Transaction;
-use super::tokens::{head, tell};
-use super::{ActingToken, Change, Store, StoreError};
-use crate::domain::{PresentedToken, Timestamp};
+use super::{ActingToken, Store, StoreError, tokens as queries};
+use crate::domain::{PresentedToken, Timestamp, Token};
 
 statements! {
     Revoke: "UPDATE tokens SET revoked_at = " [at: i64 as BigInt] " WHERE id = " [id: i64 as BigInt];
+    Children: "SELECT id FROM tokens WHERE revoked_at IS NULL AND parent_id = " [id: i64 as BigInt];
+    RevokeAll: "UPDATE users \
+        SET revoked_through = (SELECT seq FROM sqlite_sequence WHERE name = 'tokens'), kept_token = "
+        [kept: Option<i64> as Nullable<BigInt>] ", all_revoked_at = " [at: i64 as BigInt]
+        " WHERE id = " [user_id: i64 as BigInt];
+}
+
+#[derive(QueryableByName)]
+struct Child {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
 }
 
 impl Store {
     /// Revokes the token with this id, if it belongs to `owner` (anybody, if `None`) and isn't
-    /// revoked yet, and what is bound to it. Gives how many were.
+    /// revoked yet, and what is bound to it. Returns how many were revoked.
     ///
     /// # Errors
     /// [`StoreError`], as from every write that a token asks for.
@@ -28,18 +40,10 @@ impl Store {
         owner: Option<i64>,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        self.write_by(by, move |tx| {
-            // One text with an owner or without: it is prepared once.
-            let anybody = owner.is_none().into_sql::<Bool>();
-            let digest = tokens::table
-                .find(id)
-                .filter(tokens::revoked_at.is_null())
-                .filter(tokens::user_id.eq(owner.unwrap_or_default()).or(anybody))
-                .select(tokens::digest)
-                .get_result::<Vec<u8>>(tx.connection)
-                .optional()?;
-            match digest {
-                Some(digest) => Ok(revoke_line(tx, id, digest, now)?),
+        self.write_by(by, move |c| {
+            let found = queries::by_id(c, id)?;
+            match found.filter(|(_, user)| owner.is_none_or(|owner| owner == user.id)) {
+                Some((token, _)) => Ok(revoke_with_bound(c, &token, now)?),
                 None => Ok(0),
             }
         })
@@ -47,7 +51,7 @@ impl Store {
     }
 
     /// Revokes the token whose string is presented, and what is bound to it, also if it has expired or its
-    /// owner is disabled. Gives how many were revoked: none, if there is no such token, or it is revoked
+    /// owner is disabled. Returns how many were revoked: none, if there is no such token, or it is revoked
     /// already.
     ///
     /// # Errors
@@ -58,26 +62,18 @@ impl Store {
         presented: PresentedToken,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        self.write_by(Some(by), move |tx| {
-            let digest = presented.hash.as_bytes();
-            let id = token_heads::table
-                .inner_join(tokens::table)
-                .filter(token_heads::head.eq(head(digest)))
-                .filter(tokens::digest.eq(digest.as_slice()))
-                .filter(tokens::revoked_at.is_null())
-                .select(tokens::id)
-                .get_result::<i64>(tx.connection)
-                .optional()?;
-            match id.filter(|&id| presented.names(id)) {
-                Some(id) => Ok(revoke_line(tx, id, digest.to_vec(), now)?),
+        self.write_by(Some(by), move |c| {
+            let found = queries::by_hash(c, &presented.hash)?;
+            match found.filter(|(token, _)| presented.names(token.id)) {
+                Some((token, _)) => Ok(revoke_with_bound(c, &token, now)?),
                 None => Ok(0),
             }
         })
         .await
     }
 
-    /// Revokes the tokens of `owner`, all but `except`; that one too if it is bound to another. Gives how
-    /// many were.
+    /// Revokes the tokens of `owner`, all but `except`; that one too if it is bound to another. Returns how
+    /// many were revoked.
     ///
     /// # Errors
     /// [`StoreError`], as from every write that a token asks for.
@@ -88,46 +84,53 @@ impl Store {
         except: Option<i64>,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        self.write_by(by, move |tx| Ok(revoke_all(tx, owner, except, now)?)).await
+        self.write_by(by, move |c| Ok(revoke_all(c, owner, except, now)?)).await
     }
 }
 
-/// Revokes a token that isn't revoked yet, and what is bound to it.
-pub(super) fn revoke_line(
-    tx: &mut Transaction<'_>,
-    id: i64,
-    digest: Vec<u8>,
+/// Revokes a token that isn't revoked yet, and what is bound to it. Returns how many were revoked.
+pub(super) fn revoke_with_bound(
+    c: &mut SqliteConnection,
+    token: &Token,
     now: Timestamp,
 ) -> QueryResult<usize> {
-    let mut line = vec![(id, digest)];
+    if token.revoked_at.is_some() {
+        return Ok(0);
+    }
+    let mut ids = vec![token.id];
     let mut revoked = 0;
-    while let Some((id, digest)) = line.pop() {
-        Revoke { at: now.as_unix(), id }.execute(tx.connection)?;
-        revoked += tell(tx, &[digest], Change::Revoked);
-        let children = tokens::table
-            .filter(tokens::parent_id.eq(id))
-            .filter(tokens::revoked_at.is_null())
-            .select((tokens::id, tokens::digest));
-        line.extend(children.load::<(i64, Vec<u8>)>(tx.connection)?);
+    while let Some(id) = ids.pop() {
+        Revoke { at: now.as_unix(), id }.execute(c)?;
+        revoked += 1;
+        ids.extend(Children { id }.load::<Child>(c)?.into_iter().map(|child| child.id));
     }
     Ok(revoked)
 }
 
 /// Revokes the tokens of `owner`, all but `except`, within a write; that one too if it is bound: its parent
-/// is another of the owner's tokens, and dies.
+/// is another of the owner's tokens, and dies. Returns how many were revoked.
 pub(super) fn revoke_all(
-    tx: &mut Transaction<'_>,
+    c: &mut SqliteConnection,
     owner: i64,
     except: Option<i64>,
     now: Timestamp,
 ) -> QueryResult<usize> {
-    let digests = diesel::update(tokens::table)
-        .filter(tokens::user_id.eq(owner))
-        .filter(tokens::revoked_at.is_null())
-        // No row has a negative number.
-        .filter(tokens::id.ne(except.unwrap_or(-1)).or(tokens::parent_id.is_not_null()))
-        .set(tokens::revoked_at.eq(now.as_unix()))
-        .returning(tokens::digest)
-        .load::<Vec<u8>>(tx.connection)?;
-    Ok(tell(tx, &digests, Change::Revoked))
+    let except = match except {
+        Some(id) => queries::by_id(c, id)?,
+        None => None,
+    };
+    let kept = except.filter(|(token, user)| {
+        user.id == owner && token.bond.is_none() && token.revoked_at.is_none()
+    });
+    let kept = kept.map(|(token, _)| token.id);
+    let before = count_unrevoked(c, owner)?;
+    RevokeAll { kept, at: now.as_unix(), user_id: owner }.execute(c)?;
+    Ok(before - usize::from(kept.is_some()).min(before))
+}
+
+/// How many unrevoked tokens a user has.
+pub(super) fn count_unrevoked(c: &mut SqliteConnection, user_id: i64) -> QueryResult<usize> {
+    let count = token_counts::table.find(user_id).select(token_counts::unrevoked);
+    let count = count.get_result::<i64>(c).optional()?.unwrap_or(0);
+    Ok(usize::try_from(count).unwrap_or(0))
 }

@@ -11,6 +11,9 @@ diesel::table! {
         disabled_at -> Nullable<BigInt>,
         created_at -> BigInt,
         updated_at -> BigInt,
+        revoked_through -> BigInt,
+        kept_token -> Nullable<BigInt>,
+        all_revoked_at -> Nullable<BigInt>,
     }
 }
 
@@ -32,9 +35,9 @@ diesel::table! {
 }
 
 diesel::table! {
-    token_heads (head) {
-        head -> Binary,
-        token_id -> BigInt,
+    token_counts (user_id) {
+        user_id -> BigInt,
+        unrevoked -> BigInt,
     }
 }
 
@@ -46,5 +49,4 @@ diesel::table! {
 }
 
 diesel::joinable!(tokens -> users (user_id));
-diesel::joinable!(token_heads -> tokens (token_id));
-diesel::allow_tables_to_appear_in_same_query!(users, tokens, token_heads, email_owners);
+diesel::allow_tables_to_appear_in_same_query!(users, tokens, token_counts, email_owners);

@@ -6,31 +6,12 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::app::block_on;
-use crate::domain::{Abilities, Email, Lifetime, Name, PasswordHash, Timestamp};
+use crate::domain::{Abilities, Email, Lifetime, Name, PasswordHash, Timestamp, TokenHash};
 
-#[derive(Default)]
-struct Recorder(Mutex<Vec<&'static str>>);
-
-impl Observer for Recorder {
-    fn changed(&self, changes: &[Change]) {
-        self.0.lock().unwrap().extend(changes.iter().map(|change| match change {
-            Change::Revoked(_) => "revoked",
-            Change::Purged(_) | Change::Other(_) => "changed",
-        }));
-    }
-
-    fn anything_changed(&self) {
-        self.0.lock().unwrap().push("anything");
-    }
-}
-
-fn open() -> (Store, Arc<Recorder>, TempDir) {
+fn open() -> (Store, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let recorder = Arc::new(Recorder::default());
-    let store =
-        Store::open(&folder.path().join("test.sqlite"), recorder.clone(), Metrics::new().unwrap())
-            .unwrap();
-    (store, recorder, folder)
+    let path = folder.path().join("test.sqlite");
+    (Store::open(&path, Metrics::new().unwrap()).unwrap(), folder)
 }
 
 fn user(email: &str) -> UserRecord {
@@ -70,7 +51,7 @@ fn hold_writer(store: &Store) -> (mpsc::Sender<()>, impl Future<Output = Result<
 
 #[test]
 fn a_failing_job_spoils_no_other_of_its_batch() {
-    let (store, _, _folder) = open();
+    let (store, _folder) = open();
     block_on(async {
         let (release, held) = hold_writer(&store);
         let batch = ["a@x.org", "b@x.org", "A@X.ORG", "c@x.org"].map(|email| {
@@ -90,62 +71,17 @@ fn a_failing_job_spoils_no_other_of_its_batch() {
 }
 
 #[test]
-fn a_long_write_lets_others_in_between_and_ends_when_nobody_waits_for_it() {
-    let (store, _, _folder) = open();
-    block_on(async {
-        let (chunk, chunks) = mpsc::channel();
-        let endless = store.write_in_chunks(move |_| {
-            let _ = chunk.send(());
-            Ok(ControlFlow::<()>::Continue(()))
-        });
-        let mut endless = Box::pin(endless);
-        assert!(futures_util::FutureExt::now_or_never(endless.as_mut()).is_none());
-        chunks.recv().unwrap();
-        store.insert_user(None, user("a@x.org"), NOW).await.unwrap();
-        drop(endless);
-        // The channel ends with it.
-        while chunks.recv().is_ok() {}
-        store.close().await;
-    });
-}
-
-#[test]
-fn a_chunk_that_fails_ends_a_long_write_and_those_before_it_stay() {
-    let (store, _, _folder) = open();
-    block_on(async {
-        let mut emails = ["a@x.org", "b@x.org", "A@X.ORG"].into_iter();
-        let result = store.write_in_chunks(move |tx| {
-            let Some(email) = emails.next() else { return Ok(ControlFlow::Break(())) };
-            diesel::insert_into(schema::users::table)
-                .values((
-                    schema::users::name.eq("x"),
-                    schema::users::email.eq(email),
-                    schema::users::password_hash.eq("x"),
-                    schema::users::abilities.eq("*"),
-                    schema::users::created_at.eq(0),
-                    schema::users::updated_at.eq(0),
-                ))
-                .execute(tx.connection)?;
-            Ok(ControlFlow::Continue(()))
-        });
-        assert!(matches!(result.await, Err(StoreError::Taken)));
-        assert_eq!(store.users_after(0).await.unwrap().len(), 2);
-        store.close().await;
-    });
-}
-
-#[test]
 fn a_full_disk_refuses_a_write_and_loses_nothing() {
-    let (store, _, _folder) = open();
+    let (store, _folder) = open();
     block_on(async {
         store.insert_user(None, user("first@x.org"), NOW).await.unwrap();
         // SQLite's own limit gives the error of a full disk.
-        store.write(|tx| Ok(set_max_pages(tx.connection, 1)?)).await.unwrap();
+        store.write(|c| Ok(set_max_pages(c, 1)?)).await.unwrap();
         let mut large = user("large@x.org");
         large.password_hash = PasswordHash::new("x".repeat(1_000_000));
         let refused = store.insert_user(None, large.clone(), NOW).await;
         assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
-        store.write(|tx| Ok(set_max_pages(tx.connection, 1_000_000)?)).await.unwrap();
+        store.write(|c| Ok(set_max_pages(c, 1_000_000)?)).await.unwrap();
         store.insert_user(None, large, NOW).await.unwrap();
         assert_eq!(store.users_after(0).await.unwrap().len(), 2);
         store.close().await;
@@ -159,16 +95,16 @@ fn set_max_pages(connection: &mut SqliteConnection, pages: u32) -> QueryResult<(
 
 #[test]
 fn a_full_queue_of_writes_refuses_the_next() {
-    let (store, _, _folder) = open();
+    let (store, _folder) = open();
     block_on(async {
         let (release, held) = hold_writer(&store);
         let mut waiting: Vec<_> =
-            (0..writer::QUEUE).map(|_| Box::pin(store.write(|_| Ok(())))).collect();
+            (0..sqlite::writer::QUEUE).map(|_| Box::pin(store.write(|_| Ok(())))).collect();
         for write in &mut waiting {
             assert!(futures_util::FutureExt::now_or_never(write.as_mut()).is_none());
         }
         // Callers who hang up free no place: their writes are still to be done.
-        waiting.truncate(writer::QUEUE / 2);
+        waiting.truncate(sqlite::writer::QUEUE / 2);
         assert!(matches!(store.write(|_| Ok(())).await, Err(StoreError::Busy)));
         drop(release);
         held.await.unwrap();
@@ -182,7 +118,7 @@ fn a_full_queue_of_writes_refuses_the_next() {
 
 #[test]
 fn a_full_queue_of_reads_refuses_the_next() {
-    let (store, _, _folder) = open();
+    let (store, _folder) = open();
     block_on(async {
         let (release, released) = mpsc::channel::<()>();
         let released = Arc::new(Mutex::new(released));
@@ -212,7 +148,7 @@ fn a_full_queue_of_reads_refuses_the_next() {
 
 #[test]
 fn a_reader_can_not_write() {
-    let (store, _, _folder) = open();
+    let (store, _folder) = open();
     block_on(async {
         let write =
             store.read(|connection| diesel::delete(schema::users::table).execute(connection));
@@ -223,7 +159,7 @@ fn a_reader_can_not_write() {
 
 #[test]
 fn a_closed_store_refuses() {
-    let (store, _, _folder) = open();
+    let (store, _folder) = open();
     block_on(async {
         store.close().await;
         assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
@@ -235,7 +171,7 @@ fn a_closed_store_refuses() {
 #[test]
 fn writes_that_wait_together_are_committed_together() {
     use diesel::connection::{Instrumentation, InstrumentationEvent};
-    let (store, _, _folder) = open();
+    let (store, _folder) = open();
     block_on(async {
         let commits = Arc::new(Mutex::new(0));
         let count = commits.clone();
@@ -247,8 +183,8 @@ fn writes_that_wait_together_are_committed_together() {
             })
         };
         store
-            .write(move |tx| {
-                tx.connection.set_instrumentation(watch());
+            .write(move |c| {
+                c.set_instrumentation(watch());
                 Ok(())
             })
             .await
@@ -268,28 +204,63 @@ fn writes_that_wait_together_are_committed_together() {
 }
 
 #[test]
-fn the_observer_is_told_of_a_revocation_before_its_answer() {
-    let (store, recorder, _folder) = open();
+fn a_revocation_is_invalidated_before_its_answer_and_other_writes_invalidate_nothing() {
+    let (store, _folder) = open();
     block_on(async {
-        store.insert_user(None, user("a@x.org"), NOW).await.unwrap();
-        let token = NewToken {
-            name: Name::parse("x").unwrap(),
-            hash: TokenHash::of(b"x"),
-            abilities: None,
-            created_at: NOW,
-            expires_at: None,
+        let owner = store.insert_user(None, user("a@x.org"), NOW).await.unwrap();
+        let insert = async |text: &[u8]| {
+            let token = NewToken {
+                name: Name::parse("x").unwrap(),
+                hash: TokenHash::of(text),
+                abilities: None,
+                created_at: NOW,
+                expires_at: None,
+            };
+            let email = Email::parse("a@x.org").unwrap();
+            let quota = Quota { most: None, ttl: Lifetime::NEVER };
+            let inserted = store.insert_token_for_email(email, token, quota).await.unwrap();
+            let Insertion::Done(stored) = inserted else { panic!("{inserted:?}") };
+            stored.token.id
         };
-        let email = Email::parse("a@x.org").unwrap();
-        let quota = Quota { most: None, ttl: Lifetime::NEVER };
-        let inserted = store.insert_token_for_email(email, token, quota).await.unwrap();
-        let Insertion::Done(stored) = inserted else { panic!("{inserted:?}") };
-        assert_eq!(store.revoke_token(None, stored.token.id, Some(7), NOW).await.unwrap(), 0);
-        assert!(recorder.0.lock().unwrap().is_empty());
-        assert_eq!(store.revoke_token(None, stored.token.id, None, NOW).await.unwrap(), 1);
-        assert_eq!(*recorder.0.lock().unwrap(), ["revoked"]);
-        // A change of the owner does not go through the revoked tokens, of which there may be many.
-        store.change_user(None, 1, UserChange::default(), NOW).await.unwrap();
-        assert_eq!(*recorder.0.lock().unwrap(), ["revoked"]);
+        let id = insert(b"x").await;
+        let invalidation = store.invalidation();
+        let stamp = invalidation.stamp();
+        let is_current = || invalidation.is_current(stamp, id, owner.id, id);
+        assert_eq!(store.revoke_token(None, id, Some(7), NOW).await.unwrap(), 0);
+        let other = insert(b"y").await;
+        store.record_usage(vec![(id, NOW)]).await.unwrap();
+        assert_eq!(store.revoke_token(None, other, None, NOW).await.unwrap(), 1);
+        assert!(is_current());
+        assert_eq!(store.revoke_token(None, id, None, NOW).await.unwrap(), 1);
+        assert!(!is_current());
+        store.close().await;
+    });
+}
+
+#[test]
+fn look_ups_do_not_wait_for_lists() {
+    let (store, _folder) = open();
+    block_on(async {
+        let (release, released) = mpsc::channel::<()>();
+        let released = Arc::new(Mutex::new(released));
+        let mut lists: Vec<_> = (0..100)
+            .map(|_| {
+                let released = released.clone();
+                Box::pin(store.read_list(move |_| {
+                    let _ = released.lock().unwrap().recv();
+                    Ok(())
+                }))
+            })
+            .collect();
+        for list in &mut lists {
+            assert!(futures_util::FutureExt::now_or_never(list.as_mut()).is_none());
+        }
+        assert!(store.token_by_id(1).await.unwrap().is_none());
+        store.ping().await.unwrap();
+        drop(release);
+        for result in join_all(lists).await {
+            result.unwrap();
+        }
         store.close().await;
     });
 }
@@ -303,13 +274,11 @@ fn a_commit_is_on_the_disk_before_its_answer() {
         #[diesel(sql_type = diesel::sql_types::Text)]
         journal_mode: String,
     }
-    let (store, _, _folder) = open();
+    let (store, _folder) = open();
     block_on(async {
         let ask = "SELECT synchronous, journal_mode FROM pragma_synchronous, pragma_journal_mode";
-        let pragmas: Pragmas = store
-            .write(move |tx| Ok(diesel::sql_query(ask).get_result(tx.connection)?))
-            .await
-            .unwrap();
+        let pragmas: Pragmas =
+            store.write(move |c| Ok(diesel::sql_query(ask).get_result(c)?)).await.unwrap();
         assert_eq!((pragmas.synchronous, pragmas.journal_mode.as_str()), (2, "wal"));
         store.close().await;
     });

@@ -1,140 +1,109 @@
-//! The table `tokens`.
+//! The table `tokens`: how a token is found, added and renamed. A token is found by the first eight bytes of
+//! its digest, in the index `tokens_digest_prefix`.
 
 use diesel::define_sql_function;
-use diesel::dsl::auto_type;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable};
+use diesel::sql_types::{BigInt, Binary, Integer, Nullable, Text};
 
 use super::emails::by_email;
-use super::schema::{token_heads, tokens, users};
+use super::rows::{TokenRow, UserRow, into_domain};
+use super::schema::{tokens, users};
 use super::sqlite::statements::statements;
-use super::sqlite::writer::Transaction;
-use super::users::UserRow;
-use super::{ActingToken, Change, Store, StoreError};
+use super::{ActingToken, Quota, Store, StoreError};
 use crate::domain::{
-    Abilities, Bond, Email, Lifetime, Name, Timestamp, Token, TokenHash, TokenKind, User,
+    Abilities, Email, Grant, Name, PasswordHash, Timestamp, Token, TokenHash, TokenKind, Ungranted,
+    User,
 };
 
-statements! {
-    NoteUse: "UPDATE tokens SET last_used_at = " [at: i64 as BigInt] " WHERE id = " [id: i64 as BigInt];
-}
-
-/// What of a digest the table `token_heads` has: enough to tell tokens apart.
-pub(super) fn head(digest: &[u8; 32]) -> &[u8] {
-    &digest[..8]
-}
-
-/// The most rows of one read where a whole table is listed, so that no more are in memory at a time.
-pub(super) const STEP: i64 = 1000;
-
-/// A part of a longer list.
+/// A token to be stored.
 #[derive(Clone, Debug)]
-pub struct Page<T> {
-    /// The part's rows.
-    pub rows: Vec<T>,
-    /// How many rows the whole list has.
-    pub total: i64,
+pub struct NewToken {
+    /// What it is called.
+    pub name: Name,
+    /// The digest of its string.
+    pub hash: TokenHash,
+    /// What is asked that it may do, if anything is.
+    pub abilities: Option<Abilities>,
+    /// When it is issued.
+    pub created_at: Timestamp,
+    /// The bound that is asked for, if any.
+    pub expires_at: Option<Timestamp>,
 }
 
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = tokens)]
-struct TokenRow {
-    id: i64,
-    name: String,
-    abilities: String,
-    created_at: i64,
-    last_used_at: Option<i64>,
-    expires_at: Option<i64>,
-    revoked_at: Option<i64>,
-    kind: String,
-    parent_id: Option<i64>,
-    ages_from: Option<i64>,
+/// A token that was stored.
+#[derive(Debug)]
+pub struct Stored {
+    /// The token.
+    pub token: Token,
+    /// Its owner.
+    pub owner: User,
+    /// How many of the owner's tokens were revoked to make room for it.
+    pub revoked: usize,
 }
 
-impl From<TokenRow> for Token {
-    fn from(row: TokenRow) -> Self {
-        let kind = TokenKind::from_stored(&row.kind);
-        let ages_from = Timestamp::from_unix(row.ages_from.unwrap_or(row.created_at));
-        Self {
-            id: row.id,
-            kind,
-            bond: row.parent_id.map(|parent_id| Box::new(Bond { parent_id, ages_from })),
-            name: Name::from_stored(row.name),
-            abilities: Abilities::from_stored(row.abilities).held_by(kind),
-            created_at: Timestamp::from_unix(row.created_at),
-            last_used_at: row.last_used_at.map(Timestamp::from_unix),
-            expires_at: row.expires_at.map(Timestamp::from_unix),
-            revoked_at: row.revoked_at.map(Timestamp::from_unix),
-        }
-    }
-}
-
-type Rows = (TokenRow, UserRow);
-
-fn into_domain((token, owner): Rows) -> (Token, User) {
-    (token.into(), owner.into())
-}
-
-/// The token with this id, and its owner.
-pub(super) fn row_by_id(connection: &mut SqliteConnection, id: i64) -> QueryResult<(Token, User)> {
-    let row = tokens::table.inner_join(users::table).filter(tokens::id.eq(id));
-    let row = row.select((TokenRow::as_select(), UserRow::as_select()));
-    row.get_result::<Rows>(connection).map(into_domain)
+/// What became of a token that was to be stored.
+#[derive(Debug)]
+pub enum Insertion {
+    /// It was stored.
+    Done(Box<Stored>),
+    /// There is nobody to store it for: no such user, or one whose login no longer holds.
+    NoOwner,
+    /// It may not be given as it was asked for.
+    Ungranted(Ungranted),
+    /// The owner has this many live tokens, which is the quota.
+    Full(u32),
 }
 
 define_sql_function! {
-    /// SQLite's: the first, unless that is NULL.
-    fn ifnull(value: Nullable<BigInt>, otherwise: BigInt) -> BigInt;
+    /// SQLite's: so many bytes from that one on, of which the first is 1.
+    fn substr(bytes: Binary, first: Integer, count: Integer) -> Binary;
 }
 
-/// That a token is neither revoked nor expired at this time, and that its age counts from after that one.
-#[auto_type(no_type_alias)]
-fn has_not_ended(now: i64, age_cutoff: i64) -> _ {
-    let is_unexpired = tokens::expires_at.is_null().or(tokens::expires_at.gt(now));
-    // The second is never later than the first, which has an index.
-    let is_young = tokens::created_at
-        .gt(age_cutoff)
-        .and(ifnull(tokens::ages_from, tokens::created_at).gt(age_cutoff));
-    tokens::revoked_at.is_null().and(is_unexpired).and(is_young)
+/// The token with this id, and its owner.
+pub(super) fn by_id(
+    connection: &mut SqliteConnection,
+    id: i64,
+) -> QueryResult<Option<(Token, User)>> {
+    let row = tokens::table.inner_join(users::table).filter(tokens::id.eq(id));
+    let row = row.select((TokenRow::as_select(), UserRow::as_select()));
+    Ok(row.get_result(connection).optional()?.map(into_domain))
 }
 
-/// Tokens created at this time or before are dead of age.
-pub(super) fn age_cutoff(ttl: Lifetime, now: Timestamp) -> i64 {
-    ttl.age_cutoff(now).map_or(i64::MIN, Timestamp::as_unix)
+/// The token with this digest, and its owner.
+pub(super) fn by_hash(
+    connection: &mut SqliteConnection,
+    hash: &TokenHash,
+) -> QueryResult<Option<(Token, User)>> {
+    let digest = hash.as_bytes().as_slice();
+    let row = tokens::table
+        .inner_join(users::table)
+        .filter(substr(tokens::digest, 1, 8).eq(&digest[..8]))
+        .filter(tokens::digest.eq(digest))
+        .select((TokenRow::as_select(), UserRow::as_select()));
+    Ok(row.get_result(connection).optional()?.map(into_domain))
 }
 
 impl Store {
     /// The token with this digest and its owner, live or not.
     ///
     /// # Errors
-    /// [`StoreError`], as from every question.
+    /// [`StoreError`], as from every read.
     pub async fn token_by_hash(
         &self,
         hash: TokenHash,
     ) -> Result<Option<(Token, User)>, StoreError> {
-        let row = self
-            .read_briefly(move |c| {
-                token_heads::table
-                    .inner_join(tokens::table.inner_join(users::table))
-                    .filter(token_heads::head.eq(head(hash.as_bytes())))
-                    .filter(tokens::digest.eq(hash.as_bytes().as_slice()))
-                    .select((TokenRow::as_select(), UserRow::as_select()))
-                    .get_result::<Rows>(c)
-                    .optional()
-            })
-            .await?;
-        Ok(row.map(into_domain))
+        self.read(move |c| by_hash(c, &hash)).await
     }
 
     /// The token with this id and its owner, live or not.
     ///
     /// # Errors
-    /// [`StoreError`], as from every question.
+    /// [`StoreError`], as from every read.
     pub async fn token_by_id(&self, id: i64) -> Result<Option<(Token, User)>, StoreError> {
-        self.read_briefly(move |c| row_by_id(c, id).optional()).await
+        self.read(move |c| by_id(c, id)).await
     }
 
-    /// Gives the token with this id another name, if it belongs to `owner` and isn't revoked. Gives it as
+    /// Gives the token with this id another name, if it belongs to `owner` and isn't revoked. Returns it as
     /// it is now.
     ///
     /// # Errors
@@ -146,131 +115,181 @@ impl Store {
         owner: i64,
         name: Name,
     ) -> Result<Option<Token>, StoreError> {
-        self.write_by(Some(by), move |tx| {
-            let renamed = diesel::update(tokens::table.find(id))
-                .filter(tokens::user_id.eq(owner))
-                .filter(tokens::revoked_at.is_null())
-                .set(tokens::name.eq(name.as_str()))
-                .returning((TokenRow::as_returning(), tokens::digest))
-                .get_result::<(TokenRow, Vec<u8>)>(tx.connection)
-                .optional()?;
-            Ok(renamed.map(|(row, digest)| {
-                tell(tx, &[digest], Change::Other);
-                row.into()
-            }))
+        self.write_by(Some(by), move |c| {
+            let found = by_id(c, id)?
+                .filter(|(token, user)| user.id == owner && token.revoked_at.is_none());
+            let Some((token, _)) = found else { return Ok(None) };
+            let row = diesel::update(tokens::table.find(id));
+            row.set(tokens::name.eq(name.as_str())).execute(c)?;
+            Ok(Some(Token { name, ..token }))
         })
         .await
     }
 
-    /// A page of a user's live tokens, newest first, after the first `offset`.
-    ///
-    /// # Errors
-    /// [`StoreError`], as from every question.
-    pub async fn live_tokens_of(
-        &self,
-        user_id: i64,
-        ttl: Lifetime,
-        now: Timestamp,
-        offset: i64,
-        limit: i64,
-    ) -> Result<Page<Token>, StoreError> {
-        self.read(move |c| {
-            // One transaction: the count and the rows are of one moment.
-            c.transaction(|c| {
-                let live = tokens::table
-                    .filter(tokens::user_id.eq(user_id))
-                    .filter(has_not_ended(now.as_unix(), age_cutoff(ttl, now)));
-                let total = live.count().get_result(c)?;
-                let rows = live
-                    .select(TokenRow::as_select())
-                    .order(tokens::id.desc())
-                    .offset(offset)
-                    .limit(limit)
-                    .load::<TokenRow>(c)?;
-                Ok(Page { rows: rows.into_iter().map(Token::from).collect(), total })
-            })
-        })
-        .await
-    }
-
-    /// Notes how many tokens are live, for the metrics. Reads the whole table: for the sweeper alone.
-    ///
-    /// # Errors
-    /// [`StoreError`], as from every question.
-    pub async fn note_live(&self, ttl: Lifetime, now: Timestamp) -> Result<(), StoreError> {
-        let live: i64 = self
-            .read(move |c| {
-                tokens::table
-                    .inner_join(users::table)
-                    .filter(has_not_ended(now.as_unix(), age_cutoff(ttl, now)))
-                    .filter(users::disabled_at.is_null())
-                    .count()
-                    .get_result(c)
-            })
-            .await?;
-        self.0.metrics.live(live);
-        Ok(())
-    }
-
-    /// The tokens with ids above `after` that have not been purged, a thousand at most, in the order of
-    /// their ids, each with its owner; those of one user, if an email is given.
-    ///
-    /// # Errors
-    /// [`StoreError`], as from every question.
-    pub async fn tokens_after(
-        &self,
-        after: i64,
-        email: Option<&Email>,
-    ) -> Result<Vec<(Token, User)>, StoreError> {
-        let mut query = tokens::table
-            .inner_join(users::table)
-            .select((TokenRow::as_select(), UserRow::as_select()))
-            .filter(tokens::id.gt(after))
-            .order(tokens::id)
-            .limit(STEP)
-            .into_boxed();
-        let email = email.cloned();
-        let query = move |c: &mut SqliteConnection| {
-            if let Some(email) = &email {
-                let Some((owner, _)) = by_email(c, email)? else { return Ok(Vec::new()) };
-                query = query.filter(tokens::user_id.eq(owner.id));
-            }
-            query.load::<Rows>(c)
-        };
-        let rows = self.read(query).await?;
-        Ok(rows.into_iter().map(into_domain).collect())
-    }
-
-    /// Notes when tokens, by their ids, last passed a check.
+    /// Records when tokens, by their ids, last passed a check.
     ///
     /// # Errors
     /// [`StoreError`], as from every write.
     pub async fn record_usage(&self, uses: Vec<(i64, Timestamp)>) -> Result<(), StoreError> {
-        self.write(move |tx| {
+        self.write(move |c| {
             for (id, at) in uses {
-                NoteUse { at: at.as_unix(), id }.execute(tx.connection)?;
+                RecordUse { at: at.as_unix(), id }.execute(c)?;
             }
             Ok(())
         })
         .await
     }
+
+    /// Stores a token for whoever has this id, if the password's hash is still `verified`: a
+    /// password changed, or a user shut out, while a login was being checked, ends that login. What
+    /// is asked for must be among what the user may do; everything is given if nothing is asked for.
+    ///
+    /// # Errors
+    /// [`StoreError`], as from every write.
+    pub async fn insert_token_for_login(
+        &self,
+        user_id: i64,
+        verified: PasswordHash,
+        token: NewToken,
+        quota: Quota,
+    ) -> Result<Insertion, StoreError> {
+        self.write(move |c| {
+            let owner = users::table
+                .find(user_id)
+                .filter(users::password_hash.eq(verified.expose()))
+                .filter(users::disabled_at.is_null())
+                .select(UserRow::as_select())
+                .get_result::<UserRow>(c);
+            insert_for(c, owner.optional()?, Grant::to_login, token, quota)
+        })
+        .await
+    }
+
+    /// Stores a token for the user with this email, if what is asked for is among what the user may
+    /// do; everything is given if nothing is asked for.
+    ///
+    /// # Errors
+    /// [`StoreError`], as from every write.
+    pub async fn insert_token_for_email(
+        &self,
+        email: Email,
+        token: NewToken,
+        quota: Quota,
+    ) -> Result<Insertion, StoreError> {
+        self.write(move |c| {
+            let owner = by_email(c, &email)?;
+            insert_for(c, owner.map(|(row, _)| row), Grant::by_operator, token, quota)
+        })
+        .await
+    }
+
+    /// Stores a token that another token issues, as [`Grant::by_token`] allows.
+    ///
+    /// # Errors
+    /// [`StoreError`], as from every write that a token asks for.
+    pub async fn insert_token_by_token(
+        &self,
+        issuer: ActingToken,
+        token: NewToken,
+        quota: Quota,
+    ) -> Result<Insertion, StoreError> {
+        self.write(move |c| {
+            let (issuer, owner) = issuer.check(c)?;
+            insert_within(c, &Grant::by_token(&issuer, &owner, quota.ttl), owner, token, quota)
+        })
+        .await
+    }
 }
 
-/// Invalidates what was read of a user's tokens, because the user changes. Gives how many of them are not
-/// revoked. Revoked ones, of which there may be many, are not read: none of them is cached as live.
-pub(super) fn forget_all(tx: &mut Transaction<'_>, owner: i64) -> QueryResult<usize> {
-    let unrevoked =
-        tokens::table.filter(tokens::user_id.eq(owner)).filter(tokens::revoked_at.is_null());
-    let digests = unrevoked.select(tokens::digest).load::<Vec<u8>>(tx.connection)?;
-    Ok(tell(tx, &digests, Change::Other))
+statements! {
+    RecordUse: "UPDATE tokens SET last_used_at = " [at: i64 as BigInt] " WHERE id = " [id: i64 as BigInt];
+    Insert: "INSERT INTO tokens \
+        (user_id, kind, parent_id, ages_from, name, digest, abilities, created_at, expires_at) VALUES ("
+        [user_id: i64 as BigInt] "," [kind: &'static str as Text] ","
+        [parent_id: Option<i64> as Nullable<BigInt>] ","
+        [ages_from: Option<i64> as Nullable<BigInt>] "," [name: String as Text] ","
+        [digest: [u8; 32] as Binary] "," [abilities: String as Text] ","
+        [created_at: i64 as BigInt] "," [expires_at: Option<i64> as Nullable<BigInt>] ")";
 }
 
-/// [`Transaction::tell`] of digests as they are stored; gives how many.
-pub(super) fn tell(
-    tx: &mut Transaction<'_>,
-    digests: &[Vec<u8>],
-    change: fn(TokenHash) -> Change,
-) -> usize {
-    tx.tell(digests.iter().filter_map(|digest| TokenHash::from_stored(digest)).map(change));
-    digests.len()
+define_sql_function! {
+    /// The number of the row that this connection inserted last.
+    fn last_insert_rowid() -> BigInt;
+}
+
+/// Stores a token for its owner, if there is one, and if they may be given it.
+fn insert_for(
+    c: &mut SqliteConnection,
+    owner: Option<UserRow>,
+    grant: fn(&User) -> Grant,
+    token: NewToken,
+    quota: Quota,
+) -> Result<Insertion, StoreError> {
+    let Some(owner) = owner.map(User::from) else { return Ok(Insertion::NoOwner) };
+    insert_within(c, &grant(&owner), owner, token, quota)
+}
+
+/// Stores a token, if it may be given and the quota has room. A login makes room: it revokes the owner's
+/// login token that was used least recently. If there is none, it exceeds the quota by one token, so that a
+/// thief who fills the quota doesn't lock the owner out.
+fn insert_within(
+    c: &mut SqliteConnection,
+    grant: &Grant,
+    owner: User,
+    token: NewToken,
+    quota: Quota,
+) -> Result<Insertion, StoreError> {
+    let NewToken { name, hash, abilities, created_at, expires_at } = token;
+    let bounds = grant.abilities(abilities).and_then(|abilities| {
+        let expires_at = grant.expires_at(expires_at)?;
+        Ok((abilities, expires_at))
+    });
+    let (abilities, expires_at) = match bounds {
+        Ok(bounds) => bounds,
+        Err(ungranted) => return Ok(Insertion::Ungranted(ungranted)),
+    };
+    let revoked = match quota.reached(c, owner.id, created_at)? {
+        None => 0,
+        Some(_) if grant.kind() == TokenKind::Login => {
+            quota.end_a_login(c, owner.id, created_at)?
+        }
+        Some(most) => return Ok(Insertion::Full(most)),
+    };
+    let mut token = Token {
+        // SQLite gives it.
+        id: 0,
+        kind: grant.kind(),
+        bond: grant.bond().map(Box::new),
+        name,
+        abilities,
+        created_at,
+        last_used_at: None,
+        expires_at,
+        revoked_at: None,
+    };
+    token.id = insert(c, owner.id, &token, hash)?;
+    Ok(Insertion::Done(Box::new(Stored { token, owner, revoked })))
+}
+
+/// Inserts a row, and gives its number.
+fn insert(
+    c: &mut SqliteConnection,
+    user_id: i64,
+    token: &Token,
+    hash: TokenHash,
+) -> QueryResult<i64> {
+    let insert = Insert {
+        user_id,
+        kind: token.kind.as_str(),
+        parent_id: token.parent_id(),
+        ages_from: token.bond.as_deref().map(|bond| bond.ages_from.as_unix()),
+        name: token.name.as_str().to_owned(),
+        digest: *hash.as_bytes(),
+        abilities: token.abilities.as_scope().to_owned(),
+        created_at: token.created_at.as_unix(),
+        expires_at: token.expires_at.map(Timestamp::as_unix),
+    };
+    insert.execute(c)?;
+    // RETURNING would make a table of its own for its one row, and take longer than the insert.
+    diesel::select(last_insert_rowid()).get_result(c)
 }

@@ -1,20 +1,13 @@
 //! The table `users`.
 
-use diesel::define_sql_function;
 use diesel::prelude::*;
-use diesel::sql_types::{Binary, Integer};
 
 use super::emails::{count_of, note_owner, take};
-use super::revocation::revoke_all;
-use super::schema::{token_heads, tokens, users};
-use super::tokens::{STEP, forget_all};
-use super::{ActingToken, Page, Store, StoreError};
+use super::revocation::{count_unrevoked, revoke_all};
+use super::rows::{UserRow, UserWithHash};
+use super::schema::users;
+use super::{ActingToken, Page, STEP, Store, StoreError};
 use crate::domain::{Abilities, Email, Name, PasswordHash, Timestamp, User};
-
-define_sql_function! {
-    /// SQLite's: so many bytes from that one on, of which the first is 1.
-    fn substr(bytes: Binary, first: Integer, count: Integer) -> Binary;
-}
 
 /// A user to be stored.
 #[derive(Clone, Debug)]
@@ -31,15 +24,6 @@ pub struct UserRecord {
     pub abilities: Abilities,
     /// Whether the user may administrate.
     pub admin: bool,
-}
-
-/// A user and the hash that a login is checked against.
-#[derive(Clone, Debug)]
-pub struct UserWithHash {
-    /// The user.
-    pub user: User,
-    /// The hash of the user's password.
-    pub password_hash: PasswordHash,
 }
 
 /// What is to change of a user; what is `None` stays as it is.
@@ -82,40 +66,6 @@ pub enum UserChanged {
     LastAdmin,
 }
 
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = users)]
-pub(super) struct UserRow {
-    pub(super) id: i64,
-    name: String,
-    pub(super) email: String,
-    abilities: String,
-    admin: bool,
-    disabled_at: Option<i64>,
-    created_at: i64,
-    updated_at: i64,
-}
-
-impl From<UserRow> for User {
-    fn from(row: UserRow) -> Self {
-        Self {
-            id: row.id,
-            name: Name::from_stored(row.name),
-            email: Email::from_stored(row.email),
-            abilities: Abilities::from_stored(row.abilities),
-            admin: row.admin,
-            disabled_at: row.disabled_at.map(Timestamp::from_unix),
-            created_at: Timestamp::from_unix(row.created_at),
-            updated_at: Timestamp::from_unix(row.updated_at),
-        }
-    }
-}
-
-impl From<(UserRow, String)> for UserWithHash {
-    fn from((user, hash): (UserRow, String)) -> Self {
-        Self { user: user.into(), password_hash: PasswordHash::new(hash) }
-    }
-}
-
 /// Whether a user, with a token that may, is an administrator in fact.
 fn can_administrate(user: &User) -> bool {
     user.admin && user.disabled_at.is_none() && user.abilities.grant("admin")
@@ -155,7 +105,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as from every question.
     pub async fn users_page(&self, offset: i64, limit: i64) -> Result<Page<User>, StoreError> {
-        self.read(move |c| {
+        self.read_list(move |c| {
             // One transaction: the count and the rows are of one moment.
             c.transaction(|c| {
                 let total = users::table.count().get_result(c)?;
@@ -183,9 +133,9 @@ impl Store {
         change: UserChange,
         now: Timestamp,
     ) -> Result<UserChanged, StoreError> {
-        self.write_by(by, move |tx| {
+        self.write_by(by, move |c| {
             let row = users::table.find(id).select((UserRow::as_select(), users::password_hash));
-            let row = row.get_result::<(UserRow, String)>(tx.connection).optional()?;
+            let row = row.get_result::<(UserRow, String)>(c).optional()?;
             let Some(UserWithHash { user, password_hash }) = row.map(UserWithHash::from) else {
                 return Ok(UserChanged::NotFound);
             };
@@ -196,9 +146,9 @@ impl Store {
                 return Ok(UserChanged::Stale);
             }
             if let Some(email) = change.email.as_ref().filter(|email| **email != user.email) {
-                note_owner(tx.connection, &user.email, id)?;
-                take(tx.connection, email, id, change.reuse_email)?;
-                let owned = count_of(tx.connection, id)?;
+                note_owner(c, &user.email, id)?;
+                take(c, email, id, change.reuse_email)?;
+                let owned = count_of(c, id)?;
                 if change.most_emails.is_some_and(|most| owned > most) {
                     return Err(StoreError::TooManyEmails);
                 }
@@ -221,7 +171,7 @@ impl Store {
                 created_at: user.created_at,
                 updated_at: now,
             };
-            if could && !can_administrate(&user) && is_last_admin(tx.connection, id)? {
+            if could && !can_administrate(&user) && is_last_admin(c, id)? {
                 return Ok(UserChanged::LastAdmin);
             }
             diesel::update(users::table.find(id))
@@ -238,18 +188,18 @@ impl Store {
                     users::disabled_at.eq(user.disabled_at.map(Timestamp::as_unix)),
                     users::updated_at.eq(now.as_unix()),
                 ))
-                .execute(tx.connection)?;
+                .execute(c)?;
             let revoked = match new_password {
-                true => revoke_all(tx, id, change.keep, now)?,
+                true => revoke_all(c, id, change.keep, now)?,
                 false => 0,
             };
-            forget_all(tx, id)?;
             Ok(UserChanged::Done(user, revoked))
         })
         .await
     }
 
-    /// Removes a user and all their tokens. The emails that they had stay reserved.
+    /// Deletes a user. None of their tokens passes from then on, and the next sweep deletes the rows. The emails
+    /// that they had stay reserved.
     ///
     /// # Errors
     /// [`StoreError`], as from every write that a token asks for.
@@ -258,23 +208,16 @@ impl Store {
         by: Option<ActingToken>,
         id: i64,
     ) -> Result<UserChanged, StoreError> {
-        self.write_by(by, move |tx| {
+        self.write_by(by, move |c| {
             let row = users::table.find(id).select(UserRow::as_select());
-            let row = row.get_result::<UserRow>(tx.connection).optional()?;
+            let row = row.get_result::<UserRow>(c).optional()?;
             let Some(user) = row.map(User::from) else { return Ok(UserChanged::NotFound) };
-            if can_administrate(&user) && is_last_admin(tx.connection, id)? {
+            if can_administrate(&user) && is_last_admin(c, id)? {
                 return Ok(UserChanged::LastAdmin);
             }
-            note_owner(tx.connection, &user.email, id)?;
-            let revoked = forget_all(tx, id)?;
-            // The rows go with the user; their heads would stay.
-            let owned = tokens::table.filter(tokens::user_id.eq(id));
-            let heads = owned.select(substr(tokens::digest, 1, 8));
-            diesel::delete(token_heads::table)
-                .filter(token_heads::head.eq_any(heads))
-                .filter(token_heads::token_id.eq_any(owned.select(tokens::id)))
-                .execute(tx.connection)?;
-            diesel::delete(users::table.find(id)).execute(tx.connection)?;
+            note_owner(c, &user.email, id)?;
+            let revoked = count_unrevoked(c, id)?;
+            diesel::delete(users::table.find(id)).execute(c)?;
             Ok(UserChanged::Done(user, revoked))
         })
         .await
@@ -286,7 +229,7 @@ impl Store {
     /// [`StoreError`], as from every question.
     pub async fn users_after(&self, after: i64) -> Result<Vec<User>, StoreError> {
         let query = users::table.filter(users::id.gt(after)).order(users::id).limit(STEP);
-        let rows = self.read(move |c| query.select(UserRow::as_select()).load(c)).await?;
+        let rows = self.read_list(move |c| query.select(UserRow::as_select()).load(c)).await?;
         Ok(rows.into_iter().map(User::from).collect())
     }
 
@@ -301,7 +244,7 @@ impl Store {
         user: UserRecord,
         now: Timestamp,
     ) -> Result<User, StoreError> {
-        self.write_by(by, move |tx| {
+        self.write_by(by, move |c| {
             let row = diesel::insert_into(users::table)
                 .values((
                     users::name.eq(user.name.as_str()),
@@ -313,9 +256,9 @@ impl Store {
                     users::updated_at.eq(now.as_unix()),
                 ))
                 .returning(UserRow::as_returning())
-                .get_result::<UserRow>(tx.connection)?;
+                .get_result::<UserRow>(c)?;
             let stored = User::from(row);
-            take(tx.connection, &stored.email, stored.id, user.reuse_email)?;
+            take(c, &stored.email, stored.id, user.reuse_email)?;
             Ok(stored)
         })
         .await
@@ -331,11 +274,11 @@ impl Store {
         old: PasswordHash,
         new: PasswordHash,
     ) -> Result<(), StoreError> {
-        self.write(move |tx| {
+        self.write(move |c| {
             diesel::update(users::table.find(user_id))
                 .filter(users::password_hash.eq(old.expose()))
                 .set(users::password_hash.eq(new.expose()))
-                .execute(tx.connection)?;
+                .execute(c)?;
             Ok(())
         })
         .await

@@ -7,6 +7,7 @@
 
 pub(super) mod backup;
 pub(super) mod connection;
+mod error;
 mod integrity;
 pub(super) mod readers;
 pub(super) mod statements;

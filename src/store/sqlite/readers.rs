@@ -1,14 +1,19 @@
-//! The readers: threads that run queries on connections that can't write. Brief queries that wait
-//! together share a transaction: SQLite takes and leaves its lock, by system calls, once for all of them.
+//! The readers: threads that run queries on connections that can't write.
+//!
+//! One thread takes brief queries only, so that a look-up of a token never waits for clients who page
+//! through long lists. Brief queries that wait together share a transaction: SQLite takes and leaves its
+//! lock, by system calls, once for all of them.
+//!
+//! The connections are r2d2's: it opens each when a thread first needs it, prepares it, and replaces one that
+//! has failed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, never, select};
 use diesel::prelude::*;
 use diesel::r2d2::ConnectionManager;
 use r2d2::{CustomizeConnection, Pool};
@@ -18,7 +23,7 @@ use tokio::sync::oneshot;
 use super::connection::{as_sqlite_path, prepare_reader};
 use crate::store::{StoreError, closed};
 
-/// Queries that may wait for a reader; further ones are refused.
+/// Queries of each kind that may wait for a reader; further ones are refused.
 pub(in crate::store) const QUEUE: usize = 1024;
 
 /// The most queries of one transaction, beside the first.
@@ -28,16 +33,12 @@ type Connections = Pool<ConnectionManager<SqliteConnection>>;
 type Query = Box<dyn FnOnce(&mut SqliteConnection) + Send>;
 
 pub(in crate::store) struct Readers {
-    queue: Sender<Job>,
-    /// Taken by whoever closes the readers.
+    brief: Sender<Query>,
+    long: Sender<Query>,
+    /// Dropped to end the threads.
+    open: Mutex<Option<Sender<()>>>,
+    /// Empty once the readers are closed.
     threads: Mutex<Vec<JoinHandle<()>>>,
-}
-
-enum Job {
-    Query(Query),
-    Brief(Query),
-    /// One for each thread: it ends.
-    Close,
 }
 
 impl Readers {
@@ -56,122 +57,133 @@ impl Readers {
             .connection_customizer(Box::new(ReadOnly))
             .thread_pool(Arc::new(helper))
             .build(ConnectionManager::new(as_sqlite_path(path)))?;
-        let (queue, jobs) = bounded(QUEUE);
+        let (brief, brief_jobs) = bounded(QUEUE);
+        let (long, long_jobs) = bounded(QUEUE);
+        let (open, closing) = bounded(0);
         let threads = (0..count)
-            .map(|_| {
-                let (jobs, connections) = (jobs.clone(), connections.clone());
-                std::thread::Builder::new()
-                    .name("reader".to_owned())
-                    .spawn(move || serve(&jobs, &connections))
+            .map(|number| {
+                let reader = Reader {
+                    brief: brief_jobs.clone(),
+                    long: if number == 0 { never() } else { long_jobs.clone() },
+                    closing: closing.clone(),
+                    connections: connections.clone(),
+                };
+                std::thread::Builder::new().name("reader".to_owned()).spawn(move || reader.serve())
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { queue, threads: Mutex::new(threads) })
+        Ok(Self { brief, long, open: Mutex::new(Some(open)), threads: Mutex::new(threads) })
     }
 
-    /// Runs `query` on one of the readers. A caller who stops waiting frees no place in the queue:
-    /// the query keeps it until a reader takes it.
+    /// Runs a query that reads a row or two; it may share a transaction with others like it. A caller who
+    /// stops waiting frees no place in the queue: the query keeps it until a reader takes it.
     pub(in crate::store) async fn run<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.ask(query, Job::Query).await
+        let (query, result) = answering(query);
+        enqueue(&self.brief, query)?;
+        result.await.map_err(|_| closed())?
     }
 
-    /// The same for a query of a row or two, which may share a transaction with others like it.
-    pub(in crate::store) async fn run_briefly<T: Send + 'static>(
+    /// Runs a query that may take long.
+    pub(in crate::store) async fn run_long<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.ask(query, Job::Brief).await
-    }
-
-    async fn ask<T: Send + 'static>(
-        &self,
-        query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
-        job: fn(Query) -> Job,
-    ) -> Result<T, StoreError> {
-        let (answer, result) = oneshot::channel();
-        let query: Query = Box::new(move |connection| {
-            // A panic must cost its own query alone, not the thread.
-            let result = match catch_unwind(AssertUnwindSafe(|| query(connection))) {
-                Ok(result) => result.map_err(StoreError::from),
-                Err(_) => Err(StoreError::Failed("a query panicked".to_owned())),
-            };
-            // Whoever asked may have hung up.
-            let _ = answer.send(result);
-        });
-        self.queue.try_send(job(query)).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::Busy,
-            TrySendError::Disconnected(_) => closed(),
-        })?;
+        let (query, result) = answering(query);
+        enqueue(&self.long, query)?;
         result.await.map_err(|_| closed())?
     }
 
     /// How many queries wait.
     pub(in crate::store) fn waiting(&self) -> usize {
-        self.queue.len()
+        self.brief.len() + self.long.len()
     }
 
     /// Answers what is queued, then ends the threads and closes their connections.
     pub(in crate::store) fn close(&self) {
-        let mut threads = self.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for _ in threads.iter() {
-            let _ = self.queue.send(Job::Close);
-        }
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
         for thread in threads.drain(..) {
             let _ = thread.join();
         }
     }
 }
 
-fn serve(jobs: &Receiver<Job>, connections: &Connections) {
-    // A job that ended the gathering of others is the next.
-    let mut next = None;
-    while let Some(job) = next.take().or_else(|| jobs.recv().ok()) {
-        let batch = match job {
-            Job::Query(query) => vec![query],
-            Job::Brief(query) => {
-                let batch;
-                (batch, next) = gather(query, jobs, connections.max_size() as usize);
-                batch
-            }
-            Job::Close => return,
+/// A query that sends its result to the receiver.
+fn answering<T: Send + 'static>(
+    query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+) -> (Query, oneshot::Receiver<Result<T, StoreError>>) {
+    let (answer, result) = oneshot::channel();
+    let query = Box::new(move |connection: &mut SqliteConnection| {
+        // A panic must cost its own query alone, not the thread.
+        let result = match catch_unwind(AssertUnwindSafe(|| query(connection))) {
+            Ok(result) => result.map_err(StoreError::from),
+            Err(_) => Err(StoreError::Failed("a query panicked".to_owned())),
         };
-        match connections.get() {
-            Ok(mut connection) => answer(&mut connection, batch),
-            // The queries are dropped, and with them the promise of an answer; the callers see that.
-            Err(error) => log::error!("no connection for a reader: {error}"),
-        }
-    }
+        // The caller may have hung up.
+        let _ = answer.send(result);
+    });
+    (query, result)
 }
 
-/// A brief query, and a reader's share of those that wait behind it; also the job of another kind that
-/// ended them. They are gathered before their transaction begins: each sees all that was committed
-/// before it was asked.
-fn gather(first: Query, jobs: &Receiver<Job>, readers: usize) -> (Vec<Query>, Option<Job>) {
-    let mut batch = vec![first];
-    for job in jobs.try_iter().take(jobs.len().div_ceil(readers).min(BATCH)) {
-        match job {
-            Job::Brief(query) => batch.push(query),
-            other => return (batch, Some(other)),
-        }
-    }
-    (batch, None)
+fn enqueue(queue: &Sender<Query>, query: Query) -> Result<(), StoreError> {
+    queue.try_send(query).map_err(|error| match error {
+        TrySendError::Full(_) => StoreError::Busy,
+        TrySendError::Disconnected(_) => closed(),
+    })
 }
 
-fn answer(connection: &mut SqliteConnection, batch: Vec<Query>) {
-    let mut batch = batch.into_iter();
-    if batch.len() > 1 {
-        let together = connection.transaction(|connection| {
-            batch.by_ref().for_each(|query| query(connection));
-            Ok::<_, diesel::result::Error>(())
-        });
-        if let Err(error) = together {
-            log::warn!("queries could not share a transaction: {error}");
+/// What one thread reads from, and with.
+struct Reader {
+    brief: Receiver<Query>,
+    long: Receiver<Query>,
+    /// Disconnected when the thread is to end.
+    closing: Receiver<()>,
+    connections: Connections,
+}
+
+impl Reader {
+    fn serve(self) {
+        loop {
+            let batch = select! {
+                recv(self.brief) -> query => query.into_iter().chain(self.brief_share()).collect(),
+                recv(self.long) -> query => query.into_iter().collect(),
+                recv(self.closing) -> _ => break,
+            };
+            self.answer(batch);
+        }
+        for query in self.brief.try_iter().chain(self.long.try_iter()) {
+            self.answer(vec![query]);
         }
     }
-    // The only one, or those of a transaction that could not begin: each says for itself what is wrong.
-    batch.for_each(|query| query(connection));
+
+    /// This reader's share of the brief queries that wait. They are gathered before their transaction
+    /// begins: each sees all that was committed before it was asked.
+    fn brief_share(&self) -> impl Iterator<Item = Query> {
+        let readers = self.connections.max_size() as usize;
+        self.brief.try_iter().take(self.brief.len().div_ceil(readers).min(BATCH))
+    }
+
+    fn answer(&self, batch: Vec<Query>) {
+        let mut connection = match self.connections.get() {
+            Ok(connection) => connection,
+            // The queries are dropped, and with them the senders of their results; the callers see that.
+            Err(error) => return log::error!("no connection for a reader: {error}"),
+        };
+        let mut batch = batch.into_iter();
+        if batch.len() > 1 {
+            let together = connection.transaction(|connection| {
+                batch.by_ref().for_each(|query| query(connection));
+                Ok::<_, diesel::result::Error>(())
+            });
+            if let Err(error) = together {
+                log::warn!("queries could not share a transaction: {error}");
+            }
+        }
+        // The only one, or those of a transaction that could not begin: each fails by itself.
+        batch.for_each(|query| query(&mut connection));
+    }
 }
 
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::app::block_on;
 use crate::config::Config;
-use crate::domain::{Email, Name, TokenKind, User};
+use crate::domain::{Abilities, Email, Name, TokenKind};
 
 /// The token with this number and these abilities of its own, and its owner.
 fn row(owner: i64, id: i64, abilities: &Abilities, own: &Abilities) -> (Token, User) {
@@ -38,18 +38,20 @@ fn long_list(number: i64) -> Abilities {
     Abilities::from_stored(format!("{number:010000}"))
 }
 
-/// Checks rows one after the other, and gives the sessions that are still cached.
-fn cached(verdicts: &Verdicts, rows: impl Iterator<Item = (Token, User)>) -> Vec<Arc<Session>> {
+fn cache(bytes: u64) -> TokenCache {
+    let clock: Clock = Arc::new(|| Timestamp::from_unix(0));
+    TokenCache::new(bytes, Arc::new(CacheInvalidation::default()), Lifetime::NEVER, clock)
+}
+
+/// Looks rows up one after the other, and gives the sessions that are still cached.
+fn cached(cache: &TokenCache, rows: impl Iterator<Item = (Token, User)>) -> Vec<Arc<Session>> {
     let checked: Vec<_> = block_on(async {
         let mut checked = Vec::new();
-        for (token, user) in rows {
-            let hash = TokenHash::of(&token.id.to_le_bytes());
-            let read = || async {
-                let owner = verdicts.owners.share(user.clone());
-                Ok(Session::open(token.clone(), owner, Lifetime::NEVER, Timestamp::from_unix(0)))
-            };
-            let session = verdicts.read(&hash, read).await.unwrap().unwrap();
-            checked.push(Arc::downgrade(&session));
+        for row in rows {
+            let hash = TokenHash::of(&row.0.id.to_le_bytes());
+            let presented = PresentedToken { hash, id: None };
+            let session = cache.look_up(&presented, async |_| Ok(Some(row.clone()))).await;
+            checked.push(Arc::downgrade(&session.unwrap().unwrap()));
         }
         checked
     });
@@ -58,9 +60,9 @@ fn cached(verdicts: &Verdicts, rows: impl Iterator<Item = (Token, User)>) -> Vec
 
 #[test]
 fn the_default_cache_holds_100_000_tokens_of_one_user() {
-    let verdicts = Verdicts::new(Config::default().cache_size);
+    let cache = cache(Config::default().cache_size);
     let rows = (0..100_000).map(|id| row(1, id, &Abilities::all(), &Abilities::all()));
-    assert_eq!(cached(&verdicts, rows).len(), 100_000);
+    assert_eq!(cached(&cache, rows).len(), 100_000);
 }
 
 #[test]
@@ -73,8 +75,8 @@ fn the_cache_is_bounded_in_bytes_whatever_tokens_and_owners_hold() {
     let both = |id| row(id, id, &long_list(id), &long_list(-id));
     let rows: [&dyn Fn(i64) -> (Token, User); 4] = [&usual, &long_tokens, &long_owners, &both];
     for (kind, row) in rows.into_iter().enumerate() {
-        let verdicts = Verdicts::new(SIZE);
-        let sessions = cached(&verdicts, (1..20_000).map(row));
+        let cache = cache(SIZE);
+        let sessions = cached(&cache, (1..20_000).map(row));
         let mut bytes = 0;
         let mut owners = std::collections::HashMap::new();
         for session in &sessions {
@@ -93,10 +95,10 @@ fn the_cache_is_bounded_in_bytes_whatever_tokens_and_owners_hold() {
 
 #[test]
 fn owners_that_no_session_has_make_room_for_others() {
-    let verdicts = Verdicts::new(4 << 20);
+    let cache = cache(4 << 20);
     for id in 1..1000 {
         let (_, user) = row(id, id, &long_list(id), &Abilities::all());
-        let owner = verdicts.owners.share(user.clone());
-        assert!(Arc::ptr_eq(&owner, &verdicts.owners.share(user)), "{id} is shared");
+        let owner = cache.users.share(user.clone());
+        assert!(Arc::ptr_eq(&owner, &cache.users.share(user)), "{id} is shared");
     }
 }

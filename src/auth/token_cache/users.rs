@@ -1,4 +1,4 @@
-//! Owners of tokens, as the sessions in the verdict cache share them.
+//! SharedUsers of tokens, as cached sessions share them.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,8 +9,8 @@ use quick_cache::unsync::Cache;
 
 use crate::domain::User;
 
-/// The most owners that are kept for later look-ups.
-const OWNERS: usize = 4_096;
+/// The most users that are kept for later look-ups.
+const USERS: usize = 4_096;
 
 /// The most memory that an allocation of so many bytes takes: with the counts of an `Arc`, the allocator's
 /// own bookkeeping, and rounded up.
@@ -96,7 +96,7 @@ fn bytes_of(user: &User) -> u64 {
 ///
 /// Shared owners have a budget in bytes, which each uses for as long as any session has that owner. When it
 /// is used up, a new owner is not shared, and counts towards the weight of the session.
-pub(super) struct Owners {
+pub(super) struct SharedUsers {
     known: Mutex<Cache<i64, Arc<CachedUser>>>,
     /// The bytes of all shared owners.
     total: Arc<AtomicU64>,
@@ -104,10 +104,10 @@ pub(super) struct Owners {
     most: u64,
 }
 
-impl Owners {
+impl SharedUsers {
     /// No owners yet. The shared ones will take at most so many bytes.
     pub(super) fn new(most: u64) -> Self {
-        Self { known: Mutex::new(Cache::new(OWNERS)), total: Arc::default(), most }
+        Self { known: Mutex::new(Cache::new(USERS)), total: Arc::default(), most }
     }
 
     /// An owner just read: the copy that others have already, if it is alike.

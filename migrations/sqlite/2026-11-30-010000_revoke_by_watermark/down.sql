@@ -1,0 +1,23 @@
+-- Without the watermark, each token must say for itself that it is revoked.
+DROP TRIGGER IF EXISTS tokens_changed;
+DROP TRIGGER IF EXISTS tokens_counted_revoked;
+UPDATE tokens SET revoked_at = (SELECT all_revoked_at FROM users WHERE users.id = user_id)
+    WHERE revoked_at IS NULL AND EXISTS (
+        SELECT 1 FROM users
+        WHERE users.id = user_id AND tokens.id <= revoked_through AND tokens.id IS NOT kept_token
+    );
+DELETE FROM tokens WHERE user_id NOT IN (SELECT id FROM users);
+DROP TRIGGER IF EXISTS users_tokens_orphaned;
+DROP TRIGGER IF EXISTS users_tokens_revoked;
+DROP TRIGGER IF EXISTS tokens_counted_deleted;
+DROP TRIGGER IF EXISTS tokens_counted;
+DROP TRIGGER IF EXISTS tokens_deleted;
+DROP TABLE IF EXISTS bulk_revocations;
+DROP TABLE IF EXISTS token_counts;
+DROP VIEW IF EXISTS unrevoked_tokens;
+DROP INDEX IF EXISTS tokens_unrevoked_id;
+CREATE INDEX IF NOT EXISTS tokens_unrevoked
+    ON tokens (user_id, expires_at, ifnull(ages_from, created_at)) WHERE revoked_at IS NULL;
+ALTER TABLE users DROP COLUMN all_revoked_at;
+ALTER TABLE users DROP COLUMN kept_token;
+ALTER TABLE users DROP COLUMN revoked_through;

@@ -1,0 +1,134 @@
+//! Which sessions, read from the store earlier, are out of date.
+//!
+//! Invariant: once the answer to a change has left, no session that was read before the change is current.
+//!
+//! It works by epochs. A change increments a counter after its commit, and writes the counter into the slot
+//! of the token or user that it changed. A reader takes the counter as its stamp before it reads. What it
+//! read is current as long as no slot of its token or user is newer than the stamp: a stamp that is as new
+//! as a slot was taken after that slot's commit. So a change of a user costs the same for any number of
+//! tokens. Several ids share a slot; a change of one then has the others read once more.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use crate::domain::Timestamp;
+
+/// Slots of tokens; a power of two.
+const TOKENS: usize = 32_768;
+/// Slots of users, and of families; a power of two.
+const USERS: usize = 8_192;
+
+/// The counter and its slots.
+#[derive(Debug)]
+pub struct CacheInvalidation {
+    epoch: AtomicU64,
+    /// Nothing with an older stamp is current. [`SUSPENDED`] while the change log can't be read.
+    flushed: AtomicU64,
+    tokens: Slots,
+    users: Slots,
+    families: Slots,
+    /// Tokens that ended by then, in Unix seconds, are deleted: none comes back if the clock is set back.
+    purged: AtomicI64,
+}
+
+const SUSPENDED: u64 = u64::MAX;
+
+/// The counter's value before a read began.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp(u64);
+
+/// One change, as the change log has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// The token with this id is revoked or changed.
+    Token(i64),
+    /// The user with this id is changed or deleted, or all their tokens are revoked.
+    User(i64),
+    /// A token and all that are bound to it, by the id of the first.
+    Family(i64),
+    /// Tokens that ended by this time, in Unix seconds, are deleted.
+    Purge(i64),
+}
+
+#[derive(Debug)]
+struct Slots(Box<[AtomicU64]>);
+
+impl Slots {
+    fn new(count: usize) -> Self {
+        Self((0..count).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    fn of(&self, id: i64) -> &AtomicU64 {
+        &self.0[id as usize & (self.0.len() - 1)]
+    }
+}
+
+impl Default for CacheInvalidation {
+    fn default() -> Self {
+        Self {
+            epoch: AtomicU64::new(0),
+            flushed: AtomicU64::new(0),
+            tokens: Slots::new(TOKENS),
+            users: Slots::new(USERS),
+            families: Slots::new(USERS),
+            purged: AtomicI64::new(i64::MIN),
+        }
+    }
+}
+
+impl CacheInvalidation {
+    /// The stamp of a read that begins now.
+    pub fn stamp(&self) -> Stamp {
+        Stamp(self.epoch.load(Ordering::Acquire))
+    }
+
+    /// Whether what a read with this stamp found of a token, its user and its family is still so.
+    pub fn is_current(&self, stamp: Stamp, token: i64, user: i64, family: i64) -> bool {
+        let slots = [self.tokens.of(token), self.users.of(user), self.families.of(family)];
+        let is_older = |changed: &AtomicU64| changed.load(Ordering::Acquire) <= stamp.0;
+        is_older(&self.flushed) && slots.into_iter().all(is_older)
+    }
+
+    /// Whether a token that ends at this time has been deleted.
+    pub fn is_purged(&self, end: Timestamp) -> bool {
+        end.as_unix() <= self.purged.load(Ordering::Acquire)
+    }
+
+    /// Whether the change log can't be read, so that nothing is current.
+    pub fn is_suspended(&self) -> bool {
+        self.flushed.load(Ordering::Acquire) == SUSPENDED
+    }
+
+    /// Invalidates what committed changes touch. For the writer's thread alone, as the rest of this.
+    pub(super) fn invalidate(&self, changes: &[Change]) {
+        if changes.is_empty() {
+            return;
+        }
+        let epoch = self.advance();
+        for change in changes {
+            let slot = match *change {
+                Change::Token(id) => self.tokens.of(id),
+                Change::User(id) => self.users.of(id),
+                Change::Family(id) => self.families.of(id),
+                Change::Purge(cutoff) => {
+                    self.purged.fetch_max(cutoff, Ordering::AcqRel);
+                    continue;
+                }
+            };
+            slot.store(epoch, Ordering::Release);
+        }
+    }
+
+    /// Invalidates everything, and ends a suspension.
+    pub(super) fn invalidate_all(&self) {
+        self.flushed.store(self.advance(), Ordering::Release);
+    }
+
+    /// Lets nothing pass until the next [`CacheInvalidation::invalidate_all`].
+    pub(super) fn suspend(&self) {
+        self.flushed.store(SUSPENDED, Ordering::Release);
+    }
+
+    fn advance(&self) -> u64 {
+        self.epoch.fetch_add(1, Ordering::AcqRel) + 1
+    }
+}
