@@ -1,8 +1,8 @@
 """Large token files: filled in SQL, and kept in target/bench for as long as they fit.
 
 bearerd creates the file with its one user; the rows are those that it would have written for tokens
-drawn here. The indexes, and the trigger that fills `token_heads`, are dropped first and made afterwards,
-and the heads are inserted in order, which takes a tenth of the time.
+drawn here. The indexes and triggers are dropped first and made afterwards, which takes a tenth of the
+time.
 """
 
 import binascii
@@ -80,7 +80,7 @@ def _fill(path, live, dead, keep):
         "INSERT INTO tokens (user_id, name, digest, abilities, created_at, expires_at)"
         " VALUES (1, 'bench', ?, '*', ?, ?)", _rows(live, dead, keep, strings))
     database.execute("COMMIT")
-    database.execute("INSERT INTO token_heads SELECT substr(digest, 1, 8), id FROM tokens ORDER BY 1")
+    database.execute("INSERT INTO token_counts SELECT user_id, count(*) FROM tokens GROUP BY user_id")
     for _, _, sql in dropped:
         database.execute(sql)
     database.execute("PRAGMA journal_mode = WAL").fetchall()
