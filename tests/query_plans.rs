@@ -43,7 +43,7 @@ fn no_request_and_no_sweep_scans_a_table() {
         bcrypt_cost: 4,
         email_change: EmailChange::Owner,
         // The sweep finds the revoked.
-        retain: Duration::ZERO,
+        retention: Duration::ZERO,
         // The last logins go beyond it.
         max_tokens_per_user: Some(3),
         ..Config::default()

@@ -41,7 +41,7 @@ def sweep(bench):
     tokens = token_file(bench, dead, dead)
     sweeping, keeping = alternate(
         bench, lambda: _sweep(bench, tokens, dead),
-        lambda: _sweep(bench, tokens, 0, BEARERD_RETAIN="36500d"))
+        lambda: _sweep(bench, tokens, 0, BEARERD_RETENTION="36500d"))
     during, without = ([load.p99 for load, _ in side] for side in (sweeping, keeping))
     return [
         Figure("dead tokens swept away a second, under load", [rate for _, rate in sweeping],

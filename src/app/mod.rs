@@ -64,7 +64,7 @@ impl Bearerd {
         let services = Services::open(config, clock.clone())?;
         let schedule = Schedule {
             interval: config.sweep_interval,
-            retain: config.retain,
+            retain: config.retention,
             ttl: config.token_ttl,
         };
         let sweeper = Sweeper::start(services.store.clone(), schedule, clock);
@@ -157,7 +157,7 @@ impl Services {
             ttl,
             email_change: config.email_change,
             prefix: config.token_prefix.clone(),
-            retain: config.retain,
+            retention: config.retention,
             metrics,
         });
         Ok(Self { auth, store, usage })

@@ -77,7 +77,7 @@ pub(crate) struct AuthParts {
     /// How the proxy names those requests; `Some` if and only if there are rules.
     pub forward_auth_headers: Option<ForwardAuthHeaders>,
     /// For how long a dead token's row is kept.
-    pub retain: Duration,
+    pub retention: Duration,
     /// Where it is counted.
     pub metrics: Metrics,
 }

@@ -199,14 +199,14 @@ impl Auth {
         Ok(())
     }
 
-    /// Removes the tokens that have been dead for `retain` or longer; for as long as the setting
+    /// Removes the tokens that have been dead for `retention` or longer; for as long as the setting
     /// says, if none is given.
     ///
     /// # Errors
     /// [`Error::Busy`] and the like; what was removed until then stays removed.
-    pub async fn prune(&self, retain: Option<Duration>) -> Result<Purged, Error> {
-        let retain = retain.unwrap_or(self.0.retain);
-        Ok(self.0.store.purge(Purge::of(retain, self.0.ttl, self.now())).await?)
+    pub async fn prune(&self, retention: Option<Duration>) -> Result<Purged, Error> {
+        let retention = retention.unwrap_or(self.0.retention);
+        Ok(self.0.store.purge(Purge::of(retention, self.0.ttl, self.now())).await?)
     }
 }
 

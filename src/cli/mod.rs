@@ -17,11 +17,12 @@ mod user;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Subcommand};
 
 use crate::app::{self, ServeError, Services, StartError};
 use crate::auth;
-use crate::config::{Config, ConfigError, SETTINGS};
+use crate::config::{Config, ConfigError, SETTINGS, Source};
 
 #[derive(Subcommand)]
 enum Task {
@@ -89,14 +90,29 @@ impl CliError {
 
 /// Parses the command line, runs the command, and says how it went.
 pub fn main() -> ExitCode {
-    let matches = command().get_matches();
-    match run(&matches) {
+    let matches = command().try_get_matches().map_err(renamed_or_exit);
+    match matches.and_then(|matches| run(&matches)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bearerd: {}", output::escaped(error.to_string().lines()));
             error.exit_code()
         }
     }
+}
+
+/// The error for a flag that was renamed. For everything else clap prints its own message, or the help,
+/// and the process ends.
+fn renamed_or_exit(error: clap::Error) -> CliError {
+    if let (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+    {
+        let key = flag.trim_start_matches('-').replace('-', "_");
+        let unknown = ConfigError::unknown(&key, &Source::Flag);
+        if matches!(unknown, ConfigError::Renamed { .. }) {
+            return unknown.into();
+        }
+    }
+    error.exit()
 }
 
 fn command() -> Command {

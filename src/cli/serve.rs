@@ -32,7 +32,7 @@ impl Serve {
             })?;
         config.database = folder.path().join("demo.sqlite");
         // So that one can watch a dead token being swept away.
-        config.retain = std::time::Duration::from_secs(10);
+        config.retention = std::time::Duration::from_secs(10);
         config.sweep_interval = std::time::Duration::from_secs(5);
         let demo = Demo {
             email: "demo@example.org".to_owned(),

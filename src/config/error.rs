@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use super::rules::{RULES, RuleError};
-use super::settings::SETTINGS;
+use super::settings::{RENAMED, SETTINGS};
 use super::source::Source;
 
 /// Why there is no [`Config`](super::Config).
@@ -14,6 +14,16 @@ pub enum ConfigError {
         name: String,
         /// Where it stands.
         origin: Source,
+    },
+    /// The old name of a setting that was renamed.
+    #[error("{name} {origin} was renamed; use {new_name} instead")]
+    Renamed {
+        /// The key, as it is called there.
+        name: String,
+        /// Where it stands.
+        origin: Source,
+        /// What the setting is called there now.
+        new_name: String,
     },
     /// A value that its setting doesn't take.
     #[error("{name} {origin} can't be {value:?}; allowed is {allowed}")]
@@ -84,6 +94,17 @@ pub enum ConfigError {
         /// Where it goes wrong.
         cause: toml::de::Error,
     },
+}
+
+impl ConfigError {
+    /// The error for a key that is not a setting. It gives the new name, if the setting was renamed.
+    pub fn unknown(key: &str, origin: &Source) -> Self {
+        let (name, origin) = (origin.name_of(key), origin.clone());
+        match RENAMED.iter().find(|(old_key, _)| *old_key == key) {
+            Some((_, new_key)) => Self::Renamed { name, new_name: origin.name_of(new_key), origin },
+            None => Self::Unknown { name, origin },
+        }
+    }
 }
 
 fn known_names(origin: &Source) -> String {

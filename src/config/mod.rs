@@ -28,7 +28,7 @@ pub use issuer::Issuer;
 pub use proxies::TrustedProxies;
 pub use rules::RuleError;
 #[doc(hidden)]
-pub use settings::{SETTINGS, Setting, duration};
+pub use settings::{RENAMED, SETTINGS, Setting, duration};
 pub use source::{Given, Source};
 pub use token_header::TokenHeader;
 
@@ -64,7 +64,7 @@ pub struct Config {
     /// Whether `/api/verify` takes a token as the password of HTTP Basic.
     pub basic_auth: bool,
     /// For how long a dead token's row is kept.
-    pub retain: Duration,
+    pub retention: Duration,
     /// How long the sweeper rests between two passes: a second at least.
     pub sweep_interval: Duration,
     /// The most bytes that the cache of checked tokens takes.
@@ -100,7 +100,7 @@ impl Default for Config {
             forward_auth_headers: None,
             token_header: None,
             basic_auth: false,
-            retain: Duration::from_secs(DAY as u64),
+            retention: Duration::from_secs(DAY as u64),
             sweep_interval: Duration::from_secs(600),
             cache_size: 64 << 20,
             cors_origins: Origins::None,
@@ -208,8 +208,7 @@ impl Config {
             return Err(ConfigError::FileAlone { name, origin });
         }
         let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
-            let (name, origin) = (origin.name_of(key), origin.clone());
-            return Err(ConfigError::Unknown { name, origin });
+            return Err(ConfigError::unknown(key, origin));
         };
         (setting.read)(self, value).ok_or_else(|| ConfigError::Value {
             name: origin.name_of(key),
@@ -268,12 +267,12 @@ mod tests {
         std::fs::write(&file, "bcrypt_cost = 5\nretain = \"5h\"\nlisten = \"[::1]:5\"\n").unwrap();
         let config = Config::load(
             Some(&file),
-            pairs(&[("BEARERD_RETAIN", "6h"), ("BEARERD_LISTEN", "[::1]:6"), ("HOME", "x")]),
+            pairs(&[("BEARERD_RETENTION", "6h"), ("BEARERD_LISTEN", "[::1]:6"), ("HOME", "x")]),
             pairs(&[("listen", "[::1]:7")]),
         )
         .unwrap();
         assert_eq!(config.bcrypt_cost, 5);
-        assert_eq!(config.retain, Duration::from_secs(6 * 3600));
+        assert_eq!(config.retention, Duration::from_secs(6 * 3600));
         assert_eq!(config.listen.port(), 7);
         assert_eq!(config.token_ttl, Lifetime::seconds(30 * DAY), "the default");
     }
@@ -325,9 +324,9 @@ mod tests {
 
     #[test]
     fn the_source_that_counts_is_the_one_remembered() {
-        let environment = pairs(&[("BEARERD_RETAIN", "6h"), ("BEARERD_LISTEN", "[::1]:6")]);
+        let environment = pairs(&[("BEARERD_RETENTION", "6h"), ("BEARERD_LISTEN", "[::1]:6")]);
         let config = Config::load(None, environment, pairs(&[("listen", "[::1]:7")])).unwrap();
-        assert_eq!(config.given["retain"].source, Source::Environment);
+        assert_eq!(config.given["retention"].source, Source::Environment);
         assert_eq!(config.given["listen"].source, Source::Flag);
         assert_eq!(config.given["listen"].text, "[::1]:7");
         assert!(!config.given.contains_key("log"));

@@ -168,11 +168,11 @@ pub const SETTINGS: &[Setting] = &[
         read: |config, text| text.parse().ok().map(|may| config.basic_auth = may),
     },
     Setting {
-        key: "retain",
+        key: "retention",
         about: "how long a dead token's row is kept",
         allowed: "a duration, such as 24h or 0s",
         default: "24h",
-        read: |config, text| duration(text, 0).map(|retain| config.retain = retain),
+        read: |config, text| duration(text, 0).map(|retention| config.retention = retention),
     },
     Setting {
         key: "sweep_interval",
@@ -221,6 +221,9 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
 ];
+
+/// The old keys of settings that were renamed, and the keys that replace them.
+pub const RENAMED: &[(&str, &str)] = &[("retain", "retention")];
 
 /// An address, as a network of its own, or a network in CIDR notation; in IPv4 what is IPv4, as the
 /// addresses are that it is compared with. Nobody can trust everybody.
@@ -293,7 +296,7 @@ mod tests {
             ("BEARERD_ISSUER", "https://a/", "https://auth.example.org"),
             ("BEARERD_TOKEN_HEADER", "Cookie", "X-Api-Token"),
             ("BEARERD_BASIC_AUTH", "yes", "true or false"),
-            ("BEARERD_RETAIN", "soon", "24h"),
+            ("BEARERD_RETENTION", "soon", "24h"),
             ("BEARERD_SWEEP_INTERVAL", "0s", "10m"),
             ("BEARERD_CACHE_SIZE", "4095KiB", "4MiB"),
             ("BEARERD_CACHE_SIZE", "+64MiB", "64MiB"),

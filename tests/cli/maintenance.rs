@@ -302,7 +302,7 @@ fn a_backup_while_32_clients_write_holds_every_token_acknowledged_before_it_bega
 fn check_shows_each_setting_in_force_and_where_it_comes_from() {
     let place = Place::new();
     place.create_ada();
-    fs::write(place.path().join("bearerd.toml"), "retain = \"5h\"\nlisten = \"[::1]:5\"\n")
+    fs::write(place.path().join("bearerd.toml"), "retention = \"5h\"\nlisten = \"[::1]:5\"\n")
         .unwrap();
     let arguments = ["check", "--listen", "[::1]:7"];
     let report = place.print(&[&arguments[..], &["--json"]].concat());
@@ -313,7 +313,7 @@ fn check_shows_each_setting_in_force_and_where_it_comes_from() {
     };
     for (setting, value, source, place) in [
         ("token_ttl", "30d", "default", Value::Null),
-        ("retain", "5h", "file", json!("bearerd.toml")),
+        ("retention", "5h", "file", json!("bearerd.toml")),
         ("bcrypt_cost", "4", "environment", json!("BEARERD_BCRYPT_COST")),
         ("listen", "[::1]:7", "flag", json!("--listen")),
     ] {
@@ -323,7 +323,7 @@ fn check_shows_each_setting_in_force_and_where_it_comes_from() {
     }
     let text = place.print(&arguments);
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-    for line in ["listen [::1]:7 flag --listen", "retain 5h file bearerd.toml"] {
+    for line in ["listen [::1]:7 flag --listen", "retention 5h file bearerd.toml"] {
         assert!(text.lines().any(|found| words(found) == line), "{text}");
     }
     assert!(text.ends_with("the database bearerd.sqlite is whole\n"), "{text}");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use bearerd::config::{Config, SETTINGS};
+use bearerd::config::{Config, RENAMED, SETTINGS};
 
 use crate::support::{Place, stderr};
 
@@ -21,7 +21,7 @@ const WRONG: &[(&str, &str)] = &[
     ("forward_auth_headers", "forwarded"),
     ("token_header", "X-Forwarded-For"),
     ("basic_auth", "yes"),
-    ("retain", "-1h"),
+    ("retention", "-1h"),
     ("sweep_interval", "0s"),
     ("cache_size", "64MB"),
     ("cors_origins", "example.org"),
@@ -75,6 +75,47 @@ fn a_name_that_is_no_setting_is_refused_wherever_it_stands() {
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{named}");
         assert!(stderr(&output).contains(named), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn the_old_name_of_a_setting_is_refused_with_the_new_one_wherever_it_stands() {
+    for (old_key, new_key) in RENAMED {
+        assert!(SETTINGS.iter().any(|setting| setting.key == *new_key), "{new_key}");
+        let place = Place::new();
+        fs::write(place.path().join("old.toml"), format!("{old_key} = 1\n")).unwrap();
+        let variable = |key: &str| format!("BEARERD_{}", key.to_uppercase());
+        let flag = |key: &str| format!("--{}", key.replace('_', "-"));
+        let mut in_environment = place.command(&["serve"]);
+        in_environment.env(variable(old_key), "1");
+        for (mut command, old_name, new_name) in [
+            (
+                in_environment,
+                format!("{} in the environment", variable(old_key)),
+                variable(new_key),
+            ),
+            (
+                place.command(&["serve", "--config", "old.toml"]),
+                format!("{old_key} in old.toml"),
+                (*new_key).to_owned(),
+            ),
+            (
+                place.command(&["serve", &flag(old_key), "1"]),
+                format!("{} on the command line", flag(old_key)),
+                flag(new_key),
+            ),
+            (
+                place.command(&[&format!("{}=1", flag(old_key)), "serve"]),
+                format!("{} on the command line", flag(old_key)),
+                flag(new_key),
+            ),
+        ] {
+            let output = command.output().unwrap();
+            assert_eq!(output.status.code(), Some(2), "{old_name}");
+            let message = format!("bearerd: {old_name} was renamed; use {new_name} instead\n");
+            assert_eq!(stderr(&output), message);
+            assert!(!place.path().join("bearerd.sqlite").exists(), "nothing was started");
+        }
     }
 }
 
