@@ -71,7 +71,7 @@ impl Bearerd {
         let state = ApiState {
             auth: services.auth.clone(),
             proxies: TrustedProxies::new(config.trusted_proxies.clone()),
-            sources: TokenSources::new(config.token_header.as_ref(), config.basic_auth),
+            sources: TokenSources::new(config.token_header.as_ref(), config.verify_basic_auth),
             issuer: IssuerUrl(config.issuer()),
             description: Arc::new(Description::new(config.issuer.clone())),
         };

@@ -62,7 +62,7 @@ pub struct Config {
     /// A request header that may hold a token, beside `Authorization`.
     pub token_header: Option<TokenHeader>,
     /// Whether `/api/verify` takes a token as the password of HTTP Basic.
-    pub basic_auth: bool,
+    pub verify_basic_auth: bool,
     /// For how long a dead token's row is kept.
     pub retention: Duration,
     /// How long the sweeper rests between two passes: a second at least.
@@ -99,7 +99,7 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             forward_auth_headers: None,
             token_header: None,
-            basic_auth: false,
+            verify_basic_auth: false,
             retention: Duration::from_secs(DAY as u64),
             sweep_interval: Duration::from_secs(600),
             cache_size: 64 << 20,

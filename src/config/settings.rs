@@ -161,11 +161,11 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
-        key: "basic_auth",
+        key: "verify_basic_auth",
         about: "whether /api/verify takes a token as the password of HTTP Basic",
         allowed: "true or false",
         default: "false",
-        read: |config, text| text.parse().ok().map(|may| config.basic_auth = may),
+        read: |config, text| text.parse().ok().map(|may| config.verify_basic_auth = may),
     },
     Setting {
         key: "retention",
@@ -223,7 +223,8 @@ pub const SETTINGS: &[Setting] = &[
 ];
 
 /// The old keys of settings that were renamed, and the keys that replace them.
-pub const RENAMED: &[(&str, &str)] = &[("retain", "retention")];
+pub const RENAMED: &[(&str, &str)] =
+    &[("retain", "retention"), ("basic_auth", "verify_basic_auth")];
 
 /// An address, as a network of its own, or a network in CIDR notation; in IPv4 what is IPv4, as the
 /// addresses are that it is compared with. Nobody can trust everybody.
@@ -295,7 +296,7 @@ mod tests {
             ("BEARERD_FORWARD_AUTH_HEADERS", "nginx", "x-original-uri (nginx)"),
             ("BEARERD_ISSUER", "https://a/", "https://auth.example.org"),
             ("BEARERD_TOKEN_HEADER", "Cookie", "X-Api-Token"),
-            ("BEARERD_BASIC_AUTH", "yes", "true or false"),
+            ("BEARERD_VERIFY_BASIC_AUTH", "yes", "true or false"),
             ("BEARERD_RETENTION", "soon", "24h"),
             ("BEARERD_SWEEP_INTERVAL", "0s", "10m"),
             ("BEARERD_CACHE_SIZE", "4095KiB", "4MiB"),

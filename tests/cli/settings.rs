@@ -20,7 +20,7 @@ const WRONG: &[(&str, &str)] = &[
     ("trusted_proxies", "proxy.example.org"),
     ("forward_auth_headers", "forwarded"),
     ("token_header", "X-Forwarded-For"),
-    ("basic_auth", "yes"),
+    ("verify_basic_auth", "yes"),
     ("retention", "-1h"),
     ("sweep_interval", "0s"),
     ("cache_size", "64MB"),

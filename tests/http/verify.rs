@@ -217,7 +217,7 @@ fn basics_password_is_a_token_where_the_setting_says_so() {
         server.send("GET", path, &[("Authorization", header)], None)
     };
     ask(&server, "/api/verify", &header).assert_refused(NO_CREDENTIALS);
-    let server = server.restart(|config| config.basic_auth = true);
+    let server = server.restart(|config| config.verify_basic_auth = true);
     let answer = ask(&server, "/api/verify", &header);
     assert_eq!((answer.status, answer.header("remote-user")), (200, Some(EMAIL)));
     ask(&server, "/api/user", &header).assert_refused(NO_CREDENTIALS);

@@ -30,5 +30,5 @@ def bearerd():
 
 @pytest.fixture(scope="session")
 def basic_bearerd():
-    with started_bearerd(extra="basic_auth = true\n") as bearerd:
+    with started_bearerd(extra="verify_basic_auth = true\n") as bearerd:
         yield bearerd
