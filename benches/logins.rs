@@ -28,7 +28,8 @@ fn main() -> Result<(), Failure> {
     app::block_on(async {
         let folder = tempfile::tempdir_in(".")?;
         let often = 1_000_000;
-        let config = Config { bcrypt_cost, login_attempts: often, ..settings(folder.path()) };
+        let config =
+            Config { bcrypt_cost, login_attempts_per_minute: often, ..settings(folder.path()) };
         let bearerd = Bearerd::open(&config)?;
         create_user(bearerd.auth()).await?;
         for _ in 0..rounds() {

@@ -66,7 +66,8 @@ def refusals(bench):
     kinds = [("nobody@example.org", "wrong"), ("low@example.org", "wrong"),
              ("high@example.org", "wrong"), ("disabled@example.org", "long enough")]
     waits, times = [], []
-    with bearerd(bench, BEARERD_LOGIN_ATTEMPTS="1000000", BEARERD_BCRYPT_COST="9") as server:
+    with bearerd(bench, BEARERD_LOGIN_ATTEMPTS_PER_MINUTE="1000000",
+                 BEARERD_BCRYPT_COST="9") as server:
         for _ in range(bench.rounds):
             # The kinds take turns, so that all of them meet the same neighbours.
             turns = [[_refusal(*server, *kind) for kind in kinds]
@@ -110,7 +111,7 @@ def storm(bench):
     Whoever is refused with 503 waits for as long as `Retry-After` says; a second flood doesn't."""
     create_user(bench)
     token = issue_token(bench)
-    with bearerd(bench, BEARERD_LOGIN_ATTEMPTS="1000000",
+    with bearerd(bench, BEARERD_LOGIN_ATTEMPTS_PER_MINUTE="1000000",
                  BEARERD_TRUSTED_PROXIES="127.0.0.1") as (address, process):
         url = address + VERIFY
         how = with_token(token)

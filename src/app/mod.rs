@@ -147,7 +147,7 @@ impl Services {
             store: store.clone(),
             tokens: TokenCache::new(config.cache_size, invalidation, ttl, clock.clone()),
             hasher: Hasher::start(config.bcrypt_cost, metrics.clone()),
-            limiter: LoginLimiter::new(config.login_attempts),
+            limiter: LoginLimiter::new(config.login_attempts_per_minute),
             issues: IssueLimiter::new(),
             quota: Quota { most: config.max_tokens_per_user, ttl: config.token_ttl },
             rules: config.rules.clone(),

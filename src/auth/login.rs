@@ -18,8 +18,8 @@ pub struct Credentials {
 impl Auth {
     /// Issues a token for an email and a password, sent `from` this address.
     ///
-    /// `login_attempts` limits the attempts a minute with one email from one network (an IPv4 address, or
-    /// an IPv6 /64). Ten times as many are allowed from one network, and with one email. Attempts beyond a
+    /// `login_attempts_per_minute` limits the attempts with one email from one network (an IPv4 address, or an
+    /// IPv6 /64). Ten times as many are allowed from one network, and with one email. Attempts beyond a
     /// limit reach neither the database nor bcrypt. A success clears the attempts with its email from its
     /// network, and exempts the network from the email's limit.
     ///

@@ -98,7 +98,7 @@ fn a_login_that_a_full_queue_turns_away_counts_for_its_network_alone() {
         let config = Config {
             database: folder.path().join("test.sqlite"),
             bcrypt_cost: 12,
-            login_attempts: 1,
+            login_attempts_per_minute: 1,
             ..Config::default()
         };
         let services = Services::open(&config, app::system_clock()).unwrap();

@@ -51,7 +51,7 @@ pub struct Config {
     /// bcrypt's cost for new hashes, 4 to 15: 2^cost rounds.
     pub bcrypt_cost: u32,
     /// How many attempts to log in a minute are allowed for one email from one network.
-    pub login_attempts: u32,
+    pub login_attempts_per_minute: u32,
     /// Who may change the email of an account.
     pub email_change: EmailChange,
     /// The reverse proxies that are believed when they say whose request they pass on.
@@ -94,7 +94,7 @@ impl Default for Config {
             max_tokens_per_user: Some(1000),
             token_prefix: TokenPrefix::default(),
             bcrypt_cost: 12,
-            login_attempts: 5,
+            login_attempts_per_minute: 5,
             email_change: EmailChange::Admin,
             trusted_proxies: Vec::new(),
             forward_auth_headers: None,

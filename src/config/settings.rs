@@ -103,12 +103,12 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
-        key: "login_attempts",
+        key: "login_attempts_per_minute",
         about: "how many attempts to log in a minute are allowed for one email from one network",
         allowed: "a whole number from 1 to 1000000",
         default: "5",
         read: |config, text| {
-            config.login_attempts =
+            config.login_attempts_per_minute =
                 text.parse().ok().filter(|attempts| (1..=1_000_000).contains(attempts))?;
             Some(())
         },
@@ -223,8 +223,11 @@ pub const SETTINGS: &[Setting] = &[
 ];
 
 /// The old keys of settings that were renamed, and the keys that replace them.
-pub const RENAMED: &[(&str, &str)] =
-    &[("retain", "retention"), ("basic_auth", "verify_basic_auth")];
+pub const RENAMED: &[(&str, &str)] = &[
+    ("retain", "retention"),
+    ("basic_auth", "verify_basic_auth"),
+    ("login_attempts", "login_attempts_per_minute"),
+];
 
 /// An address, as a network of its own, or a network in CIDR notation; in IPv4 what is IPv4, as the
 /// addresses are that it is compared with. Nobody can trust everybody.
@@ -285,8 +288,8 @@ mod tests {
             ("BEARERD_TOKEN_PREFIX", "bd", "bd_"),
             ("BEARERD_BCRYPT_COST", "3", "4 to 15"),
             ("BEARERD_BCRYPT_COST", "16", "4 to 15"),
-            ("BEARERD_LOGIN_ATTEMPTS", "0", "1 to 1000000"),
-            ("BEARERD_LOGIN_ATTEMPTS", "1000001", "1 to 1000000"),
+            ("BEARERD_LOGIN_ATTEMPTS_PER_MINUTE", "0", "1 to 1000000"),
+            ("BEARERD_LOGIN_ATTEMPTS_PER_MINUTE", "1000001", "1 to 1000000"),
             ("BEARERD_EMAIL_CHANGE", "everybody", "admin, for administrators alone, or self"),
             ("BEARERD_TRUSTED_PROXIES", "proxy.example.org", "10.1.2.0/24"),
             ("BEARERD_TRUSTED_PROXIES", "10.0.0.1,", "10.1.2.0/24"),

@@ -42,7 +42,7 @@ async function start() {
       TMPDIR: folder,
       BEARERD_LISTEN: '127.0.0.1:0',
       // The tests log in more often than a person does.
-      BEARERD_LOGIN_ATTEMPTS: '1000',
+      BEARERD_LOGIN_ATTEMPTS_PER_MINUTE: '1000',
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

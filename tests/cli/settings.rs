@@ -15,7 +15,7 @@ const WRONG: &[(&str, &str)] = &[
     ("max_tokens_per_user", "0"),
     ("token_prefix", "b-_"),
     ("bcrypt_cost", "16"),
-    ("login_attempts", "0"),
+    ("login_attempts_per_minute", "0"),
     ("email_change", "everybody"),
     ("trusted_proxies", "proxy.example.org"),
     ("forward_auth_headers", "forwarded"),

@@ -70,7 +70,7 @@ fn an_email_of_any_script_is_one_account_in_whatever_spelling() {
 
 #[test]
 fn a_login_is_limited_whatever_the_spelling_of_the_email() {
-    let server = start_with(|config| config.login_attempts = 2);
+    let server = start_with(|config| config.login_attempts_per_minute = 2);
     server.create_user("jörg@example.org", PASSWORD, &["*"]);
     let guess = |email: &str| {
         server.log_in(json!({"email": email, "password": "wrong", "device_name": "x"})).status

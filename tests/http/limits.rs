@@ -8,7 +8,7 @@ use crate::support::{Answer, EMAIL, PASSWORD, START, Server, start_with};
 /// A server with the limit that it has by itself, behind a proxy on its own machine.
 fn limited() -> Server {
     start_with(|config| {
-        config.login_attempts = 5;
+        config.login_attempts_per_minute = 5;
         config.email_change = EmailChange::Owner;
         config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
     })
@@ -81,7 +81,7 @@ fn an_address_is_refused_after_fifty_attempts_by_whatever_email() {
 
 #[test]
 fn a_client_that_no_trusted_proxy_names_gets_nowhere_by_naming_itself() {
-    let server = start_with(|config| config.login_attempts = 5);
+    let server = start_with(|config| config.login_attempts_per_minute = 5);
     let statuses = (0..6).map(|i| {
         log_in_from(&server, &format!("192.0.2.{i}"), &credentials(EMAIL, "wrong")).status
     });
@@ -225,7 +225,7 @@ const HOME: &str = "203.0.113.1";
 fn log_in_during_a_flood(addresses: i32, from: fn(i32) -> String) {
     let server = start_with(|config| {
         config.bcrypt_cost = 6;
-        config.login_attempts = 1_000_000;
+        config.login_attempts_per_minute = 1_000_000;
         config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
     });
     let right = credentials(EMAIL, PASSWORD);

@@ -66,7 +66,7 @@ fn settings() -> (TempDir, Config) {
         listen: ([127, 0, 0, 1], 0).into(),
         bcrypt_cost: 4,
         // So that a test is held up only if it is about that.
-        login_attempts: 1000,
+        login_attempts_per_minute: 1000,
         ..Config::default()
     };
     (folder, config)
