@@ -35,7 +35,7 @@ pub struct Metrics {
     pub batches: Histogram,
     refusals: IntCounterVec,
     queues: IntGaugeVec,
-    tokens: IntCounterVec,
+    token_events: IntCounterVec,
     /// Live tokens, as of the sweeper's last count. Without a label, and a family all the same: it is
     /// not told before it is known.
     live: IntGaugeVec,
@@ -156,7 +156,11 @@ impl Metrics {
                 vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0],
             )?,
             refusals: counters("refusals_total", "Jobs refused by a full queue", "queue")?,
-            tokens: counters("tokens_total", "Tokens issued, revoked and purged", "fate")?,
+            token_events: counters(
+                "token_events_total",
+                "Tokens issued, revoked and purged",
+                "event",
+            )?,
             unnoted: gauge("uses_dropped", "Uses of a token that were not noted")?,
             registry,
         };
@@ -169,7 +173,7 @@ impl Metrics {
             metrics.queues.with_label_values(&[queue.name()]);
         }
         for event in TokenEvent::ALL {
-            metrics.tokens.with_label_values(&[event.name()]);
+            metrics.token_events.with_label_values(&[event.name()]);
         }
         Ok(metrics)
     }
@@ -203,7 +207,7 @@ impl Metrics {
 
     /// Counts an event of this many tokens.
     pub fn tokens(&self, event: TokenEvent, count: usize) {
-        self.tokens.with_label_values(&[event.name()]).inc_by(count as u64);
+        self.token_events.with_label_values(&[event.name()]).inc_by(count as u64);
     }
 
     /// Notes the time that hashing a password took.

@@ -73,4 +73,4 @@ def _sweep(bench, tokens, dead, **settings):
 
 
 def _purged(address):
-    return metric(address, r"bearerd_tokens_total\{.*purged")
+    return metric(address, r"bearerd_token_events_total\{.*purged")

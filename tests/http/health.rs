@@ -47,8 +47,8 @@ fn what_happens_is_counted_and_no_label_is_taken_from_a_request() {
         r#"bearerd_token_checks_total{outcome="malformed"} 1"#,
         r#"bearerd_token_checks_total{outcome="miss"} 1"#,
         r#"bearerd_token_checks_total{outcome="hit"} 4"#,
-        r#"bearerd_tokens_total{fate="issued"} 1"#,
-        r#"bearerd_tokens_total{fate="revoked"} 1"#,
+        r#"bearerd_token_events_total{event="issued"} 1"#,
+        r#"bearerd_token_events_total{event="revoked"} 1"#,
         "bearerd_password_hash_duration_seconds_count 5",
         r#"bearerd_queue_length{queue="writes"} 0"#,
     ] {
@@ -70,7 +70,7 @@ fn what_has_not_happened_yet_is_told_as_none() {
         ("logins_total", "outcome", vec!["success", "refused", "limited", "invalid", "failed"]),
         ("refusals_total", "queue", vec!["reads", "writes", "passwords"]),
         ("queue_length", "queue", vec!["reads", "writes", "passwords"]),
-        ("tokens_total", "fate", vec!["issued", "revoked", "purged"]),
+        ("token_events_total", "event", vec!["issued", "revoked", "purged"]),
         ("token_checks_total", "outcome", vec!["hit", "miss", "malformed"]),
     ] {
         for word in words {
@@ -105,7 +105,7 @@ fn live_tokens_are_told_once_they_were_counted_and_a_disabled_users_are_none() {
 #[test]
 fn tokens_that_end_with_a_password_or_a_user_count_as_revoked() {
     let server = start();
-    let revoked = || told(&server, r#"bearerd_tokens_total{fate="revoked"}"#);
+    let revoked = || told(&server, r#"bearerd_token_events_total{event="revoked"}"#);
     let admin = server.issue_admin();
     let tokens: Vec<_> = (0..3).map(|_| server.issue(&["account:write"])).collect();
     let body = json!({"current_password": PASSWORD, "password": "a new password"});

@@ -185,12 +185,12 @@ fn what_other_tokens_issue_dies_with_them_however_they_are_revoked() {
         }
         let shown = server.get("/api/tokens/current", &tokens[0]).json();
         assert_eq!(shown["data"]["parent_id"], 2);
-        let before = server.metric(r#"bearerd_tokens_total{fate="revoked"}"#);
+        let before = server.metric(r#"bearerd_token_events_total{event="revoked"}"#);
         revoke(&server, &parent, 2);
         for token in tokens.iter().chain([&parent]) {
             server.get("/api/user", token).assert_refused(INVALID_TOKEN);
         }
-        let revoked = server.metric(r#"bearerd_tokens_total{fate="revoked"}"#) - before;
+        let revoked = server.metric(r#"bearerd_token_events_total{event="revoked"}"#) - before;
         assert_eq!(revoked, dead, "{way}");
         assert_eq!(server.get("/api/user", &root).status == 200, dead == 4, "{way}");
     }

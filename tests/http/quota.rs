@@ -37,13 +37,13 @@ fn a_login_beyond_the_quota_ends_the_login_token_that_was_used_least_recently() 
     assert_eq!(status(&server, &tokens[0]), 200, "the oldest is in use");
     assert_eq!(status(&server, &tokens[2]), 200);
     app::block_on(server.bearerd.note_uses());
-    let before = server.metric(r#"bearerd_tokens_total{fate="revoked"}"#);
+    let before = server.metric(r#"bearerd_token_events_total{event="revoked"}"#);
     let fourth = server.log_in_with(&["*"]);
     server.get("/api/user", &tokens[1]).assert_refused(INVALID_TOKEN);
     for token in [&tokens[0], &tokens[2], &fourth, &his] {
         assert_eq!(status(&server, token), 200);
     }
-    assert_eq!(server.metric(r#"bearerd_tokens_total{fate="revoked"}"#), before + 1);
+    assert_eq!(server.metric(r#"bearerd_token_events_total{event="revoked"}"#), before + 1);
     // A cached one ends at once, too; it has a bound of its own.
     let server = of_three();
     let body = json!({"email": EMAIL, "password": PASSWORD, "device_name": "x", "expires_in": 60});
