@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 /// Requests that could not be read, and are not counted yet. One for the whole process: the HTTP library
@@ -39,8 +39,9 @@ pub struct Metrics {
     /// Live tokens, as of the sweeper's last count. Without a label, and a family all the same: it is
     /// not told before it is known.
     live: IntGaugeVec,
-    /// Uses of a token that were not noted.
-    pub unnoted: IntGauge,
+    /// Uses of a token that `last_used_at` does not show, because too many were waiting or the store
+    /// refused them.
+    pub token_uses_dropped: IntCounter,
 }
 
 /// Where something waits.
@@ -95,10 +96,6 @@ impl Metrics {
         let counter = |text: &str, help: &str| {
             let counter = IntCounter::new(name(text), help)?;
             registry.register(Box::new(counter.clone())).map(|()| counter)
-        };
-        let gauge = |text: &str, help: &str| {
-            let gauge = IntGauge::new(name(text), help)?;
-            registry.register(Box::new(gauge.clone())).map(|()| gauge)
         };
         let histogram = |text: &str, help: &str, buckets: Vec<f64>| {
             let options = HistogramOpts::new(name(text), help).buckets(buckets);
@@ -161,7 +158,10 @@ impl Metrics {
                 "Tokens issued, revoked and purged",
                 "event",
             )?,
-            unnoted: gauge("uses_dropped", "Uses of a token that were not noted")?,
+            token_uses_dropped: counter(
+                "token_uses_dropped_total",
+                "Uses of a token that last_used_at does not show",
+            )?,
             registry,
         };
         // What never happens is told as 0, so that its first time shows as a rise.

@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 use std::mem;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
 
 use crate::domain::Timestamp;
+use crate::metrics::Metrics;
 use crate::store::Store;
 
 /// Uses that may wait for the recorder; further ones are dropped and counted.
@@ -24,25 +23,24 @@ const DELAY: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct UsageRecorder {
     address: Addr<Recorder>,
-    dropped: Arc<AtomicU64>,
+    metrics: Metrics,
 }
 
 impl UsageRecorder {
     /// Starts the recorder on the current arbiter.
-    pub fn start(store: Store) -> Self {
-        let dropped = Arc::new(AtomicU64::new(0));
-        let count = dropped.clone();
+    pub fn start(store: Store, metrics: Metrics) -> Self {
+        let shared = metrics.clone();
         let address = Supervisor::start(|context: &mut Context<Recorder>| {
             context.set_mailbox_capacity(MAILBOX);
-            Recorder { store, pending: HashMap::new(), flush: None, dropped: count }
+            Recorder { store, pending: HashMap::new(), flush: None, metrics: shared }
         });
-        Self { address, dropped }
+        Self { address, metrics }
     }
 
     /// Has it noted that the token with this id passed a check. Never waits.
     pub fn record(&self, token_id: i64, at: Timestamp) {
         if self.address.try_send(Used { token_id, at }).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.metrics.token_uses_dropped.inc();
         }
     }
 
@@ -52,11 +50,6 @@ impl UsageRecorder {
             log::error!("the usage recorder has ended");
         }
     }
-
-    /// How many uses were not noted, because too many were waiting or the store refused them.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
 }
 
 struct Recorder {
@@ -65,7 +58,7 @@ struct Recorder {
     pending: HashMap<i64, Timestamp>,
     /// The flush that is due; none while nothing is pending, so that an idle server stays idle.
     flush: Option<SpawnHandle>,
-    dropped: Arc<AtomicU64>,
+    metrics: Metrics,
 }
 
 impl Actor for Recorder {
@@ -90,7 +83,7 @@ impl Handler<Used> for Recorder {
 
     fn handle(&mut self, Used { token_id, at }: Used, context: &mut Self::Context) {
         if self.pending.len() >= PENDING && !self.pending.contains_key(&token_id) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.metrics.token_uses_dropped.inc();
             return;
         }
         self.pending.insert(token_id, at);
@@ -108,7 +101,7 @@ impl Handler<Flush> for Recorder {
         if let Some(due) = self.flush.take() {
             context.cancel_future(due);
         }
-        let (store, dropped) = (self.store.clone(), self.dropped.clone());
+        let (store, metrics) = (self.store.clone(), self.metrics.clone());
         let mut uses: Vec<_> = mem::take(&mut self.pending).into_iter().collect();
         // In the order of the rows, so that each write changes few pages.
         uses.sort_unstable_by_key(|&(id, _)| id);
@@ -117,7 +110,7 @@ impl Handler<Flush> for Recorder {
             while !rest.is_empty() {
                 let (chunk, others) = rest.split_at(rest.len().min(CHUNK));
                 if let Err(error) = store.record_usage(chunk.to_vec()).await {
-                    dropped.fetch_add(rest.len() as u64, Ordering::Relaxed);
+                    metrics.token_uses_dropped.inc_by(rest.len() as u64);
                     log::warn!("the last use of {} tokens was not noted: {error}", rest.len());
                     return;
                 }

@@ -142,7 +142,7 @@ impl Services {
         })?;
         let store = Store::open(&config.database, metrics.clone())?;
         let (invalidation, ttl) = (store.invalidation(), config.token_ttl);
-        let usage = UsageRecorder::start(store.clone());
+        let usage = UsageRecorder::start(store.clone(), metrics.clone());
         let auth = Auth::new(AuthParts {
             store: store.clone(),
             tokens: TokenCache::new(config.cache_size, invalidation, ttl, clock.clone()),

@@ -125,8 +125,6 @@ impl Auth {
     pub fn metrics_text(&self) -> String {
         self.0.store.note_queues();
         self.0.hasher.note_queue();
-        let dropped = i64::try_from(self.0.usage.dropped()).unwrap_or(i64::MAX);
-        self.0.metrics.unnoted.set(dropped);
         self.0.metrics.text()
     }
 
