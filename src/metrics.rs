@@ -32,7 +32,7 @@ pub struct Metrics {
     /// Rounds of bcrypt: a hash of cost 12 takes 4,096.
     pub bcrypt_rounds: IntCounter,
     /// Writes in one transaction; their count is that of the commits.
-    pub batches: Histogram,
+    pub commit_batch_size: Histogram,
     refusals: IntCounterVec,
     queues: IntGaugeVec,
     token_events: IntCounterVec,
@@ -147,8 +147,8 @@ impl Metrics {
                 "bcrypt_rounds_total",
                 "Rounds of bcrypt, 2^cost for each hash",
             )?,
-            batches: histogram(
-                "commit_writes",
+            commit_batch_size: histogram(
+                "commit_batch_size",
                 "Writes in one transaction",
                 vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0],
             )?,

@@ -49,6 +49,7 @@ fn what_happens_is_counted_and_no_label_is_taken_from_a_request() {
         r#"bearerd_token_checks_total{outcome="hit"} 4"#,
         r#"bearerd_token_events_total{event="issued"} 1"#,
         r#"bearerd_token_events_total{event="revoked"} 1"#,
+        "# TYPE bearerd_commit_batch_size histogram",
         "# TYPE bearerd_token_uses_dropped_total counter",
         "bearerd_token_uses_dropped_total 0",
         "bearerd_password_hash_duration_seconds_count 5",

@@ -170,7 +170,7 @@ impl Worker {
     fn commit(&mut self, mut batch: Vec<Box<dyn Job>>) {
         let failure = match self.transact(&mut batch) {
             Ok(news) => {
-                self.metrics.batches.observe(batch.len() as f64);
+                self.metrics.commit_batch_size.observe(batch.len() as f64);
                 self.log.apply(news, &self.invalidation);
                 None
             }
