@@ -33,7 +33,7 @@ pub struct Metrics {
     pub bcrypt_rounds: IntCounter,
     /// Writes in one transaction; their count is that of the commits.
     pub commit_batch_size: Histogram,
-    refusals: IntCounterVec,
+    queue_rejections: IntCounterVec,
     queues: IntGaugeVec,
     token_events: IntCounterVec,
     /// Live tokens, as of the sweeper's last count. Without a label, and a family all the same: it is
@@ -152,7 +152,11 @@ impl Metrics {
                 "Writes in one transaction",
                 vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0],
             )?,
-            refusals: counters("refusals_total", "Jobs refused by a full queue", "queue")?,
+            queue_rejections: counters(
+                "queue_rejections_total",
+                "Jobs refused by a full queue",
+                "queue",
+            )?,
             token_events: counters(
                 "token_events_total",
                 "Tokens issued, revoked and purged",
@@ -169,7 +173,7 @@ impl Metrics {
             metrics.logins.with_label_values(&[outcome.name()]);
         }
         for queue in Queue::ALL {
-            metrics.refusals.with_label_values(&[queue.name()]);
+            metrics.queue_rejections.with_label_values(&[queue.name()]);
             metrics.queues.with_label_values(&[queue.name()]);
         }
         for event in TokenEvent::ALL {
@@ -186,7 +190,7 @@ impl Metrics {
 
     /// Notes that a full queue refused a job.
     pub fn refused(&self, queue: Queue) {
-        self.refusals.with_label_values(&[queue.name()]).inc();
+        self.queue_rejections.with_label_values(&[queue.name()]).inc();
     }
 
     /// Notes how many wait in a queue.

@@ -71,7 +71,7 @@ fn what_has_not_happened_yet_is_told_as_none() {
     let server = start();
     for (family, label, words) in [
         ("logins_total", "outcome", vec!["success", "refused", "limited", "invalid", "failed"]),
-        ("refusals_total", "queue", vec!["reads", "writes", "passwords"]),
+        ("queue_rejections_total", "queue", vec!["reads", "writes", "passwords"]),
         ("queue_length", "queue", vec!["reads", "writes", "passwords"]),
         ("token_events_total", "event", vec!["issued", "revoked", "purged"]),
         ("token_checks_total", "outcome", vec!["hit", "miss", "malformed"]),

@@ -243,7 +243,7 @@ fn log_in_during_a_flood(addresses: i32, from: fn(i32) -> String) {
     std::thread::scope(|scope| {
         let clients = (0..96).map(|client| scope.spawn(move || flood(client)));
         let clients: Vec<_> = clients.collect();
-        while server.metric(r#"bearerd_refusals_total{queue="passwords"}"#) == 0 {
+        while server.metric(r#"bearerd_queue_rejections_total{queue="passwords"}"#) == 0 {
             std::thread::yield_now();
         }
         let log_in = |i| log_in_from(&server, &from(i), &right).status;
