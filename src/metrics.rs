@@ -18,7 +18,7 @@ pub static MALFORMED_REQUESTS: AtomicU64 = AtomicU64::new(0);
 pub struct Metrics {
     registry: Registry,
     /// Seconds from a request's head to its answer's, by method, route and status.
-    requests: HistogramVec,
+    request_seconds: HistogramVec,
     /// Tokens found in the verdict cache.
     pub hits: IntCounter,
     /// Tokens looked up in the store.
@@ -28,17 +28,17 @@ pub struct Metrics {
     malformed_requests: IntCounter,
     logins: IntCounterVec,
     /// Seconds that a password took to be checked or hashed, once a thread had it.
-    pub hashing: Histogram,
+    pub password_hash_seconds: Histogram,
     /// Rounds of bcrypt: a hash of cost 12 takes 4,096.
     pub bcrypt_rounds: IntCounter,
     /// Writes in one transaction; their count is that of the commits.
     pub commit_batch_size: Histogram,
     queue_rejections: IntCounterVec,
-    queues: IntGaugeVec,
+    queue_lengths: IntGaugeVec,
     token_events: IntCounterVec,
     /// Live tokens, as of the sweeper's last count. Without a label, and a family all the same: it is
     /// not told before it is known.
-    live: IntGaugeVec,
+    tokens_live: IntGaugeVec,
     /// Uses of a token that `last_used_at` does not show, because too many were waiting or the store
     /// refused them.
     pub token_uses_dropped: IntCounter,
@@ -102,7 +102,7 @@ impl Metrics {
             let histogram = Histogram::with_opts(options)?;
             registry.register(Box::new(histogram.clone())).map(|()| histogram)
         };
-        let requests = HistogramVec::new(
+        let request_seconds = HistogramVec::new(
             HistogramOpts::new(
                 name("http_request_duration_seconds"),
                 "Seconds from a request to its answer, by method, route and status",
@@ -110,26 +110,26 @@ impl Metrics {
             .buckets(vec![0.000_1, 0.000_5, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0]),
             &["method", "route", "status"],
         )?;
-        registry.register(Box::new(requests.clone()))?;
-        let queues = IntGaugeVec::new(
+        registry.register(Box::new(request_seconds.clone()))?;
+        let queue_lengths = IntGaugeVec::new(
             Opts::new(name("queue_length"), "Jobs that wait, by queue"),
             &["queue"],
         )?;
-        registry.register(Box::new(queues.clone()))?;
-        let live = IntGaugeVec::new(
+        registry.register(Box::new(queue_lengths.clone()))?;
+        let tokens_live = IntGaugeVec::new(
             Opts::new(name("tokens_live"), "Live tokens, as of the sweeper's last count"),
             &[],
         )?;
-        registry.register(Box::new(live.clone()))?;
+        registry.register(Box::new(tokens_live.clone()))?;
         let checks = counters(
             "token_checks_total",
             "Tokens checked: found in memory, looked up, or malformed",
             "outcome",
         )?;
         let metrics = Self {
-            requests,
-            queues,
-            live,
+            request_seconds,
+            queue_lengths,
+            tokens_live,
             hits: checks.with_label_values(&["hit"]),
             misses: checks.with_label_values(&["miss"]),
             malformed: checks.with_label_values(&["malformed"]),
@@ -138,7 +138,7 @@ impl Metrics {
                 "Requests that could not be read as HTTP/1, of the whole process",
             )?,
             logins: counters("logins_total", "Logins, by outcome", "outcome")?,
-            hashing: histogram(
+            password_hash_seconds: histogram(
                 "password_hash_duration_seconds",
                 "Seconds that a password took to be checked or hashed",
                 vec![0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0],
@@ -174,7 +174,7 @@ impl Metrics {
         }
         for queue in Queue::ALL {
             metrics.queue_rejections.with_label_values(&[queue.name()]);
-            metrics.queues.with_label_values(&[queue.name()]);
+            metrics.queue_lengths.with_label_values(&[queue.name()]);
         }
         for event in TokenEvent::ALL {
             metrics.token_events.with_label_values(&[event.name()]);
@@ -185,7 +185,7 @@ impl Metrics {
     /// The times of a route's answers. `route` is a route's pattern or a word of the program's own,
     /// never a request's path, nor is `method` ever a request's unless it is a known one.
     pub fn request(&self, method: &str, route: &str, status: u16) -> Histogram {
-        self.requests.with_label_values(&[method, route, &status.to_string()])
+        self.request_seconds.with_label_values(&[method, route, &status.to_string()])
     }
 
     /// Notes that a full queue refused a job.
@@ -196,7 +196,7 @@ impl Metrics {
     /// Notes how many wait in a queue.
     pub fn waiting(&self, queue: Queue, jobs: usize) {
         let jobs = i64::try_from(jobs).unwrap_or(i64::MAX);
-        self.queues.with_label_values(&[queue.name()]).set(jobs);
+        self.queue_lengths.with_label_values(&[queue.name()]).set(jobs);
     }
 
     /// Notes how a login ended.
@@ -206,7 +206,7 @@ impl Metrics {
 
     /// Notes how many tokens are live.
     pub fn live(&self, count: i64) {
-        self.live.with_label_values::<&str>(&[]).set(count);
+        self.tokens_live.with_label_values::<&str>(&[]).set(count);
     }
 
     /// Counts an event of this many tokens.
@@ -216,7 +216,7 @@ impl Metrics {
 
     /// Notes the time that hashing a password took.
     pub fn hashed(&self, time: Duration) {
-        self.hashing.observe(time.as_secs_f64());
+        self.password_hash_seconds.observe(time.as_secs_f64());
     }
 
     /// Everything counted, in Prometheus's text format, version 0.0.4.
