@@ -2,10 +2,12 @@
 
 use std::fmt::Display;
 use std::io::{BufRead, IsTerminal};
+use std::time::Duration;
 
 use secrecy::zeroize::Zeroizing;
 
 use super::CliError;
+use crate::config;
 use crate::domain::{Abilities, Password};
 
 /// A password to be set: typed twice without echo, or the first line of standard input.
@@ -53,6 +55,20 @@ fn first_line() -> Result<String, CliError> {
 /// The value of a flag, as `parse` reads it.
 pub(super) fn flag<T, E: Display>(name: &str, parsed: Result<T, E>) -> Result<T, CliError> {
     parsed.map_err(|error| CliError::Usage(format!("--{name} {error}")))
+}
+
+/// The value of a flag, if it is given: a duration of at least this many seconds.
+pub(super) fn duration(
+    name: &str,
+    text: Option<&str>,
+    least: u64,
+) -> Result<Option<Duration>, CliError> {
+    let parse = |text| {
+        let allowed =
+            || format!("must be a duration of at least {least}s, such as 30d, 12h or 90s");
+        flag(name, config::duration(text, least).ok_or_else(allowed))
+    };
+    text.map(parse).transpose()
 }
 
 /// `--ability`, repeated: `None` if it isn't given.

@@ -106,6 +106,11 @@ fn renamed_or_exit(error: clap::Error) -> CliError {
     if let (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) =
         (error.kind(), error.get(ContextKind::InvalidArg))
     {
+        if flag == "--hours" {
+            let hint = "prune --hours was renamed; use prune --older-than instead, with a duration \
+                        such as 2h";
+            return CliError::Usage(hint.to_owned());
+        }
         let key = flag.trim_start_matches('-').replace('-', "_");
         let unknown = ConfigError::unknown(&key, &Source::Flag);
         if matches!(unknown, ConfigError::Renamed { .. }) {

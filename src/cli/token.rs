@@ -3,7 +3,7 @@ use serde::Serialize;
 
 use super::{CliError, Format, input, output, with_services};
 use crate::auth::{Actor, Auth, TokenRequest};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::domain::{Abilities, Email, Name, Timestamp, Token, TokenKind, User};
 
 #[derive(Subcommand)]
@@ -94,18 +94,11 @@ impl TokenTask {
 impl Issue {
     fn run(self, config: &Config) -> Result<(), CliError> {
         let email = input::flag("email", Email::claimed(&self.email))?;
-        let expires_in = match self.expires_in.as_deref() {
-            None => None,
-            Some(text) => {
-                let duration = config::duration(text, 1)
-                    .ok_or("must be a duration of at least 1s, such as 30d, 12h or 90s");
-                i64::try_from(input::flag("expires-in", duration)?.as_secs()).ok()
-            }
-        };
+        let expires_in = input::duration("expires-in", self.expires_in.as_deref(), 1)?;
         let request = TokenRequest {
             name: input::flag("name", Name::parse(&self.name))?,
             abilities: input::abilities(&self.abilities)?,
-            expires_in,
+            expires_in: expires_in.and_then(|duration| i64::try_from(duration.as_secs()).ok()),
         };
         let issued = with_services(config, async |auth| Ok(auth.issue(email, request).await?))?;
         output::print(issued.plain.expose())

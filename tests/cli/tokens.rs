@@ -28,8 +28,14 @@ fn a_token_is_issued_listed_and_revoked() {
     let nobody = place.run(&["token", "issue", "--email", "bob@example.org", "--name", "x"]);
     assert_eq!(nobody.status.code(), Some(1));
     assert_eq!(stderr(&nobody), "bearerd: there is no such user\n");
-    assert_eq!(place.print(&["prune", "--hours", "1"]), "removed 0 tokens: 0 revoked, 0 expired\n");
-    assert_eq!(place.print(&["prune", "--hours", "0"]), "removed 1 tokens: 1 revoked, 0 expired\n");
+    assert_eq!(
+        place.print(&["prune", "--older-than", "1h"]),
+        "removed 0 tokens: 0 revoked, 0 expired\n"
+    );
+    assert_eq!(
+        place.print(&["prune", "--older-than", "0s"]),
+        "removed 1 tokens: 1 revoked, 0 expired\n"
+    );
 }
 
 /// Adds a token of Ada's, named after how many minutes ago it was created, expired, was revoked.
@@ -51,7 +57,7 @@ fn db_insert_token(place: &Place, created: i64, expired: Option<i64>, revoked: O
 }
 
 #[test]
-fn prune_removes_what_has_been_dead_for_the_hours_given() {
+fn prune_removes_the_tokens_that_have_been_dead_for_the_duration_given() {
     for (ttl, removed, kept) in [
         (
             "60m",
@@ -77,7 +83,7 @@ fn prune_removes_what_has_been_dead_for_the_hours_given() {
         ] {
             db_insert_token(&place, created, expired, revoked);
         }
-        assert_eq!(place.print(&["prune", "--hours", "2", "--token-ttl", ttl]), removed);
+        assert_eq!(place.print(&["prune", "--older-than", "2h", "--token-ttl", ttl]), removed);
         let rows: Value = serde_json::from_str(&place.print(&["token", "list", "--json"])).unwrap();
         let names: Vec<_> = rows.as_array().unwrap().iter().map(|row| &row["name"]).collect();
         assert_eq!(names, kept, "token_ttl is {ttl}");
