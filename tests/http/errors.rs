@@ -32,7 +32,7 @@ fn json_that_does_not_parse_is_told_by_line_and_column() {
         let (status, answer) = server.send_raw(&post(JSON, body));
         assert_eq!(status, 400, "{answer}");
         assert!(answer.contains(text), "{answer}");
-        assert!(answer.contains("\"code\":\"malformed_request\""), "{answer}");
+        assert!(answer.contains("\"code\":\"invalid_request\""), "{answer}");
     }
     let deep = [b"{\"a\":".as_slice(), &[b'['; 1000]].concat();
     assert_eq!(server.send_raw(&post(JSON, &deep)).0, 400);

@@ -82,7 +82,6 @@ impl ApiError {
             Self::Auth(Error::TooManyAttempts { .. }) => "too_many_attempts",
             Self::Auth(Error::InsufficientScope(_)) => "insufficient_scope",
             Self::Auth(Error::NotFound(_)) => "not_found",
-            Self::Auth(Error::Unclear(_)) => "malformed_request",
             Self::Auth(Error::NoRule) => "no_access_rule",
             Self::Auth(Error::EmailChangeDisabled) => "email_change_disabled",
             Self::Auth(Error::Invalid(_)) => "validation_failed",
@@ -90,10 +89,11 @@ impl ApiError {
             Self::Auth(Error::Internal(_)) => "server_error",
             Self::NoRoute(_) => "route_not_found",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
-            Self::Malformed(_) => "malformed_request",
             Self::BodyTooLarge => "payload_too_large",
             Self::UnsupportedType(..) => "unsupported_media_type",
-            Self::InvalidRequest(_) => "invalid_request",
+            Self::Auth(Error::Unclear(_)) | Self::Malformed(_) | Self::InvalidRequest(_) => {
+                "invalid_request"
+            }
             Self::BodyTimeout => "request_timeout",
             Self::BasicToo(refusal) => refusal.code(),
         }
