@@ -75,6 +75,10 @@ fn every_operation_has_a_name_of_its_own_and_names_what_may_go_wrong() {
         };
         if operation["security"].as_array().is_some_and(|kinds| !kinds.is_empty()) {
             required(&["401", "500", "503"]);
+            let examples = &answers["503"]["content"]["application/json"]["examples"];
+            assert!(
+                examples["overloaded"].is_object() && examples["store_unavailable"].is_object()
+            );
             let fields = &answers["503"]["headers"];
             assert!(fields["Retry-After"].is_object() && fields["Cache-Control"].is_object());
             assert!(answers["401"]["headers"]["WWW-Authenticate"].is_object());

@@ -69,6 +69,7 @@ fn refusals(operation: &Operation, needs: Needs, found: Option<&'static str>) ->
             Error::InvalidToken,
             Error::Internal(String::new()),
             Error::Busy,
+            Error::Unavailable(String::new()),
         ];
         errors.extend(auth.map(|error| match needs {
             Needs::Service(_) => TokenSources::BASIC.challenge(error),

@@ -13,7 +13,7 @@ pub(in crate::http) const ALIVE: Operation =
 pub(in crate::http) const READY: Operation =
     Operation::new(TAG, "readyz", "Whether the database answers too")
         .answers_text()
-        .refuses(&[|| Error::Busy.into()]);
+        .refuses(&[|| Error::Busy.into(), || Error::Unavailable(String::new()).into()]);
 
 pub(in crate::http) const METRICS: Operation =
     Operation::new(TAG, "metrics", "What was counted, for Prometheus").answers_text();

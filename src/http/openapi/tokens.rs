@@ -33,6 +33,7 @@ pub(in crate::http) const CREATE: Operation =
             too_many_attempts,
             || Error::Internal(String::new()).into(),
             || Error::Busy.into(),
+            || Error::Unavailable(String::new()).into(),
         ]);
 
 pub(in crate::http) const LIST: Operation =
