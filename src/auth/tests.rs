@@ -77,7 +77,7 @@ fn a_bearer_whose_token_has_died_since_has_nothing_written() {
             auth.change_own_password(&bearer, password(), password(), from).await,
             auth.issue_by_token(&bearer, request).await.map(drop),
             auth.rename(&bearer, other, name).await.map(drop),
-            auth.revoke(by, other, Some(owner)).await,
+            auth.revoke(by, other, Some(owner)).await.map(drop),
             auth.revoke_all(by, owner, None).await,
             auth.revoke_sent(&bearer, b"unknown").await,
         ] {

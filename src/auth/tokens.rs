@@ -136,7 +136,8 @@ impl Auth {
         Ok(self.0.store.tokens_after(after, email).await?)
     }
 
-    /// Revokes one token and what is bound to it, for its owner; for anybody, if `owner` is `None`.
+    /// Revokes one token and what is bound to it, for its owner; for anybody, if `owner` is `None`. Gives
+    /// how many tokens were revoked.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is none, it is revoked already, or it is somebody else's;
@@ -146,13 +147,13 @@ impl Auth {
         by: Actor<'_>,
         token_id: i64,
         owner: Option<i64>,
-    ) -> Result<(), Error> {
+    ) -> Result<usize, Error> {
         let acting = self.acting_by(by);
         match self.0.store.revoke_token(acting, token_id, owner, self.now()).await? {
             0 => Err(Error::NotFound("token")),
             revoked => {
                 self.0.metrics.tokens(TokenEvent::Revoked, revoked);
-                Ok(())
+                Ok(revoked)
             }
         }
     }
@@ -179,7 +180,7 @@ impl Auth {
         // Whatever else the token may do or not, it may end itself.
         match self.revoke(Actor::Operator, session.token.id, Some(session.user.id)).await {
             Err(Error::NotFound(_)) => Ok(()),
-            result => result,
+            result => result.map(drop),
         }
     }
 

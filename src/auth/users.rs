@@ -113,7 +113,8 @@ impl Auth {
         Ok(self.0.store.account_by_email(email).await?.ok_or(Error::NotFound("user"))?.user)
     }
 
-    /// Changes a user. A new password revokes the user's tokens. A bearer's own password and email are
+    /// Changes a user, and gives the user and how many tokens were revoked. A new password revokes the
+    /// user's tokens. A bearer's own password and email are
     /// changed by [`Auth::change_own_password`] and [`Auth::update_own`], which ask for the present password:
     /// a leaked token of an administrator's must not take the account over.
     ///
@@ -126,7 +127,7 @@ impl Auth {
         by: Actor<'_>,
         id: i64,
         update: UserUpdate,
-    ) -> Result<User, Error> {
+    ) -> Result<(User, usize), Error> {
         if let Actor::Token(bearer) = by
             && bearer.user.id == id
         {
@@ -197,7 +198,8 @@ impl Auth {
                 verified,
                 ..UserChange::default()
             };
-            if let Some(user) = self.change(Actor::Token(bearer), bearer.user.id, change).await? {
+            let changed = self.change(Actor::Token(bearer), bearer.user.id, change).await?;
+            if let Some((user, _)) = changed {
                 return Ok(user);
             }
         }
@@ -244,24 +246,25 @@ impl Auth {
         self.changed(self.0.store.delete_user(self.acting_by(by), id).await?).map(drop)
     }
 
-    /// Changes a user; `None` if what the change was checked against is no longer so.
+    /// Changes a user, and gives the user and how many tokens were revoked; `None` if the change was checked
+    /// against something that has changed meanwhile.
     async fn change(
         &self,
         by: Actor<'_>,
         id: i64,
         change: UserChange,
-    ) -> Result<Option<User>, Error> {
+    ) -> Result<Option<(User, usize)>, Error> {
         match self.0.store.change_user(self.acting_by(by), id, change, self.now()).await {
             Err(error) => Err(email_refused(error)),
             Ok(outcome) => self.changed(outcome),
         }
     }
 
-    fn changed(&self, outcome: UserChanged) -> Result<Option<User>, Error> {
+    fn changed(&self, outcome: UserChanged) -> Result<Option<(User, usize)>, Error> {
         match outcome {
             UserChanged::Done(user, revoked) => {
                 self.0.metrics.tokens(TokenEvent::Revoked, revoked);
-                Ok(Some(user))
+                Ok(Some((user, revoked)))
             }
             UserChanged::Stale => Ok(None),
             UserChanged::NotFound => Err(Error::NotFound("user")),

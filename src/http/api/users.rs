@@ -102,7 +102,7 @@ pub(in crate::http) async fn update(
         password: form.optional("password", Password::chosen),
     };
     form.finish()?;
-    let user = auth.update_user(current.actor(), id, update).await?;
+    let (user, _) = auth.update_user(current.actor(), id, update).await?;
     Ok(answer(StatusCode::OK, &user))
 }
 
