@@ -16,18 +16,26 @@ pub(super) struct Backup {
 
 impl Backup {
     pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
-        // To create a database here, and to copy nothing out of it, would hide a wrong path.
+        // Creating a database here, and copying nothing from it, would hide a wrong path.
         if !config.database.exists() {
             let database = config.database.display();
-            return Err(CliError::Io(format!("there is no database {database} to back up")));
+            return Err(CliError::Io(format!(
+                "there is no database {database} to back up; set database_url to its path"
+            )));
         }
         with_services(config, async |auth| {
-            // Whoever is told to stop leaves no half of a copy behind.
+            // An interrupted backup leaves no half of a copy behind.
             match select(pin!(auth.backup(&self.file)), pin!(app::shutdown_signal())).await {
                 Either::Left((result, _)) => Ok(result?),
-                Either::Right(_) => Err(CliError::Io("interrupted; there is no backup".to_owned())),
+                Either::Right(_) => {
+                    Err(CliError::Io("interrupted; no backup was written".to_owned()))
+                }
             }
         })?;
-        output::print(&format!("backed up to {}", self.file.display()))
+        output::print(&format!(
+            "database {} backed up to {}",
+            config.database.display(),
+            self.file.display()
+        ))
     }
 }

@@ -11,7 +11,7 @@ const EXAMPLE: &str = include_str!("../../docs/bearerd.toml");
 
 #[derive(Args)]
 pub(super) struct Check {
-    /// Print an annotated bearerd.toml with every setting's default instead
+    /// Print an annotated bearerd.toml with the default of every setting, and check nothing
     #[arg(long, conflicts_with = "json")]
     example: bool,
     #[command(flatten)]
@@ -40,7 +40,7 @@ struct Row<'a> {
 struct Database<'a> {
     path: &'a Path,
     exists: bool,
-    /// Why it can't be opened, or what is wrong with it; empty if it is whole.
+    /// Why it can't be opened, or what is wrong with it; empty if it is intact.
     faults: Vec<String>,
 }
 
@@ -49,7 +49,7 @@ impl Check {
         if self.example {
             return output::write(EXAMPLE.trim_end());
         }
-        // Asked before the database is opened, which gives it companions.
+        // Before the database is opened: opening it creates its -wal and -shm files.
         let mut warnings = config.warnings();
         warnings.extend(exposed(&config.database));
         // A check creates nothing: one can check before the first start.
@@ -96,7 +96,7 @@ fn settings(config: &Config) -> Vec<Row<'_>> {
     settings.chain([row("rules", "0")]).collect()
 }
 
-/// A warning of each file of the database that others than its owner can read.
+/// A warning for each file of the database that users other than its owner can read.
 #[cfg(unix)]
 fn exposed(database: &Path) -> Vec<String> {
     use std::os::unix::fs::PermissionsExt;
@@ -106,7 +106,10 @@ fn exposed(database: &Path) -> Vec<String> {
         let mode = file.metadata().ok()?.permissions().mode() & 0o777;
         let file = file.display();
         (mode & 0o044 != 0).then(|| {
-            format!("{file} has the mode {mode:o}: others can read its password hashes; chmod 600")
+            format!(
+                "{file} has the mode {mode:o}: other users can read its password hashes; run chmod \
+                 600 on it"
+            )
         })
     };
     files.iter().filter_map(readable).collect()
@@ -129,8 +132,10 @@ impl Report<'_> {
         lines.extend(self.warnings.iter().map(|warning| format!("warning: {warning}")));
         let path = self.database.path.display();
         match (self.database.exists, self.database.faults.as_slice()) {
-            (false, _) => lines.push(format!("there is no database {path} yet")),
-            (true, []) => lines.push(format!("the database {path} is whole")),
+            (false, _) => lines.push(format!(
+                "the database {path} does not exist yet; `bearerd serve` creates it"
+            )),
+            (true, []) => lines.push(format!("the database {path} is intact")),
             (true, faults) => lines.extend(faults.iter().map(|fault| format!("fault: {fault}"))),
         }
         lines

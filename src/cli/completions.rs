@@ -5,13 +5,13 @@ use super::{CliError, command, output};
 
 #[derive(Args)]
 pub(super) struct Completions {
-    /// The shell
+    /// The shell to print the script for
     shell: Shell,
 }
 
 impl Completions {
     pub(super) fn run(self) -> Result<(), CliError> {
-        // Into memory first: what writes to a closed pipe by itself panics.
+        // Into memory first: clap_complete panics when it writes to a closed pipe.
         let mut script = Vec::new();
         generate(self.shell, &mut command(), "bearerd", &mut script);
         output::write(String::from_utf8_lossy(&script).trim_end())

@@ -11,22 +11,23 @@ use crate::domain::{Access, Original};
 pub(super) struct Explain {
     /// The token's id, as `token list` shows it [default: the token on standard input, or none]
     id: Option<i64>,
-    /// The original request's method [default: GET, if it is named]
+    /// The original request's method [default: GET, if --host or --uri is given]
     #[arg(long)]
     method: Option<String>,
-    /// The host that the original request is for
+    /// The original request's host
     #[arg(long)]
     host: Option<String>,
-    /// The original request's path and query, such as /posts/1 [default: /, if it is named]
+    /// The original request's path and query, such as /posts/1 [default: /, if --host or --method is
+    /// given]
     #[arg(long)]
     uri: Option<String>,
-    /// The original request's header Destination, as COPY and MOVE have it
+    /// The original request's Destination header, for COPY and MOVE
     #[arg(long, value_name = "URL")]
     destination: Option<String>,
-    /// An ability that is asked for; repeatable, and all are needed
+    /// An ability that the request needs; repeatable, and all of them are needed
     #[arg(long = "ability", value_name = "ABILITY")]
     abilities: Vec<String>,
-    /// The address of whoever asks for the request [default: a trusted proxy's]
+    /// The address that asks bearerd about the request [default: a trusted proxy's]
     #[arg(long, value_name = "ADDRESS")]
     from: Option<IpAddr>,
     #[command(flatten)]

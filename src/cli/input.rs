@@ -10,7 +10,7 @@ use super::CliError;
 use crate::config;
 use crate::domain::{Abilities, Password};
 
-/// A password to be set: typed twice without echo, or the first line of standard input.
+/// A new password: typed twice without echo, or the first line of standard input.
 pub(super) fn password() -> Result<Password, CliError> {
     let text = match std::io::stdin().is_terminal() {
         true => typed()?,
@@ -24,13 +24,13 @@ fn typed() -> Result<String, CliError> {
     let again = Zeroizing::new(ask("Again: ")?);
     match first == *again {
         true => Ok(first),
-        false => Err(CliError::Usage("the two passwords differ".to_owned())),
+        false => Err(CliError::Usage("the two passwords differ; nothing was changed".to_owned())),
     }
 }
 
 fn ask(prompt: &str) -> Result<String, CliError> {
     rpassword::prompt_password(prompt)
-        .map_err(|error| CliError::Io(format!("can't read what is typed: {error}")))
+        .map_err(|error| CliError::Io(format!("can't read from the terminal: {error}")))
 }
 
 /// A token: typed without echo, or the first line of standard input.

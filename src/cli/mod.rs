@@ -23,10 +23,11 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use crate::app::{self, ServeError, Services, StartError};
 use crate::auth;
 use crate::config::{Config, ConfigError, SETTINGS, Source};
+use crate::domain::Email;
 
 #[derive(Subcommand)]
 enum Task {
-    /// Serve HTTP
+    /// Start the server
     Serve(serve::Serve),
     /// Users: create, list, show, enable, disable, password, abilities, delete
     #[command(subcommand)]
@@ -34,17 +35,17 @@ enum Task {
     /// Tokens: issue, list, revoke
     #[command(subcommand)]
     Token(token::TokenTask),
-    /// Remove tokens that have been dead for a while
+    /// Remove tokens that have been revoked or expired for a while
     Prune(prune::Prune),
-    /// Bring the database's schema up to date, as other commands do first (check and backup create none)
+    /// Bring the database's schema up to date; other commands do this too, before they start
     Migrate,
-    /// Copy the database into a new file; a running server goes on
+    /// Copy the database into a new file, also while a server runs
     Backup(backup::Backup),
-    /// Say why a request would pass, or not
+    /// Explain why a request would be allowed or refused
     Explain(explain::Explain),
     /// Check the database and the settings
     Check(check::Check),
-    /// Print completions for a shell
+    /// Print a completion script for a shell
     Completions(completions::Completions),
 }
 
@@ -62,9 +63,12 @@ enum CliError {
     #[error(transparent)]
     Backup(#[from] auth::BackupError),
     /// The database has faults.
-    #[error("the database {path} is damaged; the first fault: {fault}")]
+    #[error("the database {path} is damaged: {fault}; restore it from a backup")]
     Damaged { path: String, fault: String },
-    /// What was asked for makes no sense.
+    /// There is no such user or token.
+    #[error("{0}")]
+    NotFound(String),
+    /// The arguments or the input are wrong.
     #[error("{0}")]
     Usage(String),
     /// The terminal, or a file, failed.
@@ -83,6 +87,7 @@ impl CliError {
             | Self::Auth(_)
             | Self::Backup(_)
             | Self::Damaged { .. }
+            | Self::NotFound(_)
             | Self::Io(_) => ExitCode::FAILURE,
         }
     }
@@ -190,6 +195,18 @@ fn with_services<T>(
         services.close().await;
         result
     })
+}
+
+/// Says in the command's own words what was not found.
+fn not_found(missing: impl FnOnce() -> String) -> impl FnOnce(auth::Error) -> CliError {
+    |error| match error {
+        auth::Error::NotFound(_) => CliError::NotFound(missing()),
+        other => other.into(),
+    }
+}
+
+fn no_user(email: &Email) -> String {
+    format!("there is no user with the email {email}; `bearerd user list` shows all users")
 }
 
 /// `--json`, of every command that lists.

@@ -49,7 +49,7 @@ pub(super) async fn list<T: Serialize, const N: usize>(
 }
 
 fn cannot(error: impl Display) -> CliError {
-    CliError::Io(format!("can't print: {error}"))
+    CliError::Io(format!("can't write to standard output: {error}"))
 }
 
 /// Writes JSON that comes in whole characters, as `serde_json` writes it, escaped for a terminal.
@@ -132,6 +132,12 @@ pub(super) fn escaped<'a>(lines: impl Iterator<Item = &'a str>) -> String {
 pub(super) fn write(text: &str) -> Result<(), CliError> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(cannot)
+}
+
+/// How many of something there are: `1 token`, `2 tokens`.
+pub(super) fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }
 
 /// A value that may be missing.

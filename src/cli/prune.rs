@@ -16,8 +16,8 @@ impl Prune {
         let retention = input::duration("older-than", self.older_than.as_deref(), 0)?;
         let purged = with_services(config, async |auth| Ok(auth.prune(retention).await?))?;
         output::print(&format!(
-            "removed {} tokens: {} revoked, {} expired",
-            purged.total(),
+            "{} removed: {} revoked, {} expired",
+            output::count(purged.total(), "token"),
             purged.revoked,
             purged.expired
         ))

@@ -11,8 +11,8 @@ use crate::config::Config;
 
 #[derive(Args)]
 pub(super) struct Serve {
-    /// Serve a demonstration: a database of its own, gone at the end, and a user whose password the
-    /// page shows; on a loopback address only
+    /// Serve a demonstration, on a loopback address only: with a database that is removed at the end,
+    /// and a user whose password is shown on the page
     #[arg(long)]
     demo: bool,
 }
@@ -28,10 +28,10 @@ impl Serve {
         // Removed when dropped, after the server has closed its files.
         let folder =
             tempfile::Builder::new().prefix("bearerd-demo-").tempdir().map_err(|error| {
-                CliError::Io(format!("can't create a folder for the demo: {error}"))
+                CliError::Io(format!("can't create a temporary folder for the demo: {error}"))
             })?;
         config.database = folder.path().join("demo.sqlite");
-        // So that one can watch a dead token being swept away.
+        // Short, so that visitors can watch the sweeper remove a token.
         config.retention = std::time::Duration::from_secs(10);
         config.sweep_interval = std::time::Duration::from_secs(5);
         let demo = Demo {
@@ -53,7 +53,7 @@ fn serve(config: &Config, demo: Option<Demo>) -> Result<(), CliError> {
         let url = server.url();
         let announcement =
             format!("bearerd listening on {url}\n{}", credentials.unwrap_or_default());
-        // Whoever started it may have closed its output; that is no reason not to serve.
+        // The output may be closed; the server starts all the same.
         let mut stdout = std::io::stdout();
         let _ = stdout.write_all(announcement.as_bytes()).and_then(|()| stdout.flush());
         Ok(server.run_until(stop).await?)

@@ -1,18 +1,18 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{CliError, Format, input, output, with_services};
+use super::{CliError, Format, input, no_user, not_found, output, with_services};
 use crate::auth::{Actor, Auth, TokenRequest};
 use crate::config::Config;
 use crate::domain::{Abilities, Email, Name, Timestamp, Token, TokenKind, User};
 
 #[derive(Subcommand)]
 pub(super) enum TokenTask {
-    /// Issue a token, and print it: it can't be shown again
+    /// Issue a token and print it; it can't be shown again
     Issue(Issue),
-    /// List the tokens, dead ones that are not purged yet included
+    /// List the tokens, also revoked and expired ones that are not removed yet
     List(List),
-    /// Revoke a token, and what is bound to it
+    /// Revoke a token and the tokens that are bound to it
     Revoke {
         /// The token's id, as `token list` shows it
         id: i64,
@@ -21,24 +21,25 @@ pub(super) enum TokenTask {
 
 #[derive(Args)]
 pub(super) struct Issue {
-    /// The email of the user whom the token is for
+    /// The email of the token's user
     #[arg(long)]
     email: String,
-    /// What the token is called
+    /// The token's name
     #[arg(long)]
     name: String,
-    /// What the token may do, as far as its user may; repeatable [default: *]. A wildcard never covers
-    /// tokens:write, account:write, admin, introspect and events:read: name those
+    /// An ability of the token; repeatable [default: *]. The token can use it only if its user has it
+    /// too. A wildcard never covers tokens:write, account:write, admin, introspect and events:read: name
+    /// these
     #[arg(long = "ability", value_name = "ABILITY")]
     abilities: Vec<String>,
-    /// When it expires, counted from now, such as 90d or 12h [default: by token_ttl alone]
+    /// How long the token is valid, such as 90d or 12h [default: the setting token_ttl]
     #[arg(long, value_name = "DURATION")]
     expires_in: Option<String>,
 }
 
 #[derive(Args)]
 pub(super) struct List {
-    /// Only the tokens of the user with this email
+    /// List only the tokens of the user with this email
     #[arg(long)]
     email: Option<String>,
     #[command(flatten)]
@@ -82,10 +83,20 @@ impl TokenTask {
             Self::Issue(issue) => issue.run(config),
             Self::List(list) => list.run(config),
             Self::Revoke { id } => {
-                with_services(config, async |auth| {
-                    Ok(auth.revoke(Actor::Operator, id, None).await?)
+                let revoked = with_services(config, async |auth| {
+                    let missing = || {
+                        format!(
+                            "there is no token with the id {id}, or it is revoked already; \
+                             `bearerd token list` shows all tokens"
+                        )
+                    };
+                    auth.revoke(Actor::Operator, id, None).await.map_err(not_found(missing))
                 })?;
-                output::print(&format!("revoked token {id}"))
+                let bound = match revoked.saturating_sub(1) {
+                    0 => String::new(),
+                    bound => format!("; {} bound to it revoked too", output::count(bound, "token")),
+                };
+                output::print(&format!("token {id} revoked{bound}"))
             }
         }
     }
@@ -100,7 +111,10 @@ impl Issue {
             abilities: input::abilities(&self.abilities)?,
             expires_in: expires_in.and_then(|duration| i64::try_from(duration.as_secs()).ok()),
         };
-        let issued = with_services(config, async |auth| Ok(auth.issue(email, request).await?))?;
+        let missing = no_user(&email);
+        let issued = with_services(config, async |auth| {
+            auth.issue(email, request).await.map_err(not_found(|| missing))
+        })?;
         output::print(issued.plain.expose())
     }
 }

@@ -1,14 +1,14 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{CliError, Format, input, output, with_services};
-use crate::auth::{Actor, NewUser, UserUpdate};
+use super::{CliError, Format, input, no_user, not_found, output, with_services};
+use crate::auth::{Actor, Auth, NewUser, UserUpdate};
 use crate::config::Config;
 use crate::domain::{Abilities, Email, Name, Timestamp, User};
 
 #[derive(Subcommand)]
 pub(super) enum UserTask {
-    /// Create a user; the password is asked for, or read as the first line of standard input
+    /// Create a user; the password is typed, or the first line of standard input
     Create(Create),
     /// List the users
     List(Format),
@@ -19,30 +19,29 @@ pub(super) enum UserTask {
         #[command(flatten)]
         format: Format,
     },
-    /// Let a disabled user in again, with the tokens that have not expired meanwhile
+    /// Enable a user again: logins and tokens that are neither revoked nor expired are accepted
     Enable {
         /// The user's email
         email: String,
     },
-    /// Shut a user out, with all their tokens, at once
+    /// Disable a user: logins and all tokens of the user are refused at once
     Disable {
         /// The user's email
         email: String,
     },
-    /// Set a user's password, asked for or read as the first line of standard input, and revoke
-    /// their tokens
+    /// Set a user's password, typed or the first line of standard input, and revoke the user's tokens
     Password {
         /// The user's email
         email: String,
     },
-    /// Set what a user, and so any token of theirs, may do at most; nothing, if no ability is given
+    /// Set a user's abilities, which limit those of the user's tokens; none, if none is given
     Abilities {
         /// The user's email
         email: String,
         /// The abilities, such as '*', 'posts:*' or posts:read
         abilities: Vec<String>,
     },
-    /// Remove a user and all their tokens
+    /// Delete a user and all tokens of the user
     Delete {
         /// The user's email
         email: String,
@@ -54,16 +53,16 @@ pub(super) struct Create {
     /// The email that the user logs in with
     #[arg(long)]
     email: String,
-    /// What the user is called
+    /// The user's name
     #[arg(long)]
     name: String,
-    /// Let the user have an email that its last owner has given up
+    /// Allow an email that is reserved for its last owner
     #[arg(long)]
     reuse_email: bool,
-    /// Let the user administrate
+    /// Make the user an administrator
     #[arg(long)]
     admin: bool,
-    /// What the user may do at most; repeatable [default: *]
+    /// An ability of the user, and at most of the user's tokens; repeatable [default: *]
     #[arg(long = "ability", value_name = "ABILITY")]
     abilities: Vec<String>,
 }
@@ -117,8 +116,7 @@ impl UserTask {
             }),
             Self::Show { email, format } => {
                 let email = input::flag("email", Email::claimed(&email))?;
-                let user =
-                    with_services(config, async |auth| Ok(auth.user_by_email(&email).await?))?;
+                let user = with_services(config, async |auth| find(auth, &email).await)?;
                 let row = Row::from(user);
                 match format.json {
                     true => output::print_json(&row),
@@ -127,42 +125,61 @@ impl UserTask {
             }
             Self::Enable { email } => {
                 let update = UserUpdate { disabled: Some(false), ..UserUpdate::default() };
-                change(config, &email, update, "enabled")
+                let (user, _) = change(config, &email, update)?;
+                output::print(&format!(
+                    "user enabled: {}; tokens that are neither revoked nor expired work again",
+                    user.email
+                ))
             }
             Self::Disable { email } => {
                 let update = UserUpdate { disabled: Some(true), ..UserUpdate::default() };
-                change(config, &email, update, "disabled")
+                let (user, _) = change(config, &email, update)?;
+                output::print(&format!(
+                    "user disabled: {}; `bearerd user enable` lets the user's tokens work again",
+                    user.email
+                ))
             }
             Self::Password { email } => {
                 let password = Some(input::password()?);
                 let update = UserUpdate { password, ..UserUpdate::default() };
-                change(config, &email, update, "set the password of, and revoked the tokens of,")
+                let (user, revoked) = change(config, &email, update)?;
+                let revoked = output::count(revoked, "token");
+                output::print(&format!("password changed for {}; {revoked} revoked", user.email))
             }
             Self::Abilities { email, abilities } => {
                 let abilities = Some(input::flag("abilities", Abilities::parse(&abilities))?);
                 let update = UserUpdate { abilities, ..UserUpdate::default() };
-                change(config, &email, update, "set the abilities of")
+                let (user, _) = change(config, &email, update)?;
+                let abilities = match user.abilities.to_string() {
+                    none if none.is_empty() => "none".to_owned(),
+                    some => some,
+                };
+                output::print(&format!("abilities changed for {}: {abilities}", user.email))
             }
             Self::Delete { email } => {
                 let email = input::flag("email", Email::claimed(&email))?;
                 with_services(config, async |auth| {
-                    let user = auth.user_by_email(&email).await?;
+                    let user = find(auth, &email).await?;
                     Ok(auth.delete_user(Actor::Operator, user.id).await?)
                 })?;
-                output::print(&format!("deleted user {email}"))
+                output::print(&format!("user deleted: {email}, with all tokens"))
             }
         }
     }
 }
 
-/// Changes the user with this email, and says what was done.
-fn change(config: &Config, email: &str, update: UserUpdate, done: &str) -> Result<(), CliError> {
+/// The user with this email.
+async fn find(auth: &Auth, email: &Email) -> Result<User, CliError> {
+    auth.user_by_email(email).await.map_err(not_found(|| no_user(email)))
+}
+
+/// Changes the user with this email, and gives the user and how many tokens were revoked.
+fn change(config: &Config, email: &str, update: UserUpdate) -> Result<(User, usize), CliError> {
     let email = input::flag("email", Email::claimed(email))?;
-    let user = with_services(config, async |auth| {
-        let user = auth.user_by_email(&email).await?;
+    with_services(config, async |auth| {
+        let user = find(auth, &email).await?;
         Ok(auth.update_user(Actor::Operator, user.id, update).await?)
-    })?;
-    output::print(&format!("{done} user {}", user.email))
+    })
 }
 
 impl Create {
@@ -180,6 +197,6 @@ impl Create {
                 false => auth.create_user(Actor::Operator, account).await?,
             })
         })?;
-        output::print(&format!("created user {} with the id {}", user.email, user.id))
+        output::print(&format!("user created: {} (id {})", user.email, user.id))
     }
 }

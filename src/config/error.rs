@@ -49,7 +49,7 @@ pub enum ConfigError {
     },
     /// Access rules elsewhere than in the configuration file.
     #[error(
-        "{name} {origin} is not allowed: access rules stand in the configuration file alone, under [[rules]]"
+        "{name} {origin} is not allowed: access rules are read only from the configuration file, under [[rules]]"
     )]
     FileAlone {
         /// The key, as it is called there.

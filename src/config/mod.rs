@@ -220,26 +220,26 @@ impl Config {
         Ok(())
     }
 
-    /// Which settings are unsafe, and why: a line each for whoever starts the server.
+    /// Which settings are unsafe, and why, one line each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.bcrypt_cost < 10 {
             warnings.push(format!(
-                "bcrypt_cost is {}: hashes under 10 are quick to guess from",
+                "bcrypt_cost is {}: below 10, passwords are quickly guessed from their hashes",
                 self.bcrypt_cost
             ));
         }
         let is_open = !self.listen.ip().to_canonical().is_loopback();
         if is_open && self.tls_cert.is_none() && self.trusted_proxies.is_empty() {
             warnings.push(format!(
-                "listen is {}: without HTTPS, passwords and tokens cross the network in the clear, \
-                 unless a proxy in front speaks it",
+                "listen is {}: without HTTPS, passwords and tokens cross the network unencrypted; \
+                 set tls_cert and tls_key, or let a proxy in front serve HTTPS",
                 self.listen
             ));
         }
         if !self.rules.is_empty() && self.trusted_proxies.is_empty() {
             warnings.push(
-                "there are access rules, and no trusted_proxies: nobody may name a request for them"
+                "there are access rules without trusted_proxies: no proxy may ask about a request"
                     .to_owned(),
             );
         }

@@ -111,8 +111,7 @@ fn access(table: &Table) -> Result<Access, RuleError> {
     let any = read_key(table, "any", |value| match abilities(value)? {
         // "Any of an empty list" would refuse everyone.
         none if none.as_scope().is_empty() => {
-            Err("a list of at least one ability; all = [] is for whoever has a live token"
-                .to_owned())
+            Err("a list of at least one ability; all = [] admits every live token".to_owned())
         }
         some => Ok(some),
     })?;

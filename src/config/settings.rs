@@ -58,7 +58,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "token_ttl",
-        about: "how old a token may grow",
+        about: "the maximum age of a token",
         allowed: "a duration of at least 1s, such as 30d, 12h or 90s, or never",
         default: "30d",
         read: |config, text| {
@@ -104,7 +104,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "login_attempts_per_minute",
-        about: "how many attempts to log in a minute are allowed for one email from one network",
+        about: "how many logins a minute may be attempted with one email from one network",
         allowed: "a whole number from 1 to 1000000",
         default: "5",
         read: |config, text| {
@@ -169,14 +169,14 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "retention",
-        about: "how long a dead token's row is kept",
+        about: "how long a revoked or expired token is kept before it is removed",
         allowed: "a duration, such as 24h or 0s",
         default: "24h",
         read: |config, text| duration(text, 0).map(|retention| config.retention = retention),
     },
     Setting {
         key: "sweep_interval",
-        about: "how long the sweeper rests between two passes",
+        about: "the time between two sweeps",
         allowed: "a duration of at least 1s, such as 10m",
         default: "10m",
         read: |config, text| duration(text, 1).map(|interval| config.sweep_interval = interval),
@@ -190,14 +190,14 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "cors_origins",
-        about: "whose pages may call the API from a browser",
+        about: "the origins whose pages may call the API from a browser",
         allowed: "a list of origins, such as https://app.example.org, or * for any",
         default: "",
         read: |config, text| Origins::parse(text).map(|origins| config.cors_origins = origins),
     },
     Setting {
         key: "tls_cert",
-        about: "the certificate for HTTPS, and the chain above it",
+        about: "the certificate for HTTPS, with its chain",
         allowed: "the path of a PEM file, and tls_key beside it",
         default: "",
         read: |config, text| unless_empty(text, path).map(|path| config.tls_cert = path),

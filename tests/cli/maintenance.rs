@@ -178,7 +178,10 @@ fn a_backup_is_one_private_file_that_works() {
     place.create_ada();
     let token = place.issue();
     let _server = place.serve();
-    assert_eq!(place.print(&["backup", "copy.sqlite"]), "backed up to copy.sqlite\n");
+    assert_eq!(
+        place.print(&["backup", "copy.sqlite"]),
+        "database bearerd.sqlite backed up to copy.sqlite\n"
+    );
     let copy = place.path().join("copy.sqlite");
     assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let ours = names(&place);
@@ -326,7 +329,7 @@ fn check_shows_each_setting_in_force_and_where_it_comes_from() {
     for line in ["listen [::1]:7 flag --listen", "retention 5h file bearerd.toml"] {
         assert!(text.lines().any(|found| words(found) == line), "{text}");
     }
-    assert!(text.ends_with("the database bearerd.sqlite is whole\n"), "{text}");
+    assert!(text.ends_with("the database bearerd.sqlite is intact\n"), "{text}");
 }
 
 #[test]
@@ -379,7 +382,12 @@ fn check_shows_the_settings_of_a_database_that_can_not_be_opened() {
 fn check_before_the_first_start_creates_nothing() {
     let place = Place::new();
     let text = place.print(&["check"]);
-    assert!(text.ends_with("there is no database bearerd.sqlite yet\n"), "{text}");
+    assert!(
+        text.ends_with(
+            "the database bearerd.sqlite does not exist yet; `bearerd serve` creates it\n"
+        ),
+        "{text}"
+    );
     assert_eq!(names(&place), [""; 0]);
 }
 

@@ -222,7 +222,7 @@ fn a_wrong_rule_is_named_and_nothing_starts() {
         (
             "[[rules]]\nany = []\n",
             "rule 1 in bearerd.toml: any can't be []; allowed is a list of at least one ability; \
-             all = [] is for whoever has a live token",
+             all = [] admits every live token",
         ),
         (
             "[[rules]]\npublic = true\nlog = \"info\"\n",
@@ -274,8 +274,8 @@ fn rules_stand_in_the_file_alone() {
     for (mut command, text) in [
         (
             in_environment,
-            "bearerd: BEARERD_RULES in the environment is not allowed: access rules stand in the \
-             configuration file alone, under [[rules]]\n",
+            "bearerd: BEARERD_RULES in the environment is not allowed: access rules are read only \
+             from the configuration file, under [[rules]]\n",
         ),
         (place.command(&["user", "list", "--rules=x"]), "unexpected argument '--rules'"),
     ] {

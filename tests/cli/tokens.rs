@@ -13,7 +13,7 @@ fn a_token_is_issued_listed_and_revoked() {
     let scoped = ["--ability", "posts:read", "--expires-in", "90d"];
     let issue = ["token", "issue", "--email", "ada@example.org", "--name", "scoped"];
     place.print(&[&issue[..], &scoped].concat());
-    place.print(&["token", "revoke", "1"]);
+    assert_eq!(place.print(&["token", "revoke", "1"]), "token 1 revoked\n");
     let rows: Value = serde_json::from_str(&place.print(&["token", "list", "--json"])).unwrap();
     assert_eq!(rows[0]["live"], false);
     assert!(rows[0]["revoked_at"].is_string());
@@ -24,17 +24,24 @@ fn a_token_is_issued_listed_and_revoked() {
 
     let again = place.run(&["token", "revoke", "1"]);
     assert_eq!(again.status.code(), Some(1));
-    assert_eq!(stderr(&again), "bearerd: there is no such token\n");
+    assert_eq!(
+        stderr(&again),
+        "bearerd: there is no token with the id 1, or it is revoked already; `bearerd token list` shows \
+         all tokens\n"
+    );
     let nobody = place.run(&["token", "issue", "--email", "bob@example.org", "--name", "x"]);
     assert_eq!(nobody.status.code(), Some(1));
-    assert_eq!(stderr(&nobody), "bearerd: there is no such user\n");
+    assert_eq!(
+        stderr(&nobody),
+        "bearerd: there is no user with the email bob@example.org; `bearerd user list` shows all users\n"
+    );
     assert_eq!(
         place.print(&["prune", "--older-than", "1h"]),
-        "removed 0 tokens: 0 revoked, 0 expired\n"
+        "0 tokens removed: 0 revoked, 0 expired\n"
     );
     assert_eq!(
         place.print(&["prune", "--older-than", "0s"]),
-        "removed 1 tokens: 1 revoked, 0 expired\n"
+        "1 token removed: 1 revoked, 0 expired\n"
     );
 }
 
@@ -61,12 +68,12 @@ fn prune_removes_the_tokens_that_have_been_dead_for_the_duration_given() {
     for (ttl, removed, kept) in [
         (
             "60m",
-            "removed 3 tokens: 1 revoked, 2 expired\n",
+            "3 tokens removed: 1 revoked, 2 expired\n",
             &["179 - -", "121 - -", "150 119 -", "150 - 119"][..],
         ),
         (
             "never",
-            "removed 2 tokens: 1 revoked, 1 expired\n",
+            "2 tokens removed: 1 revoked, 1 expired\n",
             &["181 - -", "179 - -", "121 - -", "150 119 -", "150 - 119"],
         ),
     ] {

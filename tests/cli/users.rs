@@ -101,22 +101,33 @@ fn users_are_shown_changed_and_deleted_beside_a_running_server() {
     let ada = "ada@example.org";
     assert_eq!(
         place.print(&["user", "disable", "ADA@example.org"]),
-        "disabled user ada@example.org\n"
+        "user disabled: ada@example.org; `bearerd user enable` lets the user's tokens work again\n"
     );
     server.await_status(&token, 401);
-    place.print(&["user", "enable", ada]);
+    let enabled = "tokens that are neither revoked nor expired work again";
+    let enabled = format!("user enabled: ada@example.org; {enabled}\n");
+    assert_eq!(place.print(&["user", "enable", ada]), enabled);
     server.await_status(&token, 200);
-    place.print(&["user", "abilities", ada, "posts:read", "posts:write"]);
+    assert_eq!(
+        place.print(&["user", "abilities", ada, "posts:read", "posts:write"]),
+        "abilities changed for ada@example.org: posts:read posts:write\n"
+    );
     let shown: Value =
         serde_json::from_str(&place.print(&["user", "show", ada, "--json"])).unwrap();
     assert_eq!(shown["abilities"], json!(["posts:read", "posts:write"]));
     let output = place.run_with_input(&["user", "password", ada], "a new password\n");
     assert!(output.status.success(), "{}", stderr(&output));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(printed, "password changed for ada@example.org; 1 token revoked\n");
     server.await_status(&token, 401);
-    place.print(&["user", "delete", ada]);
+    let deleted = "user deleted: ada@example.org, with all tokens\n";
+    assert_eq!(place.print(&["user", "delete", ada]), deleted);
     let nobody = place.run(&["user", "show", ada]);
     assert_eq!(
         (nobody.status.code(), stderr(&nobody).as_str()),
-        (Some(1), "bearerd: there is no such user\n")
+        (
+            Some(1),
+            "bearerd: there is no user with the email ada@example.org; `bearerd user list` shows all users\n"
+        )
     );
 }
