@@ -43,6 +43,9 @@ pub enum Error {
     /// The input breaks rules, field by field.
     #[error("{}", .0.summary())]
     Invalid(ValidationErrors),
+    /// Another change of the same thing was committed first, twice in a row. Nothing was done.
+    #[error("another change was made at the same time")]
+    Conflict,
     /// Too much is going on; worth another try in a second.
     #[error("too many requests are waiting")]
     Busy,

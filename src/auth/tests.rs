@@ -4,6 +4,7 @@ mod invalidation;
 
 use std::net::IpAddr;
 
+use futures_util::FutureExt;
 use tempfile::TempDir;
 
 use super::*;
@@ -109,7 +110,7 @@ fn a_login_that_a_full_queue_turns_away_counts_for_its_network_alone() {
         for host in 0..=u8::MAX {
             let caller = Caller::Network(IpAddr::from([10, 0, 0, host]).into());
             let mut hash = Box::pin(parts.hasher.hash(caller, password.clone()));
-            if futures_util::FutureExt::now_or_never(hash.as_mut()).is_none() {
+            if hash.as_mut().now_or_never().is_none() {
                 waiting.push(hash);
             }
         }
@@ -128,6 +129,47 @@ fn a_login_that_a_full_queue_turns_away_counts_for_its_network_alone() {
             assert!(matches!(log_in(host).await, Err(Error::Busy)), "the email's are not used up");
         }
         drop(waiting);
+        services.close().await;
+    });
+}
+
+#[test]
+fn an_own_change_that_loses_a_race_twice_is_a_conflict_and_changes_nothing() {
+    block_on(async {
+        let Bench { services, presented, _folder, .. } = bench().await;
+        let auth = &services.auth;
+        let session = auth.look_up(&presented).await.unwrap();
+        let bearer = AuthorizedToken::admit(session, crate::domain::Needs::LiveToken).unwrap();
+        let (ada, other) = ("ada@example.org", "other@example.org");
+        let set_email = async |email: &str| {
+            let update =
+                UserUpdate { email: Some(Email::parse(email).unwrap()), ..UserUpdate::default() };
+            auth.update_user(Actor::Operator, bearer.user.id, update).await.unwrap()
+        };
+        let lose = async || {
+            let (name, email) = (Name::parse("Countess").unwrap(), Email::parse(ada).unwrap());
+            let from = [127, 0, 0, 1].into();
+            let mut own = Box::pin(auth.update_own(&bearer, name, email, None, from));
+            for _ in 0..2 {
+                for email in [other, ada] {
+                    // First it asks for its read; then it has read, and asks for its write.
+                    if let Some(result) = own.as_mut().now_or_never() {
+                        set_email(ada).await;
+                        return result;
+                    }
+                    set_email(email).await;
+                }
+            }
+            own.await
+        };
+        // The first read may come after the change that it is to miss; then a password would be needed.
+        let mut results = Vec::new();
+        while !matches!(results.last(), Some(Err(Error::Conflict))) {
+            assert!(results.len() < 20, "{results:?}");
+            results.push(lose().await);
+        }
+        assert!(results.iter().all(Result::is_err), "{results:?}");
+        assert_eq!(auth.user(bearer.user.id).await.unwrap().name.as_str(), "Ada");
         services.close().await;
     });
 }

@@ -157,7 +157,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`Error::EmailChangeDisabled`]; [`Error::Invalid`] if the email is taken or reserved, or the
-    /// password missing or wrong; [`Error::TooManyAttempts`]; those of [`Actor`]; [`Error::Busy`] and the like.
+    /// password missing or wrong; [`Error::TooManyAttempts`]; [`Error::Conflict`]; those of [`Actor`]; [`Error::Busy`] and the like.
     pub async fn update_own(
         &self,
         bearer: &AuthorizedToken,
@@ -203,7 +203,7 @@ impl Auth {
                 return Ok(user);
             }
         }
-        Err(Error::Busy)
+        Err(Error::Conflict)
     }
 
     /// Changes the bearer's own password, and revokes all their tokens except the one that asks for it;
@@ -211,7 +211,7 @@ impl Auth {
     /// address, are limited like logins.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the current password is wrong; [`Error::TooManyAttempts`];
+    /// [`Error::Invalid`] if the current password is wrong; [`Error::TooManyAttempts`]; [`Error::Conflict`];
     /// those of [`Actor`]; [`Error::Busy`] and the like.
     pub async fn change_own_password(
         &self,
@@ -234,7 +234,7 @@ impl Auth {
                 return Ok(());
             }
         }
-        Err(Error::Busy)
+        Err(Error::Conflict)
     }
 
     /// Removes a user and all their tokens.

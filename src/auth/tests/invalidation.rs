@@ -215,7 +215,7 @@ fn a_look_up_that_waits_for_another_one_does_not_take_over_what_that_read_before
             auth.revoke(Actor::Operator, bench.issued.token.id, None).await.unwrap();
             // It begins after the answer to the revocation, and finds the first look-up under way.
             let mut second = Box::pin(auth.look_up(&bench.presented));
-            assert!(futures_util::FutureExt::now_or_never(second.as_mut()).is_none());
+            assert!(second.as_mut().now_or_never().is_none());
             // Dropped: the first ends without it as well.
         });
         assert_eq!(across.await, (false, 2));
@@ -238,7 +238,7 @@ fn a_look_up_that_waits_for_another_one_does_not_take_over_what_that_read_before
             read.await.unwrap();
             auth.revoke(Actor::Operator, other.token.id, None).await.unwrap();
             let mut second = Box::pin(auth.look_up(&presented));
-            assert!(futures_util::FutureExt::now_or_never(second.as_mut()).is_none());
+            assert!(second.as_mut().now_or_never().is_none());
             drop(release);
             second.await
         });
@@ -315,7 +315,7 @@ fn a_revocation_whose_caller_hangs_up_still_counts() {
         assert_eq!(look_up_across(&bench, async {}).await, (true, 1));
         let mut revoke =
             Box::pin(bench.services.auth.revoke(Actor::Operator, bench.issued.token.id, None));
-        assert!(futures_util::FutureExt::now_or_never(revoke.as_mut()).is_none());
+        assert!(revoke.as_mut().now_or_never().is_none());
         drop(revoke);
         // The next write is answered after it.
         bench.services.auth.revoke(Actor::Operator, -1, None).await.unwrap_err();

@@ -20,10 +20,14 @@ pub(in crate::http) const UPDATE: Operation =
         )
         .reads::<Account>()
         .answers_data::<UserBody>(200)
-        .refuses(&[too_many_attempts, || Error::EmailChangeDisabled.into()]);
+        .refuses(&[
+            too_many_attempts,
+            || Error::EmailChangeDisabled.into(),
+            || Error::Conflict.into(),
+        ]);
 
 pub(in crate::http) const CHANGE_PASSWORD: Operation =
     Operation::new(TAG, "changePassword", "Change your password")
         .details("Revokes all your tokens but the one that is sent.")
         .reads::<PasswordChange>()
-        .refuses(&[too_many_attempts]);
+        .refuses(&[too_many_attempts, || Error::Conflict.into()]);

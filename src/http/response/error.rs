@@ -85,6 +85,7 @@ impl ApiError {
             Self::Auth(Error::NoRule) => "no_access_rule",
             Self::Auth(Error::EmailChangeDisabled) => "email_change_disabled",
             Self::Auth(Error::Invalid(_)) => "validation_failed",
+            Self::Auth(Error::Conflict) => "conflict",
             Self::Auth(Error::Busy) => "overloaded",
             Self::Auth(Error::Unavailable(_)) => "store_unavailable",
             Self::Auth(Error::Internal(_)) => "server_error",
@@ -116,6 +117,9 @@ impl ApiError {
                     .into()
             }
             Self::Auth(Error::Invalid(faults)) => faults.summary(),
+            Self::Auth(Error::Conflict) => {
+                "Another change was made at the same time. Try again.".into()
+            }
             Self::Auth(Error::Busy | Error::Unavailable(_)) => "Service Unavailable".into(),
             Self::Auth(Error::Internal(_)) => "Server Error".into(),
             Self::NoRoute(path) => {
@@ -189,7 +193,8 @@ impl ApiError {
                 std::iter::once((WWW_AUTHENTICATE, basic)).chain(refusal.headers()).collect()
             }
             Self::Auth(
-                Error::Internal(_)
+                Error::Conflict
+                | Error::Internal(_)
                 | Error::NotFound(_)
                 | Error::Invalid(_)
                 | Error::Unclear(_)
@@ -220,6 +225,7 @@ impl ResponseError for ApiError {
             Self::Auth(Error::Unclear(_)) => StatusCode::BAD_REQUEST,
             Self::Auth(Error::NotFound(_)) | Self::NoRoute(_) => StatusCode::NOT_FOUND,
             Self::Auth(Error::Invalid(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Auth(Error::Conflict) => StatusCode::CONFLICT,
             Self::Auth(Error::Busy | Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Auth(Error::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
