@@ -1,11 +1,12 @@
 """The check of a token, which is what nearly every request is."""
 
+import contextlib
 import os
 
 from .bench import CONNECTIONS, Figure, fail, row
 from .data import token_file, zipf
 from .load import alternate, compare, load, ratios, walk, with_token
-from .servers import VERIFY, bare, bearerd, create_user, issue_token, metric
+from .servers import VERIFY, bare, bearerd, commands, create_user, issue_token, metric
 
 
 @row
@@ -48,16 +49,48 @@ def many(bench):
     """The check with 100,000 live tokens, drawn by Zipf's law, all of them in the cache; against one
     of them over and over."""
     tokens = token_file(bench, bench.sized(100_000))
-    one, drawn = (os.path.join(bench.folder, name) for name in ("one", "drawn"))
+    drawn, one = _draws(bench, tokens), os.path.join(bench.folder, "one")
     with open(one, "w") as lines:
         lines.write(tokens.some(1)[0])
-    with open(drawn, "w") as lines:
-        lines.writelines(zipf(tokens.strings, bench.sized(1_000_000)))
     with bearerd(bench, tokens.database) as (address, process):
         url = address + VERIFY
         load(process, url, 1 + bench.seconds, **walk(tokens.strings))
         many, same = compare(bench, (process, url, walk(drawn)), (process, url, walk(one)))
     return _against(f"{bench.sized(100_000):,} tokens", many, "one token", same, 0.85)
+
+
+@row
+def command(bench):
+    """The check with 100,000 live tokens, as in the row many, while `bearerd user list` and `bearerd
+    token issue` take turns, one after the other, on the load's core. They use the server's database, or a
+    copy of it: the ratio of the two is what they cost the server's cache, without what they take of the
+    machine. Also against no command. All tokens are cached before each side counts."""
+    tokens = token_file(bench, bench.sized(100_000))
+    drawn = _draws(bench, tokens)
+    served, copy = (tokens.copy(bench.folder, name) for name in ("served", "copy"))
+    with bearerd(bench, served) as (address, process):
+        url = address + VERIFY
+
+        def side(database):
+            load(process, url, bench.seconds, **walk(tokens.strings))
+            with commands(bench, database) if database else contextlib.nullcontext():
+                return load(process, url, bench.seconds, **walk(drawn))
+
+        same, other, none = alternate(
+            bench, lambda: side(served), lambda: side(copy), lambda: side(None))
+    return [
+        *_against("checks beside commands on the same database", same, "… on a copy", other, 0.98),
+        Figure("ratio of the requests a second", _rate_ratios(same, other), 2),
+        Figure("… against no command", _rate_ratios(same, none), 2),
+    ]
+
+
+def _draws(bench, tokens):
+    """The path of a file of draws from a file's tokens."""
+    drawn = os.path.join(bench.folder, "drawn")
+    with open(drawn, "w") as lines:
+        lines.writelines(zipf(tokens.strings, bench.sized(1_000_000)))
+    return drawn
 
 
 @row
@@ -121,6 +154,10 @@ def grow(bench):
 
 def _own_ratios(above, below):
     return ratios([load.own for load in above], [load.own for load in below])
+
+
+def _rate_ratios(above, below):
+    return ratios([load.rate for load in above], [load.rate for load in below])
 
 
 def _mean(loads):

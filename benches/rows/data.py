@@ -32,9 +32,9 @@ class Tokens:
         with open(self.strings) as lines:
             return [next(lines).strip() for _ in range(count)]
 
-    def copy(self, folder):
+    def copy(self, folder, name="copy"):
         """The path of a copy that may be spoilt."""
-        return shutil.copy(self.database, os.path.join(folder, "copy.sqlite"))
+        return shutil.copy(self.database, os.path.join(folder, f"{name}.sqlite"))
 
 
 def token_file(bench, live, dead=0, keep=None):

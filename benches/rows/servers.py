@@ -2,14 +2,17 @@
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import re
 import socket
 import subprocess
+import threading
 import time
+from concurrent import futures
 
-from .bench import ROOT, SERVER_CORES, fail
+from .bench import LOAD_CORES, ROOT, SERVER_CORES, fail
 from .kernel import pinned
 
 BENCHES = ["bare", "bcrypt", "commits", "logins", "revocations"]
@@ -73,9 +76,10 @@ def bare(bench, url, token):
     return running([bench.programs["bare"], path, body.decode(), *own], bench.folder)
 
 
-def create_user(bench, database="bearerd.sqlite", email="ada@example.org", **settings):
+def create_user(bench, database="bearerd.sqlite", email="ada@example.org", *flags, **settings):
     """Has bearerd create a user, and the database if it is the first."""
-    _command(bench, database, ["user", "create", "--email", email, "--name", "Ada"], **settings)
+    arguments = ["user", "create", "--email", email, "--name", "Ada", *flags]
+    _command(bench, database, arguments, **settings)
 
 
 def disable_user(bench, email, database="bearerd.sqlite"):
@@ -83,17 +87,43 @@ def disable_user(bench, email, database="bearerd.sqlite"):
     _command(bench, database, ["user", "disable", email])
 
 
-def issue_token(bench, database="bearerd.sqlite"):
-    """Has bearerd issue a token of that user."""
-    arguments = ["token", "issue", "--email", "ada@example.org", "--name", "bench"]
-    return _command(bench, database, arguments).strip()
+def list_users(bench, database="bearerd.sqlite"):
+    """Has bearerd list the users."""
+    _command(bench, database, ["user", "list"])
+
+
+def issue_token(bench, database="bearerd.sqlite", email="ada@example.org", ability="*"):
+    """Has bearerd issue a token of a user, who may have any number of them."""
+    arguments = ["token", "issue", "--email", email, "--name", "bench", "--ability", ability]
+    return _command(bench, database, arguments, BEARERD_MAX_TOKENS_PER_USER="never").strip()
+
+
+@contextlib.contextmanager
+def commands(bench, database):
+    """Has bearerd list the users and issue a token, in turns, until the block ends."""
+    ending = threading.Event()
+
+    def run():
+        for command in itertools.cycle((list_users, issue_token)):
+            if ending.is_set():
+                return
+            command(bench, database)
+
+    with futures.ThreadPoolExecutor() as pool:
+        running = pool.submit(run)
+        try:
+            yield
+        finally:
+            ending.set()
+    # A command that failed has ended them.
+    running.result()
 
 
 def _command(bench, database, arguments, **settings):
     command = [bench.programs["bearerd"], *arguments, "--database-url", f"sqlite://{database}"]
     return subprocess.run(command, cwd=bench.folder, check=True, text=True,
                           env={**os.environ, **settings}, input="long enough\n",
-                          stdout=subprocess.PIPE).stdout
+                          stdout=subprocess.PIPE, preexec_fn=pinned(LOAD_CORES)).stdout
 
 
 def get(url, token=None):
