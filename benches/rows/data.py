@@ -21,6 +21,8 @@ ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 CHARACTERS = bytes(ALPHABET[byte % 62] for byte in range(256))
 BLOCK = 100_000
 YEAR = 365 * 24 * 60 * 60
+INSERT = ("INSERT INTO tokens (user_id, name, digest, abilities, created_at, expires_at)"
+          " VALUES (?, 'bench', ?, '*', ?, ?)")
 
 
 @dataclasses.dataclass
@@ -76,9 +78,7 @@ def _fill(path, live, dead, keep):
         database.execute(f"DROP {kind} {name}")
     strings = []
     database.execute("BEGIN")
-    database.executemany(
-        "INSERT INTO tokens (user_id, name, digest, abilities, created_at, expires_at)"
-        " VALUES (1, 'bench', ?, '*', ?, ?)", _rows(live, dead, keep, strings))
+    database.executemany(INSERT, _rows(1, live, dead, keep, strings))
     database.execute("COMMIT")
     database.execute("INSERT INTO token_counts SELECT user_id, count(*) FROM tokens GROUP BY user_id")
     for _, _, sql in dropped:
@@ -89,25 +89,34 @@ def _fill(path, live, dead, keep):
     return strings
 
 
-def _rows(live, dead, keep, strings):
-    """The rows, dead ones evenly among the live; appends to `strings` what is to be known."""
+def add_tokens(path, user_id, count):
+    """Adds so many live tokens of a user, few enough to be added row by row; gives their strings."""
+    strings = []
+    with sqlite3.connect(path) as database:
+        database.executemany(INSERT, _rows(user_id, count, 0, count, strings))
+    database.close()
+    return strings
+
+
+def _rows(user_id, live, dead, keep, strings):
+    """The rows of a user, dead ones evenly among the live; appends to `strings` what is to be known."""
     now, total = int(time.time()), live + dead
     alive = 0
-    for index, token in enumerate(_draw(total)):
+    for index, token in enumerate(_draw(user_id, total)):
         digest = hashlib.sha256(token).digest()
         if (index + 1) * dead // total > index * dead // total:
             died = now - YEAR - index
-            yield digest, died - 3600, died
+            yield user_id, digest, died - 3600, died
             continue
         if (alive + 1) * keep // live > alive * keep // live:
             strings.append(token.decode())
         alive += 1
-        yield digest, now, None
+        yield user_id, digest, now, None
 
 
-def _draw(count):
-    """Token strings, the same each time."""
-    source = random.Random(count)
+def _draw(user_id, count):
+    """Token strings, the same each time, and others for another user."""
+    source = random.Random(f"{user_id} {count}")
     for start in range(0, count, BLOCK):
         drawn = source.randbytes(40 * BLOCK).translate(CHARACTERS)
         for at in range(0, 40 * min(BLOCK, count - start), 40):

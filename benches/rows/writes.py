@@ -59,18 +59,19 @@ def _sweep(bench, tokens, dead, **settings):
     with bearerd(bench, tokens.copy(bench.folder), **settings) as (address, _):
         how = with_token(tokens.some(1)[0])
         wrk = start(address + VERIFY, seconds if dead else bench.seconds, **how)
-        at_first = removed = _purged(address)
+        at_first = removed = purged(address)
         began = ended = time.monotonic()
         while wrk.poll() is None and (not dead or removed < dead):
             time.sleep(0.05)
             # Rows are counted when their batch's heads are gone: the time since the last count is left
             # out.
-            if (now := _purged(address)) > removed:
+            if (now := purged(address)) > removed:
                 removed, ended = now, time.monotonic()
         rate = (removed - at_first) / (ended - began) if ended > began else 0
         interrupt(wrk)
         return finish(wrk), rate
 
 
-def _purged(address):
+def purged(address):
+    """How many tokens a server has swept away."""
     return metric(address, r"bearerd_token_events_total\{.*purged")
