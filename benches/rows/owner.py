@@ -80,7 +80,7 @@ class _Round:
         admin = issue_token(bench, database, ADMIN, "admin")
         # More than a client can check in the time.
         others = add_tokens(database, OTHER_ID, bench.sized(50_000))
-        settings = {"LOG": "error", "BCRYPT_COST": "4", "LOGIN_ATTEMPTS": "1000000", "RETAIN": "0s",
+        settings = {"LOG": "error", "BCRYPT_COST": "4", "LOGIN_ATTEMPTS_PER_MINUTE": "1000000", "RETENTION": "0s",
                     "MAX_TOKENS_PER_USER": "never", "SWEEP_INTERVAL": f"{bench.seconds + 1}s"}
         settings = {f"BEARERD_{name}": value for name, value in settings.items()}
         with bearerd(bench, database, **settings) as (address, _):
