@@ -1,6 +1,6 @@
-//! Whether the token that a write is asked for with may still have it done, seen in the write's own
-//! transaction: since the request was let in, a body has arrived or a password has been hashed, and
-//! meanwhile the token may have been revoked, or its owner shut out or demoted.
+//! The check of the token that requests a write, in the write's own transaction. The guard's check may be
+//! seconds old: since then, a body has arrived or a password was hashed, and the token may have been revoked,
+//! or its owner disabled.
 
 use diesel::prelude::*;
 
@@ -8,16 +8,16 @@ use super::StoreError;
 use super::tokens::by_id;
 use crate::domain::{Lifetime, Needs, Timestamp, Token, User};
 
-/// A token that acts.
+/// A token that requests a write.
 #[derive(Clone, Copy, Debug)]
 pub struct ActingToken {
-    /// Its row's number.
+    /// Its id.
     pub token_id: i64,
-    /// What it must be good for.
+    /// What it must have.
     pub needs: Needs,
-    /// How old it may have grown.
+    /// How long tokens live.
     pub ttl: Lifetime,
-    /// When it acts.
+    /// The time of the request.
     pub now: Timestamp,
 }
 

@@ -1,4 +1,5 @@
-//! The table `email_owners`, and the accounts that are found by an email.
+//! The table `email_owners`: to which user an email belongs, and how a user is found by an email. An email
+//! that a user gives up stays reserved for that user.
 
 use diesel::define_sql_function;
 use diesel::prelude::*;
@@ -39,7 +40,7 @@ pub(super) fn by_email(
     Ok(found.map(|at| rows.swap_remove(at)))
 }
 
-/// Makes a user the owner of an email that has none: another program may have written the account.
+/// Makes a user the owner of an email that has no owner. Another program may have inserted the user.
 pub(super) fn note_owner(
     connection: &mut SqliteConnection,
     email: &Email,
@@ -49,8 +50,8 @@ pub(super) fn note_owner(
     diesel::insert_or_ignore_into(email_owners::table).values(row).execute(connection).map(drop)
 }
 
-/// Makes a user the owner of an email, unless somebody else is. With `reuse`, an email that its last
-/// owner has given up passes to the user.
+/// Makes a user the owner of an email, unless another user is. With `reuse`, an email that is reserved for
+/// its last owner passes to the user.
 ///
 /// # Errors
 /// [`StoreError::Taken`] if another user has the email; [`StoreError::Reserved`] if one had it last.
@@ -86,7 +87,7 @@ pub(super) fn take(
     Ok(())
 }
 
-/// How many emails a user has, or had last.
+/// How many emails belong to a user or are reserved for the user.
 pub(super) fn count_of(connection: &mut SqliteConnection, user_id: i64) -> QueryResult<i64> {
     let owned = email_owners::table.filter(email_owners::user_id.eq(user_id));
     owned.count().get_result(connection)
@@ -96,7 +97,7 @@ impl Store {
     /// The user with this email, in any spelling, and their password's hash.
     ///
     /// # Errors
-    /// [`StoreError`], as from every question.
+    /// [`StoreError`], as from every read.
     pub async fn account_by_email(
         &self,
         email: &Email,

@@ -1,13 +1,13 @@
 //! The SQLite file, and the only module that knows Diesel.
 //!
-//! `sqlite` opens the file, and runs reads and writes on its threads. `changes` is the log of what caches
-//! must forget, and `invalidation` tells the caches.
+//! `sqlite` opens the file, and runs reads and writes on its threads. `changes` is the change log,
+//! and `invalidation` tells caches which of their entries it makes out of date.
 //!
-//! The queries: `users`, with who may have which email in `emails`, and `password_costs`; `tokens`, with
-//! `token_lists`, `revocation` and `purge`; `quota` counts a user's. `rows` turns rows into the domain's
-//! types.
-//! A row that a unique key names is asked for by `get_result`, not `first`: SQLite plans a query anew
-//! each time its `LIMIT` is bound.
+//! Queries of users are in `users`, `emails` and `password_costs`, those of tokens in `tokens`,
+//! `token_lists`, `revocation`, `purge` and `quota`. `rows` turns rows into the domain's types.
+//!
+//! A row with a unique key is read by `get_result`, not `first`: SQLite plans a query anew each time its
+//! `LIMIT` is bound.
 
 mod acting;
 mod changes;
@@ -74,32 +74,32 @@ struct Shared {
     metrics: Metrics,
 }
 
-/// Why the store gave no answer.
+/// Why a read or a write failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The queue is full. Nothing was done; worth another try in a second.
+    /// The queue is full. Nothing was done. Try again in a second.
     #[error("the store's queue is full")]
     Busy,
-    /// SQLite can't answer: a full or failing disk, a file locked for too long, a store that has
-    /// been closed. Nothing was done, unless the message says otherwise.
+    /// SQLite can't answer: for example, the disk is full or fails, the file is locked for too long, or the
+    /// store is closed. Nothing was done, except in rare cases where a commit failed half-way.
     #[error("the store can't answer: {0}")]
     Unavailable(String),
-    /// Something unique is taken already: an email.
+    /// Another row has the same unique value: an email.
     #[error("already taken")]
     Taken,
-    /// The email was another user's last, and is reserved for that one.
+    /// The email is reserved for its last owner.
     #[error("reserved for its last owner")]
     Reserved,
-    /// The user has used up the emails that they may choose.
+    /// Too many emails are reserved for the user.
     #[error("too many emails")]
     TooManyEmails,
-    /// The token that a write was asked for with is not live any more. Nothing was written.
+    /// The token that requests the write is not live. Nothing was written.
     #[error("the acting token is not live")]
     Dead,
-    /// That token, or its owner, lacks what it needs: these abilities, as a scope. Nothing was written.
+    /// The token that requests the write, or its owner, lacks these abilities, as a scope. Nothing was written.
     #[error("the acting token lacks {0}")]
     Lacking(String),
-    /// A fault of the program's own.
+    /// A fault of the program.
     #[error("the store failed: {0}")]
     Failed(String),
 }
@@ -109,8 +109,7 @@ fn closed() -> StoreError {
 }
 
 impl Store {
-    /// Opens the SQLite file at `path`, creates it (for its owner's eyes alone) where there is
-    /// none, and brings its schema up to date.
+    /// Opens the SQLite file at `path` and migrates it. A new file can only be read by its owner.
     ///
     /// # Errors
     /// [`OpenError`], in one line that a person can act on.
@@ -128,12 +127,12 @@ impl Store {
         Ok(Self(Arc::new(Shared { path, readers, writer, invalidation, metrics })))
     }
 
-    /// Which of what was read here is out of date.
+    /// Tells which of the sessions that were read from this store are out of date.
     pub fn invalidation(&self) -> Arc<CacheInvalidation> {
         self.0.invalidation.clone()
     }
 
-    /// Whether the store can answer.
+    /// Checks that the store can read and write.
     ///
     /// # Errors
     /// [`StoreError`] if it can't within a second.
@@ -147,7 +146,7 @@ impl Store {
                     .optional()
             })
             .await?;
-            // Nothing to write, but the writer must be there and get the lock.
+            // It writes nothing, but the writer must run and get the lock.
             self.write(|_| Ok(())).await
         };
         match tokio::time::timeout(Duration::from_secs(1), answers).await {
@@ -156,10 +155,10 @@ impl Store {
         }
     }
 
-    /// Answers what is queued, then closes the file, its write-ahead log merged into it.
-    /// What is asked afterwards is refused as [`StoreError::Unavailable`].
+    /// Finishes what is queued, then closes the file. Later reads and writes fail with
+    /// [`StoreError::Unavailable`].
     ///
-    /// The waiting is done on a thread of its own: a caller who gives up leaves it behind.
+    /// It waits on a thread of its own, so that it goes on if the caller stops waiting.
     pub async fn close(&self) {
         let store = self.clone();
         let (done, closed) = oneshot::channel();
@@ -171,7 +170,7 @@ impl Store {
         let _ = closed.await;
     }
 
-    /// Notes how many wait for the readers and for the writer.
+    /// Sets the metrics of how many jobs wait for the readers and the writer.
     pub fn note_queues(&self) {
         self.0.metrics.waiting(Queue::Reads, self.0.readers.waiting());
         self.0.metrics.waiting(Queue::Writes, self.0.writer.waiting());
@@ -212,8 +211,7 @@ impl Store {
         result
     }
 
-    /// A write that a token asks for: it begins with the token's check. Without one, it is the word of
-    /// whoever runs the server.
+    /// Runs a write that a token requests. It begins with the token's check. `None` is the operator.
     async fn write_by<T: Send + 'static>(
         &self,
         by: Option<ActingToken>,

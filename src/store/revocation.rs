@@ -32,7 +32,7 @@ impl Store {
     /// revoked yet, and what is bound to it. Returns how many were revoked.
     ///
     /// # Errors
-    /// [`StoreError`], as from every write that a token asks for.
+    /// [`StoreError`], as from every write that a token requests.
     pub async fn revoke_token(
         &self,
         by: Option<ActingToken>,
@@ -55,7 +55,7 @@ impl Store {
     /// already.
     ///
     /// # Errors
-    /// [`StoreError`], as from every write that a token asks for.
+    /// [`StoreError`], as from every write that a token requests.
     pub async fn revoke_presented(
         &self,
         by: ActingToken,
@@ -76,7 +76,7 @@ impl Store {
     /// many were revoked.
     ///
     /// # Errors
-    /// [`StoreError`], as from every write that a token asks for.
+    /// [`StoreError`], as from every write that a token requests.
     pub async fn revoke_tokens_of(
         &self,
         by: Option<ActingToken>,

@@ -18,15 +18,15 @@ use crate::domain::{
 /// A token to be stored.
 #[derive(Clone, Debug)]
 pub struct NewToken {
-    /// What it is called.
+    /// Its name.
     pub name: Name,
     /// The digest of its string.
     pub hash: TokenHash,
-    /// What is asked that it may do, if anything is.
+    /// The abilities that are requested, if any are.
     pub abilities: Option<Abilities>,
-    /// When it is issued.
+    /// The time at which it is issued.
     pub created_at: Timestamp,
-    /// The bound that is asked for, if any.
+    /// The expiry that is requested, if any.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -41,21 +41,21 @@ pub struct Stored {
     pub revoked: usize,
 }
 
-/// What became of a token that was to be stored.
+/// The outcome of an insertion.
 #[derive(Debug)]
 pub enum Insertion {
     /// It was stored.
     Done(Box<Stored>),
-    /// There is nobody to store it for: no such user, or one whose login no longer holds.
+    /// There is no such user, or the login is no longer valid.
     NoOwner,
-    /// It may not be given as it was asked for.
+    /// The request exceeds what may be granted.
     Ungranted(Ungranted),
     /// The owner has this many live tokens, which is the quota.
     Full(u32),
 }
 
 define_sql_function! {
-    /// SQLite's: so many bytes from that one on, of which the first is 1.
+    /// SQLite's: a part of a blob. The first byte is number 1.
     fn substr(bytes: Binary, first: Integer, count: Integer) -> Binary;
 }
 
@@ -107,7 +107,7 @@ impl Store {
     /// it is now.
     ///
     /// # Errors
-    /// [`StoreError`], as from every write that a token asks for.
+    /// [`StoreError`], as from every write that a token requests.
     pub async fn rename_token(
         &self,
         by: ActingToken,
@@ -140,9 +140,9 @@ impl Store {
         .await
     }
 
-    /// Stores a token for whoever has this id, if the password's hash is still `verified`: a
-    /// password changed, or a user shut out, while a login was being checked, ends that login. What
-    /// is asked for must be among what the user may do; everything is given if nothing is asked for.
+    /// Stores a token for the user with this id, if the user is enabled and the password's hash is still
+    /// `verified`: the user may have been changed while the password was checked. The token gets the
+    /// abilities that are requested, which the user must have, or else all.
     ///
     /// # Errors
     /// [`StoreError`], as from every write.
@@ -165,8 +165,8 @@ impl Store {
         .await
     }
 
-    /// Stores a token for the user with this email, if what is asked for is among what the user may
-    /// do; everything is given if nothing is asked for.
+    /// Stores a token for the user with this email. The token gets the abilities that are requested, which
+    /// the user must have, or else all.
     ///
     /// # Errors
     /// [`StoreError`], as from every write.
@@ -186,7 +186,7 @@ impl Store {
     /// Stores a token that another token issues, as [`Grant::by_token`] allows.
     ///
     /// # Errors
-    /// [`StoreError`], as from every write that a token asks for.
+    /// [`StoreError`], as from every write that a token requests.
     pub async fn insert_token_by_token(
         &self,
         issuer: ActingToken,
@@ -213,11 +213,11 @@ statements! {
 }
 
 define_sql_function! {
-    /// The number of the row that this connection inserted last.
+    /// The id of the row that this connection inserted last.
     fn last_insert_rowid() -> BigInt;
 }
 
-/// Stores a token for its owner, if there is one, and if they may be given it.
+/// Stores a token for its owner, if there is one.
 fn insert_for(
     c: &mut SqliteConnection,
     owner: Option<UserRow>,
@@ -229,9 +229,9 @@ fn insert_for(
     insert_within(c, &grant(&owner), owner, token, quota)
 }
 
-/// Stores a token, if it may be given and the quota has room. A login makes room: it revokes the owner's
-/// login token that was used least recently. If there is none, it exceeds the quota by one token, so that a
-/// thief who fills the quota doesn't lock the owner out.
+/// Stores a token within its grant and the quota. If the quota is reached, a login revokes the owner's login
+/// token that was used least recently. If the owner has no login token, the login exceeds the quota by one
+/// token, so that a thief who fills the quota doesn't lock the owner out.
 fn insert_within(
     c: &mut SqliteConnection,
     grant: &Grant,
@@ -256,7 +256,7 @@ fn insert_within(
         Some(most) => return Ok(Insertion::Full(most)),
     };
     let mut token = Token {
-        // SQLite gives it.
+        // SQLite assigns it.
         id: 0,
         kind: grant.kind(),
         bond: grant.bond().map(Box::new),
@@ -271,7 +271,7 @@ fn insert_within(
     Ok(Insertion::Done(Box::new(Stored { token, owner, revoked })))
 }
 
-/// Inserts a row, and gives its number.
+/// Inserts a row. Returns its id.
 fn insert(
     c: &mut SqliteConnection,
     user_id: i64,

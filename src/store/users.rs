@@ -12,21 +12,21 @@ use crate::domain::{Abilities, Email, Name, PasswordHash, Timestamp, User};
 /// A user to be stored.
 #[derive(Clone, Debug)]
 pub struct UserRecord {
-    /// What the user is called.
+    /// The user's name.
     pub name: Name,
-    /// What the user logs in with.
+    /// The email that the user logs in with.
     pub email: Email,
-    /// Whether the email may be one that its last owner has given up.
+    /// Whether the email may be one that is reserved for its last owner.
     pub reuse_email: bool,
     /// The hash of the user's password.
     pub password_hash: PasswordHash,
-    /// What the user may do.
+    /// The user's abilities.
     pub abilities: Abilities,
-    /// Whether the user may administrate.
+    /// Whether the user is an administrator.
     pub admin: bool,
 }
 
-/// What is to change of a user; what is `None` stays as it is.
+/// Changes of a user. A field that is `None` stays as it is.
 #[derive(Clone, Debug, Default)]
 pub struct UserChange {
     /// Another name.
@@ -35,38 +35,38 @@ pub struct UserChange {
     pub email: Option<Email>,
     /// Other abilities.
     pub abilities: Option<Abilities>,
-    /// Whether the user may administrate.
+    /// Whether the user is an administrator.
     pub admin: Option<bool>,
-    /// Whether the user and all their tokens are shut out.
+    /// Whether the user is disabled, with all their tokens.
     pub disabled: Option<bool>,
-    /// Another password's hash. It revokes the user's tokens, all but an unbound `keep`.
+    /// The hash of another password. It revokes the user's tokens, except `keep` if that is not bound.
     pub password_hash: Option<PasswordHash>,
-    /// Whether the email may be one that its last owner has given up.
+    /// Whether the email may be one that is reserved for its last owner.
     pub reuse_email: bool,
-    /// With a new email, how many the user may have had, this one included.
+    /// With a new email: the most emails that may be reserved for the user, this one included.
     pub most_emails: Option<i64>,
-    /// Only if the email is still this one.
+    /// The change is made only if the email is still this one.
     pub email_was: Option<Email>,
-    /// Only if the password's hash is still this one.
+    /// The change is made only if the password's hash is still this one.
     pub verified: Option<PasswordHash>,
-    /// The token that outlives a change of the password.
+    /// The token that a change of the password doesn't revoke.
     pub keep: Option<i64>,
 }
 
-/// What became of a change.
+/// The outcome of a change.
 #[derive(Debug)]
 pub enum UserChanged {
-    /// It was made, to this user, and revoked this many tokens.
+    /// The user after the change, and how many tokens it revoked.
     Done(User, usize),
     /// There is no such user.
     NotFound,
-    /// Their password or email is no longer what it had to be.
+    /// The password or the email is no longer the expected one.
     Stale,
     /// It would leave nobody who can administrate.
     LastAdmin,
 }
 
-/// Whether a user, with a token that may, is an administrator in fact.
+/// Whether a user, with a token that has the ability `admin`, can administrate.
 fn can_administrate(user: &User) -> bool {
     user.admin && user.disabled_at.is_none() && user.abilities.grant("admin")
 }
@@ -86,7 +86,7 @@ impl Store {
     /// The user with this id, and their password's hash.
     ///
     /// # Errors
-    /// [`StoreError`], as from every question.
+    /// [`StoreError`], as from every read.
     pub async fn account(&self, id: i64) -> Result<Option<UserWithHash>, StoreError> {
         let row = self
             .read(move |c| {
@@ -100,10 +100,10 @@ impl Store {
         Ok(row.map(UserWithHash::from))
     }
 
-    /// A page of the users, by number, after the first `offset`.
+    /// A page of the users, by id, after the first `offset`.
     ///
     /// # Errors
-    /// [`StoreError`], as from every question.
+    /// [`StoreError`], as from every read.
     pub async fn users_page(&self, offset: i64, limit: i64) -> Result<Page<User>, StoreError> {
         self.read_list(move |c| {
             // One transaction: the count and the rows are of one moment.
@@ -121,11 +121,11 @@ impl Store {
         .await
     }
 
-    /// Changes a user. Their tokens follow at once.
+    /// Changes a user. It takes effect for their tokens at once.
     ///
     /// # Errors
     /// [`StoreError::Taken`] if another user has the email, [`StoreError::Reserved`] if one had it last,
-    /// [`StoreError::TooManyEmails`], or what every write that a token asks for may fail with.
+    /// [`StoreError::TooManyEmails`], or any error of a write that a token requests.
     pub async fn change_user(
         &self,
         by: Option<ActingToken>,
@@ -202,7 +202,7 @@ impl Store {
     /// that they had stay reserved.
     ///
     /// # Errors
-    /// [`StoreError`], as from every write that a token asks for.
+    /// [`StoreError`], as from every write that a token requests.
     pub async fn delete_user(
         &self,
         by: Option<ActingToken>,
@@ -223,10 +223,10 @@ impl Store {
         .await
     }
 
-    /// The users with numbers above `after`, a thousand at most, by number.
+    /// The users with ids above `after`, a thousand at most, by id.
     ///
     /// # Errors
-    /// [`StoreError`], as from every question.
+    /// [`StoreError`], as from every read.
     pub async fn users_after(&self, after: i64) -> Result<Vec<User>, StoreError> {
         let query = users::table.filter(users::id.gt(after)).order(users::id).limit(STEP);
         let rows = self.read_list(move |c| query.select(UserRow::as_select()).load(c)).await?;
@@ -237,7 +237,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Taken`] if another user has the email, [`StoreError::Reserved`] if one had it last,
-    /// or what every write that a token asks for may fail with.
+    /// or any error of a write that a token requests.
     pub async fn insert_user(
         &self,
         by: Option<ActingToken>,
@@ -264,7 +264,7 @@ impl Store {
         .await
     }
 
-    /// Puts `new` in the place of a password's hash, unless that is no longer `old`.
+    /// Replaces a password's hash by `new`, if it is still `old`.
     ///
     /// # Errors
     /// [`StoreError`], as from every write.

@@ -10,18 +10,18 @@ use tokio::sync::oneshot;
 use super::connection::open_copier;
 use crate::store::Store;
 
-/// Why there is no backup. The file that was to hold it is not there, or is what it was.
+/// Why there is no backup. The target file was not created or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// Something has that name already.
+    /// The target exists.
     #[error("{0} exists already, and a backup overwrites nothing")]
     Exists(PathBuf),
-    /// The disk is full, the folder is missing, the database is damaged.
+    /// For example: the disk is full, the folder is missing, or the database is damaged.
     #[error("can't back up to {path}: {cause}")]
     Failed {
-        /// The file that was to hold the backup.
+        /// The target.
         path: PathBuf,
-        /// What the operating system or SQLite said.
+        /// The error of the operating system or SQLite.
         cause: String,
     },
 }
@@ -29,27 +29,26 @@ pub enum BackupError {
 type Cause = Box<dyn std::error::Error>;
 
 impl Store {
-    /// Copies the database, as of some moment after this call, into a new file at `target`, for its
-    /// owner's eyes alone. The copy needs no companion, and is on the disk when this returns. Nobody
-    /// who writes meanwhile is held up.
+    /// Copies the database into a new file at `target`, which only its owner can read. The copy includes
+    /// every commit before this call, is one file without companions, and is on the disk when this returns.
+    /// It delays no write.
     ///
     /// # Errors
-    /// [`BackupError`]. There is never half a copy at `target`; a caller who stops waiting leaves
-    /// none elsewhere either.
+    /// [`BackupError`]. A copy that fails, or whose caller stops waiting, leaves no file behind.
     pub async fn backup(&self, target: &Path) -> Result<(), BackupError> {
         let exists = || BackupError::Exists(target.to_owned());
         let failed = |cause: Cause| BackupError::Failed {
             path: target.to_owned(),
             cause: cause.to_string(),
         };
-        // A link that leads nowhere is in the way as well.
+        // A dangling link is refused too.
         if target.symlink_metadata().is_ok() {
             return Err(exists());
         }
         let absolute = std::path::absolute(target).map_err(|error| failed(error.into()))?;
         let folder = absolute.parent().unwrap_or(&absolute);
-        // The copy grows in a folder of its own beside its place, which goes when this is dropped,
-        // and with it the journal that SQLite keeps of a copy.
+        // The copy is written in a folder of its own beside the target. The folder is deleted when this is
+        // dropped, together with the copy's journal.
         let workplace = tempfile::Builder::new()
             .prefix(".bearerd-backup-")
             .tempdir_in(folder)
@@ -61,27 +60,27 @@ impl Store {
             std::io::ErrorKind::AlreadyExists => exists(),
             _ => failed(error.error.into()),
         })?;
-        // Its name is to survive a power cut too.
+        // The file's name must survive a power cut too.
         #[cfg(unix)]
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| failed(e.into()))?;
         Ok(())
     }
 }
 
-/// Copies the database at `from` into the empty file `to`, on a thread of its own: it may take long,
-/// and no query is to wait for it.
+/// Copies the database at `from` into the empty file `to`, on a thread of its own, so that no query waits
+/// for it.
 async fn copy(from: &Path, to: &Path) -> Result<(), Cause> {
     let (from, to) = (from.to_owned(), to.to_owned());
     let (done, result) = oneshot::channel();
     std::thread::Builder::new().name("backup".to_owned()).spawn(move || {
-        // Whoever asked may have hung up.
+        // The caller may have hung up.
         let _ = done.send(vacuum(&from, &to).map_err(|error| error.to_string()));
     })?;
     Ok(result.await??)
 }
 
-/// `VACUUM INTO` reads one snapshot, which holds every commit that came before it, and in WAL mode a
-/// reader holds no writer up. SQLite leaves it to others to bring the copy to the disk.
+/// `VACUUM INTO` reads one snapshot, and in WAL mode a reader doesn't block writers. SQLite doesn't sync the
+/// copy to the disk, so this does.
 fn vacuum(from: &Path, to: &Path) -> Result<(), Cause> {
     let name = to.to_str().ok_or("its path is not Unicode")?;
     diesel::sql_query("VACUUM INTO ?").bind::<Text, _>(name).execute(&mut open_copier(from)?)?;

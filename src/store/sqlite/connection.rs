@@ -16,7 +16,7 @@ use crate::store::emails::define_email_key;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
-/// Why a database can't be used. Each is one line for the person who started the program.
+/// Why a database can't be opened. Each error is one line for the person who started the program.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Settings that don't go together.
@@ -27,16 +27,16 @@ pub enum OpenError {
     Open {
         /// The file.
         path: PathBuf,
-        /// What the operating system or SQLite said.
+        /// The error of the operating system or SQLite.
         cause: String,
     },
-    /// The file is something else.
+    /// The file is not a SQLite database.
     #[error("{0} is not a SQLite database; move it away, or name another file")]
     NotADatabase(PathBuf),
     /// The file, or its folder, can be read but not written.
     #[error("the database {0} is read-only; bearerd needs to write to it and to its folder")]
     ReadOnly(PathBuf),
-    /// The file was last used by a later release.
+    /// A later release has migrated the file.
     #[error(
         "the database {path} is newer than this program: it has the migration {version}; use the bearerd that wrote it, or a later one"
     )]
@@ -48,23 +48,23 @@ pub enum OpenError {
     },
 }
 
-/// The wait for another process's lock is short: the writer tries again by itself, and asks in
-/// between what the other has written.
+/// The wait for another process's lock is short: the writer tries again by itself, and reads the change log
+/// in between.
 const WRITER: &str = "PRAGMA busy_timeout = 100; PRAGMA trusted_schema = OFF;";
 const READER: &str =
     "PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;";
 const COPIER: &str = "PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF;";
 /// Durable at each commit, on macOS too. The cache is 16 MiB at most, for the pages that every write
 /// changes; it grows only as it fills. The write-ahead log is checkpointed at 8,000 pages, 32 MB, so that a
-/// page that many commits change is copied once. With foreign keys, the deletion of a user would delete the
-/// tokens too, each for itself, which is left to the sweeper.
+/// page that many commits change is copied once. Foreign keys are off: with them, the deletion of a
+/// user would delete the user's tokens row by row, which the sweeper does later.
 const DURABLE: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
     PRAGMA fullfsync = ON; PRAGMA foreign_keys = OFF; \
     PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 8000;";
 /// How long the start waits for another process that is using the file.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The connection that writes: durable at each commit, the schema up to date.
+/// Opens the connection that writes. The schema is migrated.
 pub(in crate::store) fn open_writer(path: &Path) -> Result<SqliteConnection, OpenError> {
     create_private(path).map_err(|cause| match cause.kind() {
         std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
@@ -89,14 +89,14 @@ fn try_open_writer(path: &Path) -> Result<SqliteConnection, OpenError> {
     let failed = |error: &dyn std::fmt::Display| explain(path, error.to_string());
     let mut connection = connect(path).map_err(|error| failed(&error))?;
     connection.batch_execute(WRITER).map_err(|error| failed(&error))?;
-    // Before the first write: a file that a later release wrote is left as it is.
+    // Before the first write: a file of a later release is not changed.
     refuse_newer(&mut connection, path)?;
     connection.batch_execute(DURABLE).map_err(|error| failed(&error))?;
     define_email_key(&mut connection).map_err(|error| failed(&error))?;
     connection
         .immediate_transaction(|connection| {
             connection.run_pending_migrations(MIGRATIONS)?;
-            // A read-only file shows itself at the first write alone.
+            // SQLite reports a read-only file only at the first write.
             connection.batch_execute("PRAGMA user_version = 0;")?;
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
         })
@@ -104,8 +104,7 @@ fn try_open_writer(path: &Path) -> Result<SqliteConnection, OpenError> {
     Ok(connection)
 }
 
-/// A connection that copies the file: it reads, and writes to the copy alone. `query_only` would
-/// forbid that too.
+/// A connection that copies the file. It can't have `query_only`, which would forbid writing the copy.
 pub(in crate::store) fn open_copier(
     path: &Path,
 ) -> Result<SqliteConnection, Box<dyn std::error::Error>> {
@@ -114,12 +113,12 @@ pub(in crate::store) fn open_copier(
     Ok(connection)
 }
 
-/// A connection that can't write.
+/// Makes a connection one that can't write.
 pub(in crate::store) fn prepare_reader(connection: &mut SqliteConnection) -> QueryResult<()> {
     connection.batch_execute(READER)
 }
 
-/// The path in a form that SQLite can't take for a URI or for a database in memory.
+/// The path in a form that SQLite doesn't read as a URI or as a database in memory.
 pub(in crate::store) fn as_sqlite_path(path: &Path) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     path.to_string_lossy().into_owned()

@@ -1,12 +1,12 @@
-//! Whether the file is whole.
+//! The check of the file for damage.
 
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
 use crate::store::{Store, StoreError};
 
-/// What SQLite finds wrong in the file's structure, tokens without an owner, and numbers of tokens that are
-/// not those of the rows. The tokens of a deleted user wait for the sweeper.
+/// Damage that SQLite finds in the file's structure, tokens without an owner, and wrong counts of tokens. The
+/// tokens of a deleted user are no fault: the sweeper deletes them.
 const FAULTS: &str = r#"
     SELECT integrity_check AS fault FROM pragma_integrity_check WHERE integrity_check <> 'ok'
     UNION ALL
@@ -29,7 +29,7 @@ struct Row {
 }
 
 impl Store {
-    /// Reads the whole file, and gives the faults that SQLite finds in it, most in its own words.
+    /// Reads the whole file. Returns the faults that it finds, most of them in SQLite's words.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -37,7 +37,7 @@ impl Store {
         let faults = self.read_list(|connection| {
             Ok(match diesel::sql_query(FAULTS).load::<Row>(connection) {
                 Ok(rows) => rows.into_iter().map(|row| row.fault).collect(),
-                // Too damaged to be gone through.
+                // The damage prevents the check itself.
                 Err(error) if error.to_string().contains("malformed") => vec![error.to_string()],
                 Err(error) => return Err(error),
             })
