@@ -60,16 +60,16 @@ impl Auth {
     }
 
     /// What the store is to check before it writes.
-    pub(super) fn acting(&self, bearer: &AuthorizedToken) -> ActingToken {
+    pub(super) fn acting_token(&self, bearer: &AuthorizedToken) -> ActingToken {
         let (token_id, needs) = (bearer.token.id, bearer.needs);
         ActingToken { token_id, needs, ttl: self.0.ttl, now: self.now() }
     }
 
     /// The same, unless the operator needs no check.
-    pub(super) fn acting_by(&self, by: Actor<'_>) -> Option<ActingToken> {
+    pub(super) fn acting_token_of(&self, by: Actor<'_>) -> Option<ActingToken> {
         match by {
             Actor::Operator => None,
-            Actor::Token(bearer) => Some(self.acting(bearer)),
+            Actor::Token(bearer) => Some(self.acting_token(bearer)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a token is live: from memory, and else from the store.
+//! Token checks: from the token cache, or else from the store.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use super::{Auth, Error, Session};
 use crate::domain::{PresentedToken, Timestamp, Token, TokenHash, User};
 use crate::store::StoreError;
 
-/// What is known of a token without waiting.
+/// The result of a check without waiting.
 #[derive(Debug)]
 pub enum Check {
-    /// It passed before, and is live.
+    /// The token is cached and live.
     Live(Arc<Session>),
-    /// It can't be a token, or was revoked.
+    /// The string can't be a token, or the token is revoked.
     Refused,
-    /// It must be looked up: [`Auth::look_up`].
+    /// The token must be looked up with [`Auth::look_up`].
     Unknown(PresentedToken),
 }
 
 impl Auth {
-    /// Checks the string of a bearer token against what is in memory. This is the path of nearly
-    /// every request: no lock is held for long, nothing is written, nothing is awaited.
+    /// Checks the string of a bearer token against the token cache. Nearly every request takes this path. It
+    /// writes nothing and waits for nothing but a short lock.
     pub fn check(&self, token: &[u8]) -> Check {
         let Ok(presented) = PresentedToken::parse(token, &self.0.prefix) else {
             self.0.metrics.malformed.inc();
@@ -32,14 +32,14 @@ impl Auth {
         self.0.metrics.hits.inc();
         match cached.session_of(&presented) {
             Some(session) => {
-                self.note_use(&session, now);
+                self.record_use(&session, now);
                 Check::Live(session)
             }
             None => Check::Refused,
         }
     }
 
-    /// The session of a bearer token's string: from memory, or looked up.
+    /// Returns the session of a bearer token's string, from the cache or from the store.
     ///
     /// # Errors
     /// [`Error::InvalidToken`] if it isn't live; [`Error::Busy`] and the like.
@@ -67,12 +67,12 @@ impl Auth {
     ) -> Result<Arc<Session>, Error> {
         self.0.metrics.misses.inc();
         let session = self.0.tokens.look_up(presented, read).await?.ok_or(Error::InvalidToken)?;
-        self.note_use(&session, self.now());
+        self.record_use(&session, self.now());
         Ok(session)
     }
 
-    fn note_use(&self, session: &Session, now: Timestamp) {
-        if session.note_use(now) {
+    fn record_use(&self, session: &Session, now: Timestamp) {
+        if session.record_use(now) {
             self.0.usage.record(session.token.id, now);
         }
     }

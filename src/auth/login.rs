@@ -72,11 +72,11 @@ impl Auth {
                     return Err(Error::WrongCredentials);
                 };
                 let UserWithHash { user, password_hash } = account;
-                let (plain, token) = self.draw(request.clone());
+                let (plain, token) = self.generate_token(request.clone());
                 let now = token.created_at;
                 let (hash, quota) = (password_hash.clone(), self.0.quota);
                 let insertion = self.0.store.insert_token_for_login(user.id, hash, token, quota);
-                if let Some((token, user)) = self.stored(insertion.await?, now)? {
+                if let Some((token, user)) = self.finish_insertion(insertion.await?, now)? {
                     self.renew_hash(caller, user.id, password_hash, password).await;
                     return Ok((Issued { plain, token }, user));
                 }
@@ -84,13 +84,13 @@ impl Auth {
             }
             Err(Error::WrongCredentials)
         };
-        self.limited(&credentials.email, network, attempts).await
+        self.limit_attempts(&credentials.email, network, attempts).await
     }
 
     /// Counts an attempt to guess the password of an email. A success clears the attempts with the email
     /// from the network. An attempt that is answered with 503 reveals nothing, and counts for the network
     /// alone.
-    pub(super) async fn limited<T>(
+    pub(super) async fn limit_attempts<T>(
         &self,
         email: &Email,
         network: Network,

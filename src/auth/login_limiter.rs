@@ -18,9 +18,9 @@ use crate::domain::{Email, Network, Timestamp};
 #[cfg(test)]
 mod tests;
 
-/// How many times the attempts of an email and network one network has, over all emails, and one
-/// email, over all networks. Enough for an office behind one address, and few for somebody who tries
-/// one password on many emails.
+/// One network may make this many times the attempts of one email from one network, and so may one email
+/// from all networks. It is enough for an office behind one address, and too few to try one password on
+/// many emails.
 const FACTOR: u32 = 10;
 /// Accounts whose networks are remembered at most.
 const ACCOUNTS: usize = 65_536;
@@ -29,11 +29,11 @@ const ACCOUNTS: usize = 65_536;
 /// account can't evict the networks of others.
 const NETWORKS: usize = 8;
 
-/// The limits, and what counts towards them.
+/// The limits and the attempts of the last minute.
 pub(crate) struct LoginLimiter {
-    /// Behind one lock: no other attempt may come between the look at the counts and their increase.
+    /// Behind one lock: no other attempt may come between reading the counts and increasing them.
     attempts: Mutex<Attempts>,
-    /// Keyed at random, so that nobody can choose emails that share a count.
+    /// A random key, so that a client can't choose emails that share a count.
     digest: RandomState,
 }
 
@@ -50,7 +50,7 @@ struct Attempts {
 pub(super) struct Attempt {
     email: u64,
     pair: u64,
-    /// Whether the account was logged in to from this network of late.
+    /// Whether this network is one of the account's latest logins.
     pub(super) is_known: bool,
     at: Timestamp,
 }
@@ -101,7 +101,7 @@ impl LoginLimiter {
         Ok(Attempt { email, pair, is_known, at: now })
     }
 
-    /// Notes that an attempt had the right password: clears the attempts with its email from its network,
+    /// Records that an attempt had the right password. It clears the attempts with its email from its network,
     /// and remembers the network for the account. The network's other attempts still count, so that an
     /// attacker with an account can't reset them. So do attempts with the email from other networks.
     pub(super) fn succeeded(&self, attempt: Attempt) {
@@ -118,8 +118,8 @@ impl LoginLimiter {
         attempts.known.insert(email, vec![pair]);
     }
 
-    /// Takes back an attempt that the server was too busy to decide, except from its network's count: a
-    /// network that keeps the server busy uses up its own attempts, and none of the email's.
+    /// Uncounts an attempt that the server was too busy to decide, except in its network's count. So a network
+    /// that keeps the server busy uses up its own attempts, not those of the email.
     pub(super) fn turned_away(&self, attempt: Attempt) {
         let attempts = &mut *self.lock();
         attempts.give_back_to_email(&attempt);
@@ -127,7 +127,7 @@ impl LoginLimiter {
     }
 
     fn lock(&self) -> MutexGuard<'_, Attempts> {
-        // No code panics while it holds the counts; were they poisoned, they would still be whole.
+        // No code panics while it holds the lock, and the counts would be whole even if it did.
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

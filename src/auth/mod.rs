@@ -1,5 +1,5 @@
 //! The application service: users, logins, tokens, checks, access rules, explanations, maintenance. The HTTP
-//! handlers and the command line both call it, and neither goes round it.
+//! handlers and the command line both call it; nothing else uses the store.
 
 mod actor;
 mod authenticate;
@@ -48,57 +48,57 @@ pub use crate::store::{Page, Purged};
 #[derive(Clone)]
 pub struct Auth(Arc<AuthParts>);
 
-/// What the service is made of; [`crate::app`] puts it together.
+/// The parts of the service, which [`crate::app`] assembles.
 pub(crate) struct AuthParts {
     /// The database.
     pub store: Store,
     /// The checked tokens.
     pub tokens: TokenCache,
-    /// Where passwords are hashed.
+    /// Hashes passwords.
     pub hasher: Hasher,
-    /// How often a login may be tried.
+    /// Limits attempts to log in.
     pub limiter: LoginLimiter,
-    /// How many tokens bearers may issue.
+    /// Limits the tokens that tokens issue.
     pub issues: IssueLimiter,
     /// How many live tokens a user may have.
     pub quota: Quota,
-    /// Where the use of tokens is noted.
+    /// Records when tokens are used.
     pub usage: UsageRecorder,
-    /// Where `now` comes from.
+    /// Gives the time.
     pub clock: Clock,
-    /// How old a token may grow.
+    /// How long tokens live.
     pub ttl: Lifetime,
     /// Who may change an account's email.
     pub email_change: EmailChange,
-    /// What new tokens begin with.
+    /// The prefix of new tokens.
     pub prefix: TokenPrefix,
-    /// Which requests pass that a proxy asks about.
+    /// The access rules for requests to other applications.
     pub rules: Rules,
-    /// How the proxy names those requests; `Some` if and only if there are rules.
+    /// How the proxy names those requests. `Some` if and only if there are rules.
     pub forward_auth_headers: Option<ForwardAuthHeaders>,
-    /// For how long a dead token's row is kept.
+    /// How long the rows of dead tokens are kept.
     pub retention: Duration,
-    /// Where it is counted.
+    /// Counts events.
     pub metrics: Metrics,
 }
 
-/// What somebody asks of a new token.
+/// A request for a new token.
 #[derive(Clone, Debug)]
 pub struct TokenRequest {
-    /// What it is to be called.
+    /// Its name.
     pub name: Name,
-    /// What it is to be able to do; everything, if nothing is asked for.
+    /// Its abilities; the default depends on the issuer.
     pub abilities: Option<Abilities>,
-    /// Seconds until it expires; no bound of its own, if nothing is asked for.
+    /// Seconds until it expires. `None` sets no expiry of its own.
     pub expires_in: Option<i64>,
 }
 
-/// A new token: the one time that its string is known.
+/// A new token. Its string is known only here.
 #[derive(Debug)]
 pub struct Issued {
     /// The string to send with each request.
     pub plain: PlainToken,
-    /// What was stored of it.
+    /// The stored part of it.
     pub token: Token,
 }
 
@@ -108,7 +108,7 @@ impl Auth {
         Self(Arc::new(parts))
     }
 
-    /// Whether requests can be answered.
+    /// Checks that requests can be answered.
     ///
     /// # Errors
     /// [`Error`] if the store can't answer within a second.
@@ -116,12 +116,12 @@ impl Auth {
         Ok(self.0.store.ping().await?)
     }
 
-    /// Where everything is counted.
+    /// The metrics.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
 
-    /// Everything counted until now, in Prometheus's text format.
+    /// The metrics in Prometheus's text format.
     pub fn metrics_text(&self) -> String {
         self.0.store.note_queues();
         self.0.hasher.note_queue();
@@ -132,7 +132,7 @@ impl Auth {
         (self.0.clock)()
     }
 
-    /// When `token` dies: the earlier of its own bound and `token_ttl`'s.
+    /// When `token` ends: at its own expiry, or earlier by `token_ttl`.
     pub fn end_of(&self, token: &Token) -> Option<Timestamp> {
         self.0.ttl.end(token.ages_from(), token.expires_at)
     }

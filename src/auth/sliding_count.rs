@@ -46,14 +46,14 @@ impl<K: Eq + Hash> Counts<K> {
         self.by_key.insert(key, count);
     }
 
-    /// Takes back an attempt that was counted `at` this time.
+    /// Uncounts an attempt that was counted `at` this time.
     pub(super) fn give_back(&mut self, key: &K, at: Timestamp) {
         if let Some(mut count) = self.by_key.get_mut(key) {
             count.decrease(at);
         }
     }
 
-    /// Takes back every attempt of a key.
+    /// Uncounts every attempt of a key.
     pub(super) fn clear(&mut self, key: &K) {
         self.by_key.remove(key);
     }
@@ -71,7 +71,7 @@ impl<K: Eq + Hash> Counts<K> {
     }
 }
 
-/// How many attempts each of the last sixty seconds saw.
+/// The number of attempts in each of the last sixty seconds.
 struct Count {
     /// The last of them, in Unix seconds.
     newest: i64,
@@ -102,7 +102,7 @@ impl Count {
         *self.ago(0) += 1;
     }
 
-    /// Takes one back from the second `at`, if that is within the span.
+    /// Uncounts an attempt in the second `at`, if that is within the span.
     fn decrease(&mut self, at: Timestamp) {
         // An attempt that was counted after the clock was set back stays: it was counted in `newest`.
         let age = u8::try_from(self.newest.saturating_sub(at.as_unix()));
@@ -115,7 +115,7 @@ impl Count {
     /// The seconds until fewer than `limit` attempts lie within the span.
     fn wait(&mut self, limit: u32) -> Option<u8> {
         let mut total: u32 = self.seconds.iter().sum();
-        // The oldest leave first; at the limit, there are some to leave.
+        // The oldest leave the span first. At the limit, there is at least one.
         let mut ages = (0..SPAN).rev();
         let mut wait = None;
         while total >= limit {

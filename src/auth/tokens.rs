@@ -18,17 +18,17 @@ impl Auth {
     /// [`Error::NotFound`] without such a user; [`Error::Invalid`] if more abilities are asked for
     /// than the user has, or the user has as many live tokens as they may; [`Error::Busy`] and the like.
     pub async fn issue(&self, email: Email, request: TokenRequest) -> Result<Issued, Error> {
-        let (plain, token) = self.draw(request);
+        let (plain, token) = self.generate_token(request);
         let now = token.created_at;
         let insertion = self.0.store.insert_token_for_email(email, token, self.0.quota).await?;
-        let stored = self.stored(insertion, now)?;
+        let stored = self.finish_insertion(insertion, now)?;
         let (token, _) = stored.ok_or(Error::NotFound("user"))?;
         self.0.metrics.tokens(TokenEvent::Issued, 1);
         Ok(Issued { plain, token })
     }
 
     /// Draws a token's string, and says what is to be stored of it.
-    pub(super) fn draw(&self, request: TokenRequest) -> (PlainToken, NewToken) {
+    pub(super) fn generate_token(&self, request: TokenRequest) -> (PlainToken, NewToken) {
         // Without the operating system's random numbers there is nothing to go on with.
         let plain = PlainToken::generate(&self.0.prefix, &mut UnwrapErr(SysRng));
         let now = self.now();
@@ -55,20 +55,20 @@ impl Auth {
         bearer: &AuthorizedToken,
         request: TokenRequest,
     ) -> Result<(Issued, User), Error> {
-        let (plain, token) = self.draw(request);
-        let (issuer, now) = (self.acting(bearer), token.created_at);
+        let (plain, token) = self.generate_token(request);
+        let (issuer, now) = (self.acting_token(bearer), token.created_at);
         self.0.issues.count(bearer.user.id, now)?;
         let insertion = self.0.store.insert_token_by_token(issuer, token, self.0.quota).await;
         if !matches!(insertion, Ok(Insertion::Done(..))) {
             self.0.issues.give_back(bearer.user.id, now);
         }
-        let (token, owner) = self.stored(insertion?, now)?.ok_or(Error::InvalidToken)?;
+        let (token, owner) = self.finish_insertion(insertion?, now)?.ok_or(Error::InvalidToken)?;
         self.0.metrics.tokens(TokenEvent::Issued, 1);
         Ok((Issued { plain, token }, owner))
     }
 
     /// The token that was stored, and its owner; `None` without an owner. The token was drawn at `now`.
-    pub(super) fn stored(
+    pub(super) fn finish_insertion(
         &self,
         outcome: Insertion,
         now: Timestamp,
@@ -80,7 +80,7 @@ impl Auth {
                 Ok(Some((token, owner)))
             }
             Insertion::NoOwner => Ok(None),
-            Insertion::Ungranted(ungranted) => Err(refusal(ungranted, now)),
+            Insertion::Ungranted(ungranted) => Err(explain_ungranted(ungranted, now)),
             Insertion::Full(most) => {
                 let text = format!(
                     "The user has {most} live tokens, the most that max_tokens_per_user allows: revoke \
@@ -102,7 +102,7 @@ impl Auth {
         token_id: i64,
         name: Name,
     ) -> Result<Token, Error> {
-        let (acting, owner) = (self.acting(by), by.user.id);
+        let (acting, owner) = (self.acting_token(by), by.user.id);
         let renamed = self.0.store.rename_token(acting, token_id, owner, name).await?;
         renamed.ok_or(Error::NotFound("token"))
     }
@@ -148,7 +148,7 @@ impl Auth {
         token_id: i64,
         owner: Option<i64>,
     ) -> Result<usize, Error> {
-        let acting = self.acting_by(by);
+        let acting = self.acting_token_of(by);
         match self.0.store.revoke_token(acting, token_id, owner, self.now()).await? {
             0 => Err(Error::NotFound("token")),
             revoked => {
@@ -166,7 +166,7 @@ impl Auth {
     /// Those of [`Actor`]; [`Error::Busy`] and the like.
     pub async fn revoke_sent(&self, by: &AuthorizedToken, token: &[u8]) -> Result<(), Error> {
         let Ok(presented) = PresentedToken::parse(token, &self.0.prefix) else { return Ok(()) };
-        let acting = self.acting(by);
+        let acting = self.acting_token(by);
         let revoked = self.0.store.revoke_presented(acting, presented, self.now()).await?;
         self.0.metrics.tokens(TokenEvent::Revoked, revoked);
         Ok(())
@@ -194,7 +194,7 @@ impl Auth {
         owner: i64,
         except: Option<i64>,
     ) -> Result<(), Error> {
-        let acting = self.acting_by(by);
+        let acting = self.acting_token_of(by);
         let revoked = self.0.store.revoke_tokens_of(acting, owner, except, self.now()).await?;
         self.0.metrics.tokens(TokenEvent::Revoked, revoked);
         Ok(())
@@ -212,7 +212,7 @@ impl Auth {
 }
 
 /// Why a token that was drawn at `now` is not issued as it was asked for.
-fn refusal(ungranted: Ungranted, now: Timestamp) -> Error {
+fn explain_ungranted(ungranted: Ungranted, now: Timestamp) -> Error {
     let (field, text) = match ungranted {
         Ungranted::Beyond(lacking) => {
             let names: Vec<_> = lacking.iter().collect();

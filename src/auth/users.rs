@@ -75,8 +75,8 @@ impl Auth {
         let NewUser { name, email, password, abilities, admin } = user;
         let password_hash = self.0.hasher.hash(Caller::Administration, password).await?;
         let user = UserRecord { name, email, reuse_email, password_hash, abilities, admin };
-        let stored = self.0.store.insert_user(self.acting_by(by), user, self.now());
-        stored.await.map_err(email_refused)
+        let stored = self.0.store.insert_user(self.acting_token_of(by), user, self.now());
+        stored.await.map_err(explain_email_refusal)
     }
 
     /// The users with ids above `after`, a thousand at most, in the order of their ids. To list all, ask
@@ -131,7 +131,7 @@ impl Auth {
         if let Actor::Token(bearer) = by
             && bearer.user.id == id
         {
-            refuse_own(&update)?;
+            refuse_own_credentials(&update)?;
         }
         let UserUpdate { name, email, reuse_email, abilities, admin, disabled, password } = update;
         let password_hash = match password {
@@ -181,7 +181,7 @@ impl Auth {
             let verified = match (is_new, &current_password) {
                 (false, _) => None,
                 (true, Some(password)) => {
-                    Some(self.verify_own(account, password, &mut matched, from).await?)
+                    Some(self.verify_own_password(account, password, &mut matched, from).await?)
                 }
                 (true, None) => {
                     let text = "The current password field is required for a new email.";
@@ -223,7 +223,8 @@ impl Auth {
         let (mut password_hash, mut matched) = (None, None);
         for _ in 0..TRIES {
             let account = self.own_account(bearer).await?;
-            let verified = Some(self.verify_own(account, &current, &mut matched, from).await?);
+            let verified =
+                Some(self.verify_own_password(account, &current, &mut matched, from).await?);
             if password_hash.is_none() {
                 password_hash =
                     Some(self.0.hasher.hash(Caller::Network(from.into()), new.clone()).await?);
@@ -243,7 +244,7 @@ impl Auth {
     /// [`Error::NotFound`]; [`Error::Invalid`] if nobody would be left who can administrate;
     /// those of [`Actor`]; [`Error::Busy`] and the like.
     pub async fn delete_user(&self, by: Actor<'_>, id: i64) -> Result<(), Error> {
-        self.changed(self.0.store.delete_user(self.acting_by(by), id).await?).map(drop)
+        self.finish_change(self.0.store.delete_user(self.acting_token_of(by), id).await?).map(drop)
     }
 
     /// Changes a user, and gives the user and how many tokens were revoked; `None` if the change was checked
@@ -254,13 +255,13 @@ impl Auth {
         id: i64,
         change: UserChange,
     ) -> Result<Option<(User, usize)>, Error> {
-        match self.0.store.change_user(self.acting_by(by), id, change, self.now()).await {
-            Err(error) => Err(email_refused(error)),
-            Ok(outcome) => self.changed(outcome),
+        match self.0.store.change_user(self.acting_token_of(by), id, change, self.now()).await {
+            Err(error) => Err(explain_email_refusal(error)),
+            Ok(outcome) => self.finish_change(outcome),
         }
     }
 
-    fn changed(&self, outcome: UserChanged) -> Result<Option<(User, usize)>, Error> {
+    fn finish_change(&self, outcome: UserChanged) -> Result<Option<(User, usize)>, Error> {
         match outcome {
             UserChanged::Done(user, revoked) => {
                 self.0.metrics.tokens(TokenEvent::Revoked, revoked);
@@ -282,7 +283,7 @@ impl Auth {
 
     /// The hash of an account's password, if `password` matches it. It is left in `matched` for a second
     /// try. Attempts are limited like logins, so that the holder of a token can't guess faster.
-    async fn verify_own(
+    async fn verify_own_password(
         &self,
         account: UserWithHash,
         password: &Password,
@@ -301,14 +302,14 @@ impl Auth {
             let text = "The current password field is incorrect.";
             Err(Error::Invalid(ValidationErrors::one("current_password", text)))
         };
-        self.limited(&user.email, network, attempt).await?;
+        self.limit_attempts(&user.email, network, attempt).await?;
         *matched = Some(password_hash.clone());
         Ok(password_hash)
     }
 }
 
 /// Refuses the changes that need the current password.
-fn refuse_own(update: &UserUpdate) -> Result<(), Error> {
+fn refuse_own_credentials(update: &UserUpdate) -> Result<(), Error> {
     let mut errors = ValidationErrors::new();
     if update.email.is_some() {
         let text =
@@ -327,7 +328,7 @@ fn refuse_own(update: &UserUpdate) -> Result<(), Error> {
 }
 
 /// Why a user can't have an email, or another error of the store.
-fn email_refused(error: StoreError) -> Error {
+fn explain_email_refusal(error: StoreError) -> Error {
     let text = match error {
         StoreError::Taken => "The email has already been taken.",
         StoreError::Reserved => {

@@ -44,7 +44,7 @@ impl Session {
     }
 
     /// Whether its use at `now` is to be noted: once a minute, and when the clock was set back.
-    pub(in crate::auth) fn note_use(&self, now: Timestamp) -> bool {
+    pub(in crate::auth) fn record_use(&self, now: Timestamp) -> bool {
         let (before, now) = (self.used_at.load(Ordering::Relaxed), now.as_unix());
         (now < before || now.saturating_sub(before) >= USE_INTERVAL)
             && self

@@ -1,4 +1,4 @@
-//! SharedUsers of tokens, as cached sessions share them.
+//! Users, as the sessions of their tokens share them.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,11 +9,11 @@ use quick_cache::unsync::Cache;
 
 use crate::domain::User;
 
-/// The most users that are kept for later look-ups.
+/// How many users are kept for later look-ups at most.
 const USERS: usize = 4_096;
 
-/// The most memory that an allocation of so many bytes takes: with the counts of an `Arc`, the allocator's
-/// own bookkeeping, and rounded up.
+/// The most memory that an allocation of so many bytes takes, with the counts of an `Arc`, the allocator's
+/// bookkeeping and padding.
 pub(super) const fn allocated(bytes: usize) -> u64 {
     bytes as u64 + 32
 }
@@ -25,12 +25,12 @@ pub struct CachedUser {
     user: User,
     account: OnceLock<Bytes>,
     headers: OnceLock<[Bytes; 3]>,
-    /// The owner's part of the budget for shared owners. Without one, the owner's bytes count towards the
-    /// weight of the session.
+    /// The user's part of the budget for shared users. If it is `None`, the user's bytes are part of the
+    /// session's weight.
     share: Option<Share>,
 }
 
-/// Bytes of the budget for shared owners; they are given back when this is dropped.
+/// Bytes of the budget for shared users. They are returned when this is dropped.
 #[derive(Debug)]
 struct Share {
     bytes: u64,
@@ -48,7 +48,7 @@ impl CachedUser {
         Self { user, account: OnceLock::new(), headers: OnceLock::new(), share }
     }
 
-    /// The bytes that count towards the weight of a session: none, if the budget for shared owners has them.
+    /// The user's bytes in the weight of a session: none, if they are in the budget for shared users.
     pub(super) fn bytes_of_session(&self) -> u64 {
         if self.share.is_some() { 0 } else { bytes_of(&self.user) }
     }
@@ -80,7 +80,7 @@ impl Deref for CachedUser {
     }
 }
 
-/// The most bytes that an owner allocates, with the answers' texts that show the owner.
+/// The most bytes that a user allocates, with the texts of the answers that show the user.
 fn bytes_of(user: &User) -> u64 {
     // Each text is kept as it is and in JSON, with escapes. The name and the email are kept as headers'
     // values too, the name percent-encoded.
@@ -91,26 +91,25 @@ fn bytes_of(user: &User) -> u64 {
     allocated(size_of::<CachedUser>()) + allocated(texts) + 6 * allocated(0) + 200
 }
 
-/// The owners read last, so that each of a user's tokens needs no copy of them: a third of a
-/// session's memory. What is read anew from the store counts, never what is found here.
+/// The users that were read last. Sessions of one user share a copy, which is a third of a session's memory.
 ///
-/// Shared owners have a budget in bytes, which each uses for as long as any session has that owner. When it
-/// is used up, a new owner is not shared, and counts towards the weight of the session.
+/// Shared users have a budget in bytes. Each uses its part as long as a session has the user. When the budget
+/// is used up, a new user is not shared, and is part of the session's weight.
 pub(super) struct SharedUsers {
     known: Mutex<Cache<i64, Arc<CachedUser>>>,
-    /// The bytes of all shared owners.
+    /// The bytes of all shared users.
     total: Arc<AtomicU64>,
     /// The budget.
     most: u64,
 }
 
 impl SharedUsers {
-    /// No owners yet. The shared ones will take at most so many bytes.
+    /// No users. Shared ones take at most so many bytes.
     pub(super) fn new(most: u64) -> Self {
         Self { known: Mutex::new(Cache::new(USERS)), total: Arc::default(), most }
     }
 
-    /// An owner just read: the copy that others have already, if it is alike.
+    /// The shared copy of a user that was just read. A copy that differs from `user` is not used again.
     pub(super) fn share(&self, user: User) -> Arc<CachedUser> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(owner) = known.get(&user.id)
@@ -122,13 +121,13 @@ impl SharedUsers {
         let bytes = bytes_of(&user);
         let has_room = || self.total.load(Ordering::Relaxed) + bytes <= self.most;
         if !has_room() {
-            // Some of these may have no session any more.
+            // Sessions may no longer use some of these.
             known.clear();
         }
         if !has_room() {
             return Arc::new(CachedUser::new(user, None));
         }
-        // Nothing else adds to it, and this holds the lock.
+        // Only this adds to the total, under the lock.
         self.total.fetch_add(bytes, Ordering::Relaxed);
         let share = Share { bytes, total: self.total.clone() };
         let owner = Arc::new(CachedUser::new(user, Some(share)));
