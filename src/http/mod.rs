@@ -1,8 +1,9 @@
 //! HTTP: the route table (`routes`), the guard before each route, the handlers behind it (`api`), what
-//! they read (`request`) and answer (`response`), the description of the API (`openapi`), and the pages
-//! (`site`). One file, `response::error`, turns errors into answers.
+//! they read (`request`) and answer (`response`), the fields of both (`fields`), the description of the API
+//! (`openapi`), and the pages (`site`). One file, `response::error`, turns errors into answers.
 
 mod api;
+mod fields;
 mod guard;
 mod openapi;
 mod request;

@@ -1,15 +1,34 @@
-use std::net::IpAddr;
-
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use crate::auth::{Auth, Question, Subject};
+use crate::auth::{self, Auth, Subject};
 use crate::config::TrustedProxies;
-use crate::domain::{Abilities, Access, Original};
-use crate::http::request::body::JsonBody;
+use crate::domain::{Access, Original};
+use crate::http::fields::{Abilities, Address, TokenOrId};
+use crate::http::request::body::{JsonBody, body};
 use crate::http::request::extract::CurrentToken;
 use crate::http::response::error::ApiError;
 use crate::http::response::json::{Data, json};
+
+body! {
+    /// A request to somebody else, and the token that it would be sent with.
+    #[schema(examples(json!({"token": 1, "method": "GET", "host": "app.example.org", "uri": "/posts/1"})))]
+    struct Question {
+        token: Option<TokenOrId>,
+        /// Abilities that are named in the query; all are needed.
+        abilities: Option<Abilities>,
+        /// The original request's method: GET, unless given.
+        method: Option<String>,
+        /// The host that the original request is for.
+        host: Option<String>,
+        /// The original request's path and query: /, unless given beside one of those.
+        uri: Option<String>,
+        /// The original request's header `Destination`, which COPY and MOVE have: a URL or a path.
+        destination: Option<String>,
+        /// The address of whoever asks for the request: a trusted proxy's, unless given.
+        from: Option<Address>,
+    }
+}
 
 /// `POST /api/explain`: what `/api/verify` would answer, and why.
 pub(in crate::http) async fn explain(
@@ -18,22 +37,10 @@ pub(in crate::http) async fn explain(
     body: web::Payload,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut form = JsonBody::read(&request, body).await?;
-    let subject = match form.is_number("token") {
-        true => form.optional_integer("token", 1..=i64::MAX).map(Subject::Row),
-        false => form.optional("token", |text| Ok::<_, &str>(Subject::Sent(text.into()))),
-    };
-    let abilities = form.optional_list("abilities", Abilities::parse);
-    let method = form.optional("method", Ok::<_, &str>);
-    let host = form.optional("host", Ok::<_, &str>);
-    let uri = form.optional("uri", Ok::<_, &str>);
-    let destination = form.optional("destination", Ok::<_, &str>);
-    let from = form.optional("from", |text| {
-        text.parse::<IpAddr>().map_err(|_| "must be an IP address, such as 127.0.0.1")
-    });
-    form.finish()?;
+    let form = JsonBody::read(&request, body).await?;
+    let Question { token, abilities, method, host, uri, destination, from } = form.parse()?;
     auth.confirm(&current).await?;
-    let question = Question {
+    let question = auth::Question {
         named: abilities
             .filter(|all| all.iter().next().is_some())
             .map(Access::All)
@@ -43,6 +50,6 @@ pub(in crate::http) async fn explain(
     };
     let proxies = request.app_data::<TrustedProxies>();
     let trusted = proxies.is_some_and(|proxies| proxies.include(from));
-    let explanation = auth.explain(subject.unwrap_or(Subject::Nobody), question, trusted).await?;
+    let explanation = auth.explain(token.unwrap_or(Subject::Nobody), question, trusted).await?;
     Ok(json(StatusCode::OK, &Data { data: explanation }))
 }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::auth::{self, Auth, Session};
 use crate::domain::{Email, Timestamp};
-use crate::http::openapi::fields;
+use crate::http::fields;
 use crate::http::request::body::{has_type, read_body};
 use crate::http::request::extract::CurrentToken;
 use crate::http::response::error::ApiError;
@@ -105,7 +105,19 @@ pub(in crate::http) async fn revoke(
     Ok(HttpResponse::Ok().finish())
 }
 
-/// The form field `token`. Fields that are not known here don't matter (RFC 6749, section 3.2).
+/// OAuth's form. Other fields don't matter.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by the derived schema alone")]
+pub(in crate::http) struct HeldToken {
+    /// The token's string.
+    #[schema(min_length = 1)]
+    token: String,
+    /// Not needed to find it.
+    #[schema(required = false)]
+    token_type_hint: String,
+}
+
+/// The field `token` of [`HeldToken`]. Fields that are not known here don't matter (RFC 6749, section 3.2).
 async fn posted_token(
     request: &HttpRequest,
     body: web::Payload,

@@ -5,12 +5,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::{self, Auth, Credentials, Issued, TokenRequest};
-use crate::domain::{
-    Abilities, Email, Name, Password, Timestamp, Token, TokenKind, User, ValidationErrors,
-};
+use crate::domain::{Abilities, Email, Name, Timestamp, Token, TokenKind, User, ValidationErrors};
+use crate::http::fields;
 use crate::http::guard::{Needs, authorize};
-use crate::http::openapi::fields;
-use crate::http::request::body::{JsonBody, lacking};
+use crate::http::request::body::{JsonBody, body};
 use crate::http::request::client_address::ClientAddress;
 use crate::http::request::credentials::TokenSources;
 use crate::http::request::extract::CurrentToken;
@@ -18,8 +16,40 @@ use crate::http::request::paging::{Paging, row_id};
 use crate::http::response::error::ApiError;
 use crate::http::response::json::{Data, json};
 
-/// The longest bound that may be asked for: a hundred years, in seconds.
-pub(in crate::http) const LONGEST_LIFE: i64 = 36_525 * 24 * 60 * 60;
+body! {
+    #[schema(
+        title = "Log in",
+        // Not more: a token that can do less is asked for knowingly.
+        examples(json!({"email": "ada@example.org", "password": "correct horse", "device_name": "laptop"}))
+    )]
+    struct Login {
+        email: fields::ClaimedEmail,
+        password: fields::Password,
+        /// What the token is called in the list of tokens.
+        device_name: fields::Name,
+        /// Every ability of the user's, unless given.
+        abilities: Option<fields::Abilities>,
+        expires_in: Option<fields::Seconds>,
+    }
+}
+
+body! {
+    #[schema(title = "By bearer")]
+    struct PersonalToken {
+        /// What the token is called in the list of tokens.
+        device_name: fields::Name,
+        /// No more than the bearer may do; the bearer's own list, unless given.
+        abilities: Option<fields::Abilities>,
+        /// Unless the bearer's is a login token: at most the time that it has left, which is also the default.
+        expires_in: Option<fields::Seconds>,
+    }
+}
+
+body! {
+    struct TokenName {
+        device_name: fields::Name,
+    }
+}
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = Token)]
@@ -105,32 +135,19 @@ pub(in crate::http) async fn create(
     places: web::Data<TokenSources>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut form = JsonBody::read(&request, body).await?;
+    let form = JsonBody::read(&request, body).await?;
     let by_bearer = places.are_used_by(request.headers());
     if !form.has("email") && by_bearer {
         let bearer = authorize(&request, &auth, Needs::Ability("tokens:write")).await?;
-        let wanted = token_request(&mut form);
-        form.finish()?;
-        let (issued, user) = auth.issue_by_token(&bearer, wanted.ok_or_else(lacking)?).await?;
+        let PersonalToken { device_name: name, abilities, expires_in } = form.parse()?;
+        let wanted = TokenRequest { name, abilities, expires_in };
+        let (issued, user) = auth.issue_by_token(&bearer, wanted).await?;
         return Ok(created(&auth, &issued, &user, false));
     }
-    let email = form.required("email", |text| Email::claimed(&text));
-    let password = form.required("password", Password::claimed);
-    let wanted = token_request(&mut form);
-    form.finish()?;
-    let (Some(email), Some(password), Some(wanted)) = (email, password, wanted) else {
-        return Err(lacking());
-    };
+    let Login { email, password, device_name: name, abilities, expires_in } = form.parse()?;
+    let wanted = TokenRequest { name, abilities, expires_in };
     let (issued, user) = auth.log_in(Credentials { email, password }, wanted, from.0).await?;
     Ok(created(&auth, &issued, &user, true))
-}
-
-/// The fields that say what a new token is to be.
-fn token_request(form: &mut JsonBody) -> Option<TokenRequest> {
-    let name = form.required("device_name", |text| Name::parse(&text));
-    let abilities = form.optional_list("abilities", Abilities::parse);
-    let expires_in = form.optional_integer("expires_in", 1..=LONGEST_LIFE);
-    Some(TokenRequest { name: name?, abilities, expires_in })
 }
 
 fn created(auth: &Auth, issued: &Issued, user: &User, current: bool) -> HttpResponse {
@@ -152,10 +169,8 @@ pub(in crate::http) async fn rename(
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let id = row_id(&id, "token")?;
-    let mut form = JsonBody::read(&request, body).await?;
-    let name = form.required("device_name", |text| Name::parse(&text));
-    form.finish()?;
-    let token = auth.rename(&current, id, name.ok_or_else(lacking)?).await?;
+    let TokenName { device_name } = JsonBody::read(&request, body).await?.parse()?;
+    let token = auth.rename(&current, id, device_name).await?;
     let is_current = token.id == current.token.id;
     let data = TokenBody::new(&token, auth.end_of(&token), is_current);
     Ok(json(StatusCode::OK, &Data { data }))

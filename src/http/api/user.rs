@@ -4,10 +4,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::{self, Auth};
-use crate::domain::{Abilities, Email, Name, Password, Timestamp, User};
+use crate::domain::{Abilities, Email, Name, Timestamp, User};
+use crate::http::fields;
 use crate::http::guard::Needs;
-use crate::http::openapi::fields;
-use crate::http::request::body::{JsonBody, lacking};
+use crate::http::request::body::{JsonBody, body};
 use crate::http::request::client_address::ClientAddress;
 use crate::http::request::extract::CurrentToken;
 use crate::http::response::error::ApiError;
@@ -45,6 +45,22 @@ impl<'a> From<&'a User> for UserBody<'a> {
     }
 }
 
+body! {
+    struct Account {
+        name: fields::UserName,
+        email: fields::Email,
+        /// Needed for an email in any other spelling than the present one.
+        current_password: Option<fields::Password>,
+    }
+}
+
+body! {
+    struct PasswordChange {
+        current_password: fields::Password,
+        password: fields::NewPassword,
+    }
+}
+
 /// `GET /api/user`
 pub(in crate::http) async fn show(current: CurrentToken) -> Result<HttpResponse, ApiError> {
     let body = current.user.account(|user| {
@@ -66,21 +82,9 @@ pub(in crate::http) async fn update(
     body: web::Payload,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut form = JsonBody::read(&request, body).await?;
-    // What is stored may stay, even if the rules for new names and emails refuse it.
-    let present = &current.user;
-    let name = form.required("name", |text| match text == present.name.as_str() {
-        true => Ok(present.name.clone()),
-        false => Name::parse(&text),
-    });
-    let email = form.required("email", |text| match text == present.email.as_str() {
-        true => Ok(present.email.clone()),
-        false => Email::parse(&text),
-    });
-    let password = form.optional("current_password", Password::claimed);
-    form.finish()?;
-    let (Some(name), Some(email)) = (name, email) else { return Err(lacking()) };
-    let user = auth.update_own(&current, name, email, password, from.0).await?;
+    let form = JsonBody::read(&request, body).await?;
+    let Account { name, email, current_password } = form.keeping(&current.user).parse()?;
+    let user = auth.update_own(&current, name, email, current_password, from.0).await?;
     Ok(json(StatusCode::OK, &Data { data: UserBody::from(&user) }))
 }
 
@@ -92,11 +96,8 @@ pub(in crate::http) async fn change_password(
     body: web::Payload,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut form = JsonBody::read(&request, body).await?;
-    let old = form.required("current_password", Password::claimed);
-    let new = form.required("password", Password::chosen);
-    form.finish()?;
-    let (Some(old), Some(new)) = (old, new) else { return Err(lacking()) };
-    auth.change_own_password(&current, old, new, from.0).await?;
+    let form = JsonBody::read(&request, body).await?;
+    let PasswordChange { current_password, password } = form.parse()?;
+    auth.change_own_password(&current, current_password, password, from.0).await?;
     Ok(HttpResponse::NoContent().finish())
 }

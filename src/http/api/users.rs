@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 
 use super::tokens::TokenBody;
 use super::user::UserBody;
-use crate::auth::{Auth, NewUser, UserUpdate};
-use crate::domain::{Abilities, Email, Name, Password, Timestamp, User};
-use crate::http::openapi::fields;
-use crate::http::request::body::{JsonBody, lacking};
+use crate::auth::{self, Auth, UserUpdate};
+use crate::domain::{Abilities, Timestamp, User};
+use crate::http::fields;
+use crate::http::request::body::{JsonBody, body};
 use crate::http::request::extract::CurrentToken;
 use crate::http::request::paging::{Paging, row_id};
 use crate::http::response::error::ApiError;
@@ -28,6 +28,37 @@ pub(in crate::http) struct ManagedUser<'a> {
 impl<'a> From<&'a User> for ManagedUser<'a> {
     fn from(user: &'a User) -> Self {
         Self { user: user.into(), disabled_at: user.disabled_at }
+    }
+}
+
+body! {
+    #[schema(examples(json!({"name": "Grace", "email": "grace@example.org", "password": "correct horse"})))]
+    struct NewUser {
+        name: fields::UserName,
+        email: fields::Email,
+        password: fields::NewPassword,
+        /// Every ability, unless given.
+        abilities: Option<fields::Abilities>,
+        admin: Option<bool>,
+        /// Lets the user have an email that its last owner has given up, and ends its reservation.
+        reuse_email: Option<bool>,
+    }
+}
+
+body! {
+    /// What is not given stays as it is. For one's own account, `email` and `password` are refused.
+    #[schema(examples(json!({"name": "Grace"})))]
+    struct UserChange {
+        name: Option<fields::UserName>,
+        email: Option<fields::Email>,
+        /// Lets the user have an email that its last owner has given up, and ends its reservation.
+        reuse_email: Option<bool>,
+        abilities: Option<fields::Abilities>,
+        admin: Option<bool>,
+        /// Shuts the user and all their tokens out.
+        disabled: Option<bool>,
+        /// Revokes the user's tokens.
+        password: Option<fields::NewPassword>,
     }
 }
 
@@ -53,20 +84,11 @@ pub(in crate::http) async fn create(
     body: web::Payload,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut form = JsonBody::read(&request, body).await?;
-    let name = form.required("name", |text| Name::parse(&text));
-    let email = form.required("email", |text| Email::parse(&text));
-    let password = form.required("password", Password::chosen);
-    let abilities = form.optional_list("abilities", Abilities::parse);
-    let admin = form.optional_bool("admin");
-    let reuse_email = form.optional_bool("reuse_email");
-    form.finish()?;
-    let (Some(name), Some(email), Some(password)) = (name, email, password) else {
-        return Err(lacking());
-    };
+    let form = JsonBody::read(&request, body).await?;
+    let NewUser { name, email, password, abilities, admin, reuse_email } = form.parse()?;
     let abilities = abilities.unwrap_or_else(Abilities::all);
     let admin = admin.unwrap_or(false);
-    let user = NewUser { name, email, password, abilities, admin };
+    let user = auth::NewUser { name, email, password, abilities, admin };
     let user = match reuse_email {
         Some(true) => auth.create_user_reusing_email(current.actor(), user).await?,
         Some(false) | None => auth.create_user(current.actor(), user).await?,
@@ -91,17 +113,11 @@ pub(in crate::http) async fn update(
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let id = row_id(&id, "user")?;
-    let mut form = JsonBody::read(&request, body).await?;
-    let update = UserUpdate {
-        name: form.optional("name", |text| Name::parse(&text)),
-        email: form.optional("email", |text| Email::parse(&text)),
-        reuse_email: form.optional_bool("reuse_email").unwrap_or(false),
-        abilities: form.optional_list("abilities", Abilities::parse),
-        admin: form.optional_bool("admin"),
-        disabled: form.optional_bool("disabled"),
-        password: form.optional("password", Password::chosen),
-    };
-    form.finish()?;
+    let form = JsonBody::read(&request, body).await?;
+    let UserChange { name, email, reuse_email, abilities, admin, disabled, password } =
+        form.parse()?;
+    let reuse_email = reuse_email.unwrap_or(false);
+    let update = UserUpdate { name, email, reuse_email, abilities, admin, disabled, password };
     let (user, _) = auth.update_user(current.actor(), id, update).await?;
     Ok(answer(StatusCode::OK, &user))
 }

@@ -14,10 +14,10 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Header, Ref, RefOr, Responses, ResponsesBuilder, Schema};
 
 use super::super::guard::Needs;
-use super::fields::integer;
 use super::operation::{Content, Operation, Schemas};
 use crate::auth::Error;
 use crate::domain::{Timestamp, ValidationErrors};
+use crate::http::fields::integer;
 use crate::http::request::body::JSON;
 use crate::http::request::credentials::TokenSources;
 use crate::http::response::error::ApiError;

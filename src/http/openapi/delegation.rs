@@ -1,10 +1,10 @@
 //! The operations of those who hand their checking over: proxies, other services, and whoever wants
 //! to know why.
 
-use super::bodies::{HeldToken, Question};
 use super::operation::{Operation, Query};
 use crate::auth::{Error, Explanation};
-use crate::http::api::oauth::{FORM, Introspection, Metadata};
+use crate::http::api::explain::Question;
+use crate::http::api::oauth::{FORM, HeldToken, Introspection, Metadata};
 use crate::http::response::error::ApiError;
 
 pub(super) const TAG: &str = "proxies and services";

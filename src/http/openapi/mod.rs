@@ -3,9 +3,7 @@
 //! those that are answered.
 
 mod answers;
-mod bodies;
 pub(super) mod delegation;
-pub(super) mod fields;
 mod operation;
 pub(super) mod service;
 pub(super) mod tokens;
@@ -30,6 +28,7 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
+use super::fields;
 use super::guard::Needs;
 use super::response::error;
 use super::routes::{ENDPOINTS, Endpoint};

@@ -1,10 +1,9 @@
 //! The operations on one's own tokens.
 
 use super::answers::too_many_attempts;
-use super::bodies::{Login, PersonalToken, TokenName};
 use super::operation::{Operation, Query};
 use crate::auth::Error;
-use crate::http::api::tokens::{Created, TokenBody};
+use crate::http::api::tokens::{Created, Login, PersonalToken, TokenBody, TokenName};
 
 pub(super) const TAG: &str = "tokens";
 

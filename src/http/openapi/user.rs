@@ -1,10 +1,9 @@
 //! The operations on one's own account.
 
 use super::answers::too_many_attempts;
-use super::bodies::{Account, PasswordChange};
 use super::operation::Operation;
 use crate::auth::Error;
-use crate::http::api::user::UserBody;
+use crate::http::api::user::{Account, PasswordChange, UserBody};
 
 pub(super) const TAG: &str = "account";
 

@@ -1,12 +1,11 @@
 //! The operations of administrators.
 
-use super::bodies::{NewUser, UserChange};
 use super::operation::Operation;
 use super::tokens::PAGING;
 use crate::auth::Error;
 use crate::domain::ValidationErrors;
 use crate::http::api::tokens::TokenBody;
-use crate::http::api::users::ManagedUser;
+use crate::http::api::users::{ManagedUser, NewUser, UserChange};
 
 pub(super) const TAG: &str = "users";
 

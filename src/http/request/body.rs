@@ -1,5 +1,7 @@
-//! A JSON body, read field by field: every fault of the request is found at once, and a field that
-//! nobody asked for is one of them.
+//! JSON bodies. Each is declared once, by `body!` beside its handler: its fields say how it is read, checked
+//! and described. Every fault of a body is found at once, and an undeclared field is one of them.
+//!
+//! The macro is used instead of the crate deserr, because deserr reads `null` as a missing field.
 
 use std::fmt;
 
@@ -13,7 +15,8 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::auth;
-use crate::domain::ValidationErrors;
+use crate::domain::{User, ValidationErrors};
+use crate::http::fields::Field;
 use crate::http::response::error::ApiError;
 use crate::http::{BODY_LIMIT, BODY_TIMEOUT};
 
@@ -21,14 +24,47 @@ pub(in crate::http) const JSON: &str = "application/json";
 /// The most fields that a body may have; no endpoint knows as many.
 const FIELDS: usize = 32;
 
+/// A body that `body!` declares.
+pub(in crate::http) trait Body: Sized {
+    /// Takes the fields, all of them; `None` if one has a fault.
+    fn take(body: &mut JsonBody<'_>) -> Option<Self>;
+}
+
+/// Declares a body: a struct and its schema, in which the type of each field is a [`Field`], or an `Option`
+/// of one that may be left out.
+macro_rules! body {
+    ($(#[$about:meta])* struct $name:ident {
+        $($(#[$field_about:meta])* $field:ident: $type:ty,)+
+    }) => {
+        #[derive(utoipa::ToSchema)]
+        $(#[$about])*
+        pub(in crate::http) struct $name {$(
+            $(#[$field_about])*
+            #[schema(value_type = $type, nullable = false)]
+            $field: <$type as $crate::http::fields::Field>::Value,
+        )+}
+
+        impl $crate::http::request::body::Body for $name {
+            fn take(body: &mut $crate::http::request::body::JsonBody<'_>) -> Option<Self> {
+                $(let $field = body.take::<$type>(stringify!($field));)+
+                Some(Self { $($field: $field?),+ })
+            }
+        }
+    };
+}
+
+pub(in crate::http) use body;
+
 /// The fields of a body, taken out one by one.
-pub(in crate::http) struct JsonBody {
+pub(in crate::http) struct JsonBody<'a> {
+    /// The user whose stored name and email are accepted.
+    stored: Option<&'a User>,
     fields: Map<String, Value>,
     known: Vec<&'static str>,
     faults: ValidationErrors,
 }
 
-impl JsonBody {
+impl<'a> JsonBody<'a> {
     /// Reads a request's body as a JSON object.
     ///
     /// # Errors
@@ -52,23 +88,7 @@ impl JsonBody {
             let field = shown(&field);
             faults.add(&field, format!("The {field} field must not be given twice."));
         }
-        Ok(Self { fields, known: Vec::new(), faults })
-    }
-
-    /// A string that must be there, as `parse` reads it.
-    pub(in crate::http) fn required<T, E: fmt::Display>(
-        &mut self,
-        field: &'static str,
-        parse: impl FnOnce(String) -> Result<T, E>,
-    ) -> Option<T> {
-        match self.take(field) {
-            None | Some(Value::Null) => self.fault(field, "is required"),
-            Some(Value::String(text)) => match parse(text) {
-                Ok(value) => Some(value),
-                Err(error) => self.fault(field, error),
-            },
-            Some(_) => self.fault(field, "must be a string"),
-        }
+        Ok(Self { stored: None, fields, known: Vec::new(), faults })
     }
 
     /// Whether the body has this field.
@@ -76,106 +96,42 @@ impl JsonBody {
         self.fields.contains_key(field)
     }
 
-    /// Whether this field holds a number.
-    pub(in crate::http) fn is_number(&self, field: &str) -> bool {
-        self.fields.get(field).is_some_and(Value::is_number)
+    /// Accepts the name and the email that this user has, even if the rules for new ones refuse them.
+    pub(in crate::http) fn keeping(self, user: &'a User) -> Self {
+        Self { stored: Some(user), ..self }
     }
 
-    /// A string, as `parse` reads it, if it is there.
-    pub(in crate::http) fn optional<T, E: fmt::Display>(
-        &mut self,
-        field: &'static str,
-        parse: impl FnOnce(String) -> Result<T, E>,
-    ) -> Option<T> {
-        match self.has(field) {
-            true => self.required(field, parse),
-            // It is known all the same.
-            false => self.take(field).and(None),
-        }
-    }
-
-    /// Yes or no, if it is there.
-    pub(in crate::http) fn optional_bool(&mut self, field: &'static str) -> Option<bool> {
-        match self.take(field)? {
-            Value::Bool(value) => Some(value),
-            _ => self.fault(field, "must be true or false"),
-        }
-    }
-
-    /// A whole number within `range`, if it is there.
-    pub(in crate::http) fn optional_integer(
-        &mut self,
-        field: &'static str,
-        range: std::ops::RangeInclusive<i64>,
-    ) -> Option<i64> {
-        let value = self.take(field)?;
-        match whole(&value).filter(|number| range.contains(number)) {
-            Some(number) => Some(number),
-            None => {
-                let (least, most) = (range.start(), range.end());
-                self.fault(field, format!("must be a whole number from {least} to {most}"))
-            }
-        }
-    }
-
-    /// A list of strings, as `parse` reads it, if it is there.
-    pub(in crate::http) fn optional_list<T, E: fmt::Display>(
-        &mut self,
-        field: &'static str,
-        parse: impl FnOnce(Vec<String>) -> Result<T, E>,
-    ) -> Option<T> {
-        let value = self.take(field)?;
-        match serde_json::from_value::<Vec<String>>(value) {
-            Err(_) => self.fault(field, "must be a list of strings"),
-            Ok(texts) => match parse(texts) {
-                Ok(value) => Some(value),
-                Err(error) => self.fault(field, error),
-            },
-        }
-    }
-
-    /// Ends the reading.
+    /// Reads the body as `T`.
     ///
     /// # Errors
-    /// 422 with every fault that was found, fields that nobody took included.
-    pub(in crate::http) fn finish(mut self) -> Result<(), ApiError> {
+    /// 422 with every fault that was found, among them the fields that `T` does not declare.
+    pub(in crate::http) fn parse<T: Body>(mut self) -> Result<T, ApiError> {
+        let body = T::take(&mut self);
         let known = self.known.join(", ");
         for field in self.fields.keys() {
             let field = shown(field);
             let text = format!("The {field} field is not known here. Known are: {known}.");
             self.faults.add(&field, text);
         }
-        match self.faults.is_empty() {
-            true => Ok(()),
-            false => Err(auth::Error::Invalid(self.faults).into()),
+        match body {
+            Some(body) if self.faults.is_empty() => Ok(body),
+            _ => Err(auth::Error::Invalid(self.faults).into()),
         }
     }
 
-    /// What a field holds. A `null` is a value: whoever sends it for a token's abilities must not
-    /// get what those get who ask for none.
-    fn take(&mut self, field: &'static str) -> Option<Value> {
+    /// Takes a field; `None` if it has a fault. A `null` is no missing field: a token for which the
+    /// abilities `null` were sent must not get the default ones.
+    pub(in crate::http) fn take<F: Field>(&mut self, field: &'static str) -> Option<F::Value> {
         self.known.push(field);
-        self.fields.remove(field)
+        let read = match self.fields.remove(field) {
+            Some(value) => F::read(value, self.stored),
+            None => F::missing(),
+        };
+        let fault = |rule| {
+            self.faults.add(field, format!("The {} field {rule}.", field.replace('_', " ")));
+        };
+        read.map_err(fault).ok()
     }
-
-    fn fault<T>(&mut self, field: &str, rule: impl fmt::Display) -> Option<T> {
-        self.faults.add(field, format!("The {} field {rule}.", field.replace('_', " ")));
-        None
-    }
-}
-
-/// What can't be: a form that ended well without a field that it requires.
-pub(in crate::http) fn lacking() -> ApiError {
-    auth::Error::Internal("a form ended well without its fields".to_owned()).into()
-}
-
-/// The whole number that a value is. To JSON Schema 60.0 is one too, and so it is to clients that
-/// know no other numbers than doubles.
-fn whole(value: &Value) -> Option<i64> {
-    /// Up to here a double is exact: 2^53.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let double = || value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() <= EXACT);
-    value.as_i64().or_else(|| double().map(|number| number as i64))
 }
 
 /// A key may be anything, and as long as the body: what is shown of it is not.
