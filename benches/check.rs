@@ -10,7 +10,7 @@ use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::{App, HttpResponse, web};
 use bearerd::auth::Check;
 use bearerd::domain::{Abilities, PlainToken, PresentedToken, TokenHash, TokenPrefix};
-use bearerd::{Bearerd, Needs};
+use bearerd::{Bearerd, Requirement};
 use criterion::{BatchSize, Criterion};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
@@ -83,7 +83,7 @@ fn guarded(
 ) -> Result<(), Failure> {
     let header = HeaderValue::try_from(format!("Bearer {}", token.expose()))?;
     let answer = || std::future::ready(HttpResponse::NoContent().finish());
-    let guard = bearerd.guard(Needs::Ability("posts:read"));
+    let guard = bearerd.guard(Requirement::Ability("posts:read"));
     let app = system.block_on(init_service(
         App::new()
             .route("/bare", web::get().to(answer))

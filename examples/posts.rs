@@ -28,10 +28,11 @@ use std::net::TcpListener;
 use std::sync::Mutex;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
+use bearerd::Requirement::{Ability, LiveToken};
 use bearerd::auth::{Actor, Error, NewUser};
 use bearerd::config::Issuer;
 use bearerd::domain::{Abilities, Email, Name, Password};
-use bearerd::{Bearerd, Config, CurrentToken, Needs};
+use bearerd::{Bearerd, Config, CurrentToken};
 use serde_json::json;
 
 type Posts = web::Data<Mutex<Vec<String>>>;
@@ -88,9 +89,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             .service(web::scope("/auth").configure(inside.routes()))
             .service(
                 web::resource("/posts")
-                    .route(web::get().to(list).wrap(inside.guard(Needs::Ability("posts:read"))))
-                    .route(web::post().to(create).wrap(inside.guard(Needs::Ability("posts:write"))))
-                    .route(web::delete().to(clear).wrap(inside.guard(Needs::LiveToken))),
+                    .route(web::get().to(list).wrap(inside.guard(Ability("posts:read"))))
+                    .route(web::post().to(create).wrap(inside.guard(Ability("posts:write"))))
+                    .route(web::delete().to(clear).wrap(inside.guard(LiveToken))),
             )
     })
     .listen(listener)?;

@@ -11,7 +11,7 @@
 //!
 //! ```no_run
 //! use actix_web::{App, HttpServer, web};
-//! use bearerd::{Bearerd, Config, CurrentToken, Needs};
+//! use bearerd::{Bearerd, Config, CurrentToken, Requirement};
 //!
 //! async fn greet(current: CurrentToken) -> String {
 //!     let may = if current.token_can("posts:write") { "may" } else { "may not" };
@@ -27,7 +27,7 @@
 //!             .service(web::scope("/auth").configure(inside.routes()))
 //!             .service(
 //!                 web::scope("/posts")
-//!                     .wrap(inside.guard(Needs::Ability("posts:read")))
+//!                     .wrap(inside.guard(Requirement::Ability("posts:read")))
 //!                     .route("", web::get().to(greet)),
 //!             )
 //!     })
@@ -78,5 +78,5 @@ mod store;
 
 pub use app::Bearerd;
 pub use config::Config;
-pub use domain::Needs;
+pub use domain::Requirement;
 pub use http::{ApiError, CurrentToken, Guard};

@@ -5,7 +5,7 @@
 //! than the program: they know nothing of ambiguity, and route whatever they can.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
-use bearerd::domain::{Abilities, Access, Ambiguous, Original, PathPattern, Rule, Rules};
+use bearerd::domain::{Ambiguous, Original, PathPattern, Requirement, Rule, Rules};
 use proptest::prelude::*;
 use unicode_normalization::UnicodeNormalization;
 
@@ -138,12 +138,12 @@ fn is_routed_below(target: &[u8], folder: &str) -> bool {
 }
 
 fn protecting(folder: &str) -> Rules {
-    let rule = |pattern: &str, access| Rule {
+    let rule = |pattern: &str, requirement| Rule {
         path: Some(PathPattern::parse(pattern).unwrap()),
-        ..Rule::any(access)
+        ..Rule::any(requirement)
     };
-    let admin = Access::All(Abilities::parse(["admin"]).unwrap());
-    Rules::new(vec![rule(&format!("{folder}/**"), admin), rule("/**", Access::Public)])
+    let admin = Requirement::Ability("admin");
+    Rules::new(vec![rule(&format!("{folder}/**"), admin), rule("/**", Requirement::Nothing)])
 }
 
 /// The number of the rule that decides on a GET.

@@ -9,9 +9,9 @@ use actix_web::test as http;
 use actix_web::{App, web};
 use bearerd::auth::{Actor, Error, NewUser, TokenRequest};
 use bearerd::domain::{
-    Abilities, Access, Email, ForwardAuthHeaders, Name, Password, PathPattern, Rule, Rules,
+    Abilities, Email, ForwardAuthHeaders, Name, Password, PathPattern, Rule, Rules,
 };
-use bearerd::{Bearerd, Config, CurrentToken, Needs};
+use bearerd::{Bearerd, Config, CurrentToken, Requirement};
 use serde_json::{Value, json};
 
 struct Posts {
@@ -173,9 +173,9 @@ async fn a_route_that_needs_nothing_hears_of_nobody_within_another_guard() {
         current.map_or("nobody".to_owned(), |current| current.user.name.to_string())
     };
     let scope = web::scope("/guarded")
-        .wrap(bearerd.guard(Needs::LiveToken))
+        .wrap(bearerd.guard(Requirement::LiveToken))
         .route("/own", web::get().to(whose))
-        .route("/open", web::get().to(whose).wrap(bearerd.guard(Needs::Nothing)));
+        .route("/open", web::get().to(whose).wrap(bearerd.guard(Requirement::Nothing)));
     let server = http::init_service(App::new().service(scope)).await;
     for (path, name) in [("/guarded/own", "Ada"), ("/guarded/open", "nobody")] {
         let request = http::TestRequest::get()
@@ -190,7 +190,7 @@ async fn a_route_that_needs_nothing_hears_of_nobody_within_another_guard() {
 fn public_rules() -> Rules {
     Rules::new(vec![Rule {
         path: PathPattern::parse("/public/**").ok(),
-        ..Rule::any(Access::Public)
+        ..Rule::any(Requirement::Nothing)
     }])
 }
 

@@ -11,7 +11,7 @@ use bearerd::auth::{
     Actor, AuthorizedToken, Check, Credentials, NewUser, TokenRequest, UserUpdate,
 };
 use bearerd::config::Config;
-use bearerd::domain::{Abilities, Email, EmailChange, Name, Needs, Password};
+use bearerd::domain::{Abilities, Email, EmailChange, Name, Password, Requirement};
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
 use diesel::sql_types::Text;
 use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection};
@@ -113,7 +113,7 @@ async fn exercise(server: &Server) {
     let session = auth.look_up(&presented).await.unwrap();
     server.bearerd().note_uses().await;
     assert_eq!(auth.tokens_of(owner.id, 1, 15).await.unwrap().total, 2);
-    let bearer = AuthorizedToken::admit(session, Needs::LiveToken).unwrap();
+    let bearer = AuthorizedToken::admit(session, Requirement::LiveToken).unwrap();
     let by = Actor::Token(&bearer);
     let (other, _) = auth.issue_by_token(&bearer, request.clone()).await.unwrap();
     auth.rename(&bearer, other.token.id, request.name.clone()).await.unwrap();

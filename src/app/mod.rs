@@ -17,7 +17,7 @@ use actix_web::web::ServiceConfig;
 use crate::actors::{Hasher, Schedule, Sweeper, UsageRecorder};
 use crate::auth::{Auth, AuthParts, Error, IssueLimiter, LoginLimiter, Purged, TokenCache};
 use crate::config::{Config, TrustedProxies};
-use crate::domain::{Clock, Needs, Timestamp};
+use crate::domain::{Clock, Requirement, Timestamp};
 use crate::http::{ApiState, Description, Guard, IssuerUrl, TokenSources};
 use crate::metrics::Metrics;
 use crate::store::{Quota, Store};
@@ -85,10 +85,10 @@ impl Bearerd {
         move |config| bearerd.0.state.configure(config)
     }
 
-    /// A guard before a route or a scope of the application's: it lets through what has what is
-    /// needed, and answers everything else as bearerd does.
-    pub fn guard(&self, needs: Needs) -> Guard {
-        self.0.state.guard(needs)
+    /// A guard before a route or a scope of the application's: it lets requests through that have what is
+    /// required, and answers all others as bearerd does.
+    pub fn guard(&self, requirement: Requirement) -> Guard {
+        self.0.state.guard(requirement)
     }
 
     /// The application service: users, tokens, checks.

@@ -4,27 +4,37 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::{Auth, Error, Session};
-use crate::domain::Needs;
+use crate::domain::Requirement;
 use crate::store::ActingToken;
 
 /// Somebody who was let in by a token, and what for.
 ///
 /// To have something changed takes more: when it is written, the token must still be live and have
-/// what is needed, whatever happened since.
+/// what was required, whatever happened since.
 #[derive(Clone, Debug)]
 pub struct AuthorizedToken {
     session: Arc<Session>,
-    needs: Needs,
+    requirement: Requirement,
 }
 
 impl AuthorizedToken {
-    /// Lets a session in to what `needs` this.
+    /// Lets a session in that has what is required.
     ///
     /// # Errors
     /// [`Error::InsufficientScope`]
-    pub fn admit(session: Arc<Session>, needs: Needs) -> Result<Self, Error> {
-        needs.check(&session.token, &session.user).map_err(Error::InsufficientScope)?;
-        Ok(Self { session, needs })
+    pub fn admit(session: Arc<Session>, requirement: Requirement) -> Result<Self, Error> {
+        session.check(&requirement)?;
+        Ok(Self { session, requirement })
+    }
+}
+
+impl Session {
+    /// Checks that the token and its owner have what is required.
+    ///
+    /// # Errors
+    /// [`Error::InsufficientScope`]
+    pub fn check(&self, requirement: &Requirement) -> Result<(), Error> {
+        requirement.check(&self.token, &self.user).map_err(Error::InsufficientScope)
     }
 }
 
@@ -56,13 +66,13 @@ impl Auth {
         let row = self.0.store.token_by_id(bearer.token.id).await?;
         let (token, user) = row.ok_or(Error::InvalidToken)?;
         self.0.ttl.check(&token, &user, self.now()).map_err(|_| Error::InvalidToken)?;
-        bearer.needs.check(&token, &user).map_err(Error::InsufficientScope)
+        bearer.requirement.check(&token, &user).map_err(Error::InsufficientScope)
     }
 
     /// What the store is to check before it writes.
     pub(super) fn acting_token(&self, bearer: &AuthorizedToken) -> ActingToken {
-        let (token_id, needs) = (bearer.token.id, bearer.needs);
-        ActingToken { token_id, needs, ttl: self.0.ttl, now: self.now() }
+        let requirement = bearer.requirement.clone();
+        ActingToken { token_id: bearer.token.id, requirement, ttl: self.0.ttl, now: self.now() }
     }
 
     /// The same, unless the operator needs no check.

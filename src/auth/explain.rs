@@ -1,14 +1,15 @@
-//! Why a request passes or doesn't: the checks that `/api/verify` makes, one by one. It notes no use
-//! and writes nothing.
+//! Why a request passes or doesn't: the checks that `/api/verify` makes, one by one. This module makes all
+//! of them, also after one that fails, and tells what each found. It notes no use and writes nothing.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Auth, Error, Question, Requirement};
+use super::forward_auth::Basis;
+use super::{Auth, Error};
 use crate::domain::{
-    Abilities, Access, Ambiguous, Decision, ForwardAuthHeaders, PresentedToken, Token, TokenKind,
-    Undecided, User,
+    Abilities, Ambiguous, Decision, ForwardAuthHeaders, LifeCheck, NotLive, Original,
+    PresentedToken, Requirement, Token, TokenKind, Undecided, User,
 };
 
 /// Which token is asked about.
@@ -69,13 +70,6 @@ impl Steps {
         self.checks.push(Step { check, passed: false, found: found.into(), remedy });
     }
 
-    fn judge(&mut self, check: &'static str, passed: bool, found: impl Into<String>, remedy: &str) {
-        match passed {
-            true => self.pass(check, found),
-            false => self.fail(401, check, found, remedy),
-        }
-    }
-
     fn conclude(self, rule: Option<usize>) -> Explanation {
         let Self { checks, status } = self;
         Explanation { allowed: status.is_none(), status: status.unwrap_or(200), rule, checks }
@@ -83,25 +77,26 @@ impl Steps {
 }
 
 impl Auth {
-    /// What `/api/verify` would answer to `question` about a request with the token `subject`, and
-    /// why. `trusted` says whether the question comes from a trusted proxy: nobody else may name a
-    /// request, where there are rules.
+    /// What `/api/verify` would answer to a request with the token `subject`, and why. It is asked about
+    /// the requirements that are `named`, and the `original` request. `trusted` says whether a trusted
+    /// proxy asks: nobody else may name a request, where there are rules.
     ///
     /// # Errors
     /// [`Error::Busy`] and the like.
     pub async fn explain(
         &self,
         subject: Subject,
-        mut question: Question,
+        mut named: Vec<Requirement>,
+        original: Option<&Original>,
         trusted: bool,
     ) -> Result<Explanation, Error> {
         let mut steps = Steps::default();
         let naming = self.forward_auth_headers();
-        if naming == Some(ForwardAuthHeaders::Envoy) && !question.named.is_empty() {
-            question.named.clear();
+        if naming == Some(ForwardAuthHeaders::Envoy) && !named.is_empty() {
+            named.clear();
             steps.pass("query", "Envoy's query is the client's, so abilities in it are not read");
         }
-        if !trusted && naming.is_some() && question.original.is_some() {
+        if !trusted && naming.is_some() && original.is_some() {
             steps.fail(
                 400,
                 "proxy",
@@ -109,54 +104,22 @@ impl Auth {
                 "add the proxy's address to trusted_proxies",
             );
         }
-        let rule = self.explain_rule(&question, &mut steps);
-        let requirement = match self.requirement(question) {
-            Ok(requirement) => requirement,
-            // The rule's own step has said so; the token is looked at all the same.
-            Err(_) => Requirement::Token(Vec::new()),
-        };
-        if requirement == Requirement::Nothing {
+        let basis = self.basis(&named, original);
+        let rule = explain_basis(&basis, &mut steps);
+        // Where nothing decides, a step has said so. The token is looked at all the same.
+        let required = basis.requirements(named).unwrap_or_else(|_| vec![Requirement::LiveToken]);
+        if required.is_empty() {
             return Ok(steps.conclude(rule));
         }
         if let Some((token, owner)) = self.explain_token(subject, &mut steps).await? {
-            self.explain_life(&token, &owner, &mut steps);
-            let Requirement::Token(accesses) = requirement else { return Ok(steps.conclude(rule)) };
-            for access in &accesses {
-                explain_abilities(access, &token, &owner, &mut steps);
+            for check in self.0.ttl.checks(&token, &owner, self.now()) {
+                explain_life(check, &mut steps);
+            }
+            for requirement in &required {
+                explain_requirement(requirement, &token, &owner, &mut steps);
             }
         }
         Ok(steps.conclude(rule))
-    }
-
-    /// The number of the rule that decides on the request's own path.
-    fn explain_rule(&self, question: &Question, steps: &mut Steps) -> Option<usize> {
-        const CHECK: &str = "rule";
-        if self.0.rules.is_empty() {
-            steps.pass(CHECK, "there are no access rules");
-            return None;
-        }
-        let Some(original) = &question.original else {
-            match question.named.is_empty() {
-                false => steps.pass(CHECK, "abilities are named, and no request"),
-                true => steps.fail(
-                    400,
-                    CHECK,
-                    "there are access rules, and neither abilities nor a request are named",
-                    "name the request, from an address among trusted_proxies, or abilities",
-                ),
-            }
-            return None;
-        };
-        let number = match self.0.rules.decide_path(original) {
-            Ok(decision) => explain_decision(CHECK, &decision, steps),
-            Err(reason) => explain_undecided(CHECK, reason, steps),
-        };
-        match self.0.rules.decide_destination(original) {
-            Ok(Some(decision)) => explain_decision("destination", &decision, steps),
-            Ok(None) => None,
-            Err(reason) => explain_undecided("destination", reason, steps),
-        };
-        number
     }
 
     async fn explain_token(
@@ -198,49 +161,52 @@ impl Auth {
         }
         Ok(found)
     }
+}
 
-    fn explain_life(&self, token: &Token, owner: &User, steps: &mut Steps) {
-        let now = self.now();
-        let revoked = token.revoked_at;
-        steps.judge(
-            "revoked",
-            revoked.is_none(),
-            revoked.map_or("it is not revoked".to_owned(), |at| format!("revoked at {at}")),
-            "issue a new token",
-        );
-        let expiry = token.expires_at;
-        steps.judge(
-            "expires_at",
-            expiry.is_none_or(|end| now < end),
-            expiry.map_or("it has no end of its own".to_owned(), |at| format!("it ends at {at}")),
-            "issue a new token, for longer",
-        );
-        let by_age = self.0.ttl.end(token.ages_from(), None);
-        steps.judge(
-            "token_ttl",
-            by_age.is_none_or(|end| now < end),
-            by_age.map_or("never".to_owned(), |at| format!("it ends the token at {at}")),
-            "issue a new token, or set token_ttl higher",
-        );
-        let disabled = owner.disabled_at;
-        steps.judge(
-            "owner",
-            disabled.is_none(),
-            disabled.map_or("enabled".to_owned(), |at| format!("disabled since {at}")),
-            "enable the user",
-        );
+/// Notes what decides, and gives the number of the rule for the request's own path.
+fn explain_basis(basis: &Basis<'_>, steps: &mut Steps) -> Option<usize> {
+    const CHECK: &str = "rule";
+    match basis {
+        Basis::NoRules => steps.pass(CHECK, "there are no access rules"),
+        Basis::Abilities => steps.pass(CHECK, "abilities are named, and no request"),
+        Basis::Unnamed(_) => steps.fail(
+            400,
+            CHECK,
+            "there are access rules, and neither abilities nor a request are named",
+            "name the request, from an address among trusted_proxies, or abilities",
+        ),
+        Basis::Rules(path, destination) => {
+            let number = explain_decision(CHECK, path.as_ref().map(Some), steps);
+            let destination = destination.as_ref().map(Option::as_ref);
+            explain_decision("destination", destination, steps);
+            return number;
+        }
     }
+    None
 }
 
 /// Notes the rules of a decision, and gives the number of the first.
-fn explain_decision(check: &'static str, decision: &Decision, steps: &mut Steps) -> Option<usize> {
-    for (number, rule) in decision.rules() {
+fn explain_decision(
+    check: &'static str,
+    decision: Result<Option<&Decision<'_>>, &Undecided>,
+    steps: &mut Steps,
+) -> Option<usize> {
+    let rules = match decision {
+        Ok(decision) => decision?.rules(),
+        Err(reason) => {
+            explain_undecided(check, *reason, steps);
+            return None;
+        }
+    };
+    let mut first = None;
+    for (number, rule) in rules {
         steps.pass(check, format!("rule {number} matches: {rule}"));
+        first.get_or_insert(number);
     }
-    decision.rules().next().map(|(number, _)| number)
+    first
 }
 
-fn explain_undecided(check: &'static str, reason: Undecided, steps: &mut Steps) -> Option<usize> {
+fn explain_undecided(check: &'static str, reason: Undecided, steps: &mut Steps) {
     let (status, remedy) = match reason {
         Undecided::NoRule => (403, "add a rule to bearerd.toml that matches it"),
         Undecided::Ambiguous(Ambiguous::Host) => (400, "name one host"),
@@ -254,35 +220,58 @@ fn explain_undecided(check: &'static str, reason: Undecided, steps: &mut Steps) 
         Undecided::Unlisted => (400, "list the method in the rule that matches"),
     };
     steps.fail(status, check, reason.to_string(), remedy);
-    None
 }
 
-fn explain_abilities(access: &Access, token: &Token, owner: &User, steps: &mut Steps) {
-    let (needed, words) = match access {
-        Access::Public => return,
-        Access::All(needed) => (needed, "all of"),
-        Access::Any(needed) => (needed, "any of"),
+fn explain_life(LifeCheck { failure, at, passed }: LifeCheck, steps: &mut Steps) {
+    let (check, never, end, remedy) = match failure {
+        NotLive::Revoked => ("revoked", "it is not revoked", "revoked at", "issue a new token"),
+        NotLive::Expired => (
+            "expires_at",
+            "it has no end of its own",
+            "it ends at",
+            "issue a new token, for longer",
+        ),
+        NotLive::TooOld => (
+            "token_ttl",
+            "never",
+            "it ends the token at",
+            "issue a new token, or set token_ttl higher",
+        ),
+        NotLive::OwnerDisabled => ("owner", "enabled", "disabled since", "enable the user"),
     };
+    let found = at.map_or_else(|| never.to_owned(), |at| format!("{end} {at}"));
+    match passed {
+        true => steps.pass(check, found),
+        false => steps.fail(401, check, found, remedy),
+    }
+}
+
+fn explain_requirement(requirement: &Requirement, token: &Token, owner: &User, steps: &mut Steps) {
+    const CHECK: &str = "abilities";
+    if requirement.check(token, owner).is_ok() {
+        if !requirement.scope().is_empty() {
+            steps.pass(CHECK, format!("{requirement}: it has them"));
+        }
+        return;
+    }
     let lacking = |held: &Abilities| {
-        let lacking: Vec<_> = needed.iter().filter(|ability| !held.grant(ability)).collect();
+        let lacking: Vec<_> = requirement.abilities().filter(|one| !held.grant(one)).collect();
         lacking.join(", ")
     };
-    let held = token.abilities.shared_with(&owner.abilities);
-    if access.is_met_by(&held) {
-        return steps.pass("abilities", format!("{words} {needed}: it has them"));
-    }
     let (by_token, by_owner) = (lacking(&token.abilities), lacking(&owner.abilities));
     let found = match (by_token.as_str(), by_owner.as_str()) {
-        (_, "") => format!("{words} {needed}: the token lacks {by_token}"),
-        ("", _) => format!("{words} {needed}: its owner lacks {by_owner}"),
-        _ => format!("{words} {needed}: the token lacks {by_token}, its owner {by_owner}"),
+        ("", "") => format!("{requirement}: that is not met"),
+        (_, "") => format!("{requirement}: the token lacks {by_token}"),
+        ("", _) => format!("{requirement}: its owner lacks {by_owner}"),
+        _ => format!("{requirement}: the token lacks {by_token}, its owner {by_owner}"),
     };
-    let login = token.abilities.clone().held_by(TokenKind::Login);
-    let remedy = match access.is_met_by(&login.shared_with(&owner.abilities)) {
-        true => {
+    let abilities = token.abilities.clone().held_by(TokenKind::Login);
+    let login = Token { abilities, ..token.clone() };
+    let remedy = match requirement.check(&login, owner) {
+        Ok(()) => {
             "issue a token that names them: a wildcard doesn't cover them in a token of this kind"
         }
-        false => "issue a token that has them; give them to its owner first",
+        Err(_) => "issue a token that has them; give them to its owner first",
     };
-    steps.fail(403, "abilities", found, remedy);
+    steps.fail(403, CHECK, found, remedy);
 }

@@ -1,25 +1,19 @@
 //! Whether a request to somebody else may pass: what a reverse proxy or another service asks, and
 //! what the access rules say to it.
 
-use super::{Auth, Error, Session};
-use crate::domain::{Abilities, Access, Decision, ForwardAuthHeaders, Original, Undecided};
+use super::{Auth, Error};
+use crate::domain::{Decision, ForwardAuthHeaders, Original, Requirement, Undecided};
 
-/// What is asked about a request.
-#[derive(Clone, Debug, Default)]
-pub struct Question {
-    /// Abilities that are needed, all of them or any of them.
-    pub named: Vec<Access>,
-    /// The request itself, for the access rules.
-    pub original: Option<Original>,
-}
-
-/// What it takes to pass.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Requirement {
-    /// Nothing: a rule makes it public.
-    Nothing,
-    /// A live token, and each of these.
-    Token(Vec<Access>),
+/// What decides on a request.
+pub(super) enum Basis<'a> {
+    /// There are no access rules: the abilities that are named, if any.
+    NoRules,
+    /// Abilities are named, and no request for the rules.
+    Abilities,
+    /// Neither abilities nor a request are named. The proxy is to name one so.
+    Unnamed(ForwardAuthHeaders),
+    /// The rules for the request's path, and those for its destination, if it has one.
+    Rules(Result<Decision<'a>, Undecided>, Result<Option<Decision<'a>>, Undecided>),
 }
 
 impl Auth {
@@ -28,39 +22,63 @@ impl Auth {
         self.0.forward_auth_headers
     }
 
-    /// What a request must have to pass: the named abilities, and what each rule that matches asks for. A
-    /// public rule removes no requirement.
+    /// All that a request must have to pass: what is `named`, and what each rule that matches the
+    /// `original` request requires. A public rule removes no requirement. The list is empty for a request
+    /// that is public.
     ///
     /// # Errors
-    /// [`Error::Unclear`] where there are rules, and the question names neither abilities nor a
-    /// request, or servers may differ about the request; [`Error::NoRule`] if no rule matches it, or
-    /// its destination.
-    pub fn requirement(&self, question: Question) -> Result<Requirement, Error> {
-        let Question { mut named, original } = question;
-        let Some(naming) = self.0.forward_auth_headers else {
-            return Ok(Requirement::Token(named));
-        };
-        let Some(original) = original else {
-            return match named.is_empty() {
-                false => Ok(Requirement::Token(named)),
-                true => Err(Error::Unclear(format!(
-                    "There are access rules, so the request must name abilities in its query, or \
-                     come from a trusted proxy that names the original request in {naming}."
-                ))),
-            };
-        };
-        let path = self.0.rules.decide_path(&original)?;
-        let destination = self.0.rules.decide_destination(&original)?;
-        let rules = path.rules().chain(destination.iter().flat_map(Decision::rules));
-        for (_, rule) in rules {
-            if rule.access != Access::Public && !named.contains(&rule.access) {
-                named.push(rule.access.clone());
+    /// [`Error::Unclear`] where there are rules, and neither abilities nor a request are named, or
+    /// servers may differ about the request; [`Error::NoRule`] if no rule matches it, or its
+    /// destination.
+    pub fn requirements(
+        &self,
+        named: Vec<Requirement>,
+        original: Option<&Original>,
+    ) -> Result<Vec<Requirement>, Error> {
+        self.basis(&named, original).requirements(named)
+    }
+
+    /// What decides on a request for which this is `named`.
+    pub(super) fn basis(&self, named: &[Requirement], original: Option<&Original>) -> Basis<'_> {
+        let rules = &self.0.rules;
+        match (self.0.forward_auth_headers, original) {
+            (None, _) => Basis::NoRules,
+            (Some(naming), None) if named.is_empty() => Basis::Unnamed(naming),
+            (Some(_), None) => Basis::Abilities,
+            (Some(_), Some(original)) => {
+                Basis::Rules(rules.decide_path(original), rules.decide_destination(original))
             }
         }
-        match named.is_empty() {
-            true => Ok(Requirement::Nothing),
-            false => Ok(Requirement::Token(named)),
+    }
+}
+
+impl Basis<'_> {
+    /// What is `named`, and what the rules require besides.
+    pub(super) fn requirements(
+        self,
+        mut named: Vec<Requirement>,
+    ) -> Result<Vec<Requirement>, Error> {
+        match self {
+            Self::NoRules if named.is_empty() => named.push(Requirement::LiveToken),
+            Self::NoRules | Self::Abilities => {}
+            Self::Unnamed(naming) => {
+                return Err(Error::Unclear(format!(
+                    "There are access rules, so the request must name abilities in its query, or \
+                     come from a trusted proxy that names the original request in {naming}."
+                )));
+            }
+            Self::Rules(path, destination) => {
+                let (path, destination) = (path?, destination?);
+                let rules = path.rules().chain(destination.iter().flat_map(Decision::rules));
+                for (_, rule) in rules {
+                    let required = &rule.requirement;
+                    if *required != Requirement::Nothing && !named.contains(required) {
+                        named.push(required.clone());
+                    }
+                }
+            }
         }
+        Ok(named)
     }
 }
 
@@ -70,30 +88,5 @@ impl From<Undecided> for Error {
             Undecided::NoRule => Self::NoRule,
             reason => Self::Unclear(reason.to_string()),
         }
-    }
-}
-
-impl Requirement {
-    /// A live token.
-    pub const ANY_TOKEN: Self = Self::Token(Vec::new());
-
-    /// Whether a session has what it takes.
-    ///
-    /// # Errors
-    /// [`Error::InsufficientScope`] names the abilities of the first that it lacks.
-    pub fn check(&self, session: &Session) -> Result<(), Error> {
-        let Self::Token(accesses) = self else { return Ok(()) };
-        match accesses.iter().find_map(|access| lacking(access, &session.abilities)) {
-            None => Ok(()),
-            Some(needed) => Err(Error::InsufficientScope(needed.as_scope().to_owned())),
-        }
-    }
-}
-
-/// The abilities that an access needs, if those `held` do not do.
-fn lacking<'a>(access: &'a Access, held: &Abilities) -> Option<&'a Abilities> {
-    match access {
-        Access::All(needed) | Access::Any(needed) if !access.is_met_by(held) => Some(needed),
-        _ => None,
     }
 }

@@ -33,7 +33,6 @@ pub use actor::{Actor, AuthorizedToken};
 pub use authenticate::Check;
 pub use error::Error;
 pub use explain::{Explanation, Step, Subject};
-pub use forward_auth::{Question, Requirement};
 pub(crate) use issue_limit::IssueLimiter;
 pub use login::Credentials;
 pub(crate) use login_limiter::LoginLimiter;

@@ -53,7 +53,8 @@ fn a_bearer_whose_token_has_died_since_has_nothing_written() {
         let Bench { services, issued, presented, _folder, .. } = bench().await;
         let auth = &services.auth;
         let session = auth.look_up(&presented).await.unwrap();
-        let bearer = AuthorizedToken::admit(session, crate::domain::Needs::LiveToken).unwrap();
+        let bearer =
+            AuthorizedToken::admit(session, crate::domain::Requirement::LiveToken).unwrap();
         let (by, id, owner) = (Actor::Token(&bearer), issued.token.id, bearer.user.id);
         let (name, email) = (bearer.user.name.clone(), Email::parse("b@example.org").unwrap());
         let from = [127, 0, 0, 1].into();
@@ -139,7 +140,8 @@ fn an_own_change_that_loses_a_race_twice_is_a_conflict_and_changes_nothing() {
         let Bench { services, presented, _folder, .. } = bench().await;
         let auth = &services.auth;
         let session = auth.look_up(&presented).await.unwrap();
-        let bearer = AuthorizedToken::admit(session, crate::domain::Needs::LiveToken).unwrap();
+        let bearer =
+            AuthorizedToken::admit(session, crate::domain::Requirement::LiveToken).unwrap();
         let (ada, other) = ("ada@example.org", "other@example.org");
         let set_email = async |email: &str| {
             let update =

@@ -3,9 +3,9 @@ use std::net::IpAddr;
 use clap::Args;
 
 use super::{CliError, Format, input, output, with_services};
-use crate::auth::{Explanation, Question, Subject};
+use crate::auth::{Explanation, Subject};
 use crate::config::{Config, TrustedProxies};
-use crate::domain::{Access, Original};
+use crate::domain::{Original, Requirement};
 
 #[derive(Args)]
 pub(super) struct Explain {
@@ -41,13 +41,11 @@ impl Explain {
             None => sent()?,
         };
         let abilities = input::abilities(&self.abilities)?;
-        let question = Question {
-            named: abilities.map(Access::All).into_iter().collect(),
-            original: Original::of(self.method, self.host, self.uri, self.destination),
-        };
+        let named = abilities.map(Requirement::All).into_iter().collect();
+        let original = Original::of(self.method, self.host, self.uri, self.destination);
         let trusted = TrustedProxies::new(config.trusted_proxies.clone()).include(self.from);
         let explanation = with_services(config, async |auth| {
-            Ok(auth.explain(subject, question, trusted).await?)
+            Ok(auth.explain(subject, named, original.as_ref(), trusted).await?)
         })?;
         match self.format.json {
             true => output::print_json(&explanation),

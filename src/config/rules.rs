@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::file::spell;
 use super::{ConfigError, Source};
 use crate::domain::{
-    Abilities, Access, HostPattern, Method, MethodError, PathPattern, Rule, Rules,
+    Abilities, HostPattern, Method, MethodError, PathPattern, Requirement, Rule, Rules,
 };
 
 /// Their key in the file.
@@ -76,7 +76,7 @@ fn rule(table: &Table) -> Result<Rule, RuleError> {
             PathPattern::parse(text(value)?).map_err(|error| error.to_string())
         })?,
         methods: read_key(table, "methods", methods)?,
-        access: access(table)?,
+        requirement: requirement(table)?,
     })
 }
 
@@ -106,8 +106,8 @@ fn methods(value: &Value) -> Result<Vec<Method>, String> {
     methods.filter(|methods| !methods.is_empty()).ok_or_else(|| MethodError.to_string())
 }
 
-fn access(table: &Table) -> Result<Access, RuleError> {
-    let all = read_key(table, "all", abilities)?.map(Access::All);
+fn requirement(table: &Table) -> Result<Requirement, RuleError> {
+    let all = read_key(table, "all", abilities)?.map(Requirement::All);
     let any = read_key(table, "any", |value| match abilities(value)? {
         // "Any of an empty list" would refuse everyone.
         none if none.as_scope().is_empty() => {
@@ -116,12 +116,12 @@ fn access(table: &Table) -> Result<Access, RuleError> {
         some => Ok(some),
     })?;
     let public = read_key(table, "public", |value| match value.as_bool() {
-        Some(true) => Ok(Access::Public),
+        Some(true) => Ok(Requirement::Nothing),
         _ => Err("true alone; a rule that needs a token has all or any instead".to_owned()),
     })?;
-    let mut given = [all, any.map(Access::Any), public].into_iter().flatten();
+    let mut given = [all, any.map(Requirement::Any), public].into_iter().flatten();
     match (given.next(), given.next()) {
-        (Some(access), None) => Ok(access),
+        (Some(requirement), None) => Ok(requirement),
         (None, _) => Err(RuleError::NoAccess),
         (Some(_), Some(_)) => {
             let keys = ["all", "any", "public"].into_iter().filter(|key| table.contains_key(*key));

@@ -12,10 +12,23 @@ pub struct Lifetime(Option<i64>);
 pub enum NotLive {
     /// It was revoked.
     Revoked,
-    /// Its own `expires_at`, or the age that `token_ttl` allows, has come.
+    /// Its own `expires_at` has come.
     Expired,
+    /// It has the age at which `token_ttl` ends it.
+    TooOld,
     /// Its owner is disabled.
     OwnerDisabled,
+}
+
+/// One of the checks that a live token passes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LifeCheck {
+    /// Why the token is not live, if it fails.
+    pub failure: NotLive,
+    /// When the token ends by it, or ended.
+    pub at: Option<Timestamp>,
+    /// Whether the token passes.
+    pub passed: bool,
 }
 
 impl Lifetime {
@@ -42,6 +55,22 @@ impl Lifetime {
         self.0.map(|seconds| now.minus(seconds))
     }
 
+    /// The checks that `token`, which belongs to `owner`, passes at `now` if it is live, in their order.
+    pub(crate) fn checks(self, token: &Token, owner: &User, now: Timestamp) -> [LifeCheck; 4] {
+        let never = |failure, at: Option<_>| LifeCheck { failure, at, passed: at.is_none() };
+        let before = |failure, at: Option<_>| LifeCheck {
+            failure,
+            at,
+            passed: at.is_none_or(|end| now < end),
+        };
+        [
+            never(NotLive::Revoked, token.revoked_at),
+            before(NotLive::Expired, token.expires_at),
+            before(NotLive::TooOld, self.end(token.ages_from(), None)),
+            never(NotLive::OwnerDisabled, owner.disabled_at),
+        ]
+    }
+
     /// Whether `token`, which belongs to `owner`, is live at `now`: `Ok` with the time it dies at,
     /// if it has one.
     ///
@@ -53,15 +82,9 @@ impl Lifetime {
         owner: &User,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, NotLive> {
-        let end = self.end(token.ages_from(), token.expires_at);
-        if token.revoked_at.is_some() {
-            Err(NotLive::Revoked)
-        } else if end.is_some_and(|end| now >= end) {
-            Err(NotLive::Expired)
-        } else if owner.disabled_at.is_some() {
-            Err(NotLive::OwnerDisabled)
-        } else {
-            Ok(end)
+        match self.checks(token, owner, now).into_iter().find(|check| !check.passed) {
+            Some(check) => Err(check.failure),
+            None => Ok(self.end(token.ages_from(), token.expires_at)),
         }
     }
 }
@@ -112,7 +135,7 @@ mod tests {
         let ttl = Lifetime::seconds(60);
         for (token, owner, now, verdict) in [
             (token(None, None), owner(None), 159, Ok(Some(at(160)))),
-            (token(None, None), owner(None), 160, Err(NotLive::Expired)),
+            (token(None, None), owner(None), 160, Err(NotLive::TooOld)),
             (token(Some(at(150)), None), owner(None), 149, Ok(Some(at(150)))),
             (token(Some(at(150)), None), owner(None), 150, Err(NotLive::Expired)),
             (token(None, Some(at(120))), owner(None), 110, Err(NotLive::Revoked)),

@@ -8,10 +8,10 @@ mod email;
 mod grant;
 mod lifetime;
 mod name;
-mod needs;
 mod network;
 mod password;
 mod printable;
+mod requirement;
 mod time;
 mod token;
 mod token_kind;
@@ -21,17 +21,18 @@ mod validation;
 pub use ability::{Abilities, Ability, AbilityError};
 pub(crate) use access::is_token;
 pub use access::{
-    Access, Ambiguous, Decision, ForwardAuthHeaders, HostError, HostPattern, Method, MethodError,
-    Original, PathError, PathPattern, PatternError, RequestPath, Rule, Rules, Undecided, split_url,
+    Ambiguous, Decision, ForwardAuthHeaders, HostError, HostPattern, Method, MethodError, Original,
+    PathError, PathPattern, PatternError, RequestPath, Rule, Rules, Undecided, split_url,
 };
 pub use email::{Email, EmailError};
 pub use grant::{Grant, Ungranted};
+pub(crate) use lifetime::LifeCheck;
 pub use lifetime::{Lifetime, NotLive};
 pub use name::{Name, NameError};
-pub use needs::Needs;
 pub use network::Network;
 pub use password::{Password, PasswordError, PasswordHash};
 pub use printable::{Escaped, escaped_json};
+pub use requirement::Requirement;
 pub use time::{Clock, Timestamp};
 pub use token::{
     Malformed, PlainToken, PrefixError, PresentedToken, Token, TokenHash, TokenPrefix,

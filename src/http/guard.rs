@@ -1,5 +1,6 @@
-//! The bearer guard: middleware that lets a request through to its route only with what the route
-//! needs.
+//! The bearer guard: middleware that finds out who sends a request, and lets the request through to its
+//! route only with what the route requires. A handler whose requirement depends on the request calls
+//! [`authenticate`] or [`authorize`] itself.
 
 use std::future::{Ready, ready};
 use std::rc::Rc;
@@ -7,36 +8,68 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
+use actix_web::http::header::HeaderMap;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest};
 use futures_util::future::{Either, LocalBoxFuture};
 
-use super::api::verify;
 use super::request::credentials::TokenSources;
 use super::response::error::ApiError;
 use super::response::timing::{Timed, Timings};
-use crate::auth::{self, Auth, AuthorizedToken, Check, Requirement, Session};
+use crate::auth::{self, Auth, AuthorizedToken, Check, Session};
+use crate::domain::{PresentedToken, Requirement};
 
-pub use crate::domain::Needs;
+/// The session of the token that a request sends, for a route whose guard requires nothing.
+///
+/// # Errors
+/// 401 without a live token; 503 if the store is busy and the like.
+pub(super) async fn authenticate(
+    request: &HttpRequest,
+    auth: &Auth,
+) -> Result<Arc<Session>, ApiError> {
+    let unknown = || ApiError::from(auth::Error::Unauthenticated);
+    let sources = request.app_data::<Data<TokenSources>>().ok_or_else(unknown)?;
+    let session = match check(request.headers(), sources, auth) {
+        Ok(Either::Left(session)) => Ok(session),
+        // Boxed, so that the future of a request whose token is cached stays small.
+        Ok(Either::Right(presented)) => Box::pin(auth.look_up(&presented)).await,
+        Err(error) => Err(error),
+    };
+    session.map_err(|error| sources.challenge(error))
+}
 
-/// The bearer of a request that must have what it `needs`, where no guard stands before the route.
+/// The bearer of a request that has what is required, for a route whose guard requires nothing.
+///
+/// # Errors
+/// Those of [`authenticate`], and 403 without what is required.
 pub(super) async fn authorize(
     request: &HttpRequest,
     auth: &Auth,
-    needs: Needs,
-) -> Result<AuthorizedToken, auth::Error> {
-    let sent = request
-        .app_data::<Data<TokenSources>>()
-        .and_then(|sources| sources.token(request.headers()));
-    let token = sent.ok_or(auth::Error::Unauthenticated)?;
-    AuthorizedToken::admit(auth.authenticate(&token).await?, needs)
+    requirement: Requirement,
+) -> Result<AuthorizedToken, ApiError> {
+    Ok(AuthorizedToken::admit(authenticate(request, auth).await?, requirement)?)
+}
+
+/// Who sends a request with these headers, as far as it is known without waiting: a session, or a token
+/// that must be looked up.
+fn check(
+    headers: &HeaderMap,
+    sources: &TokenSources,
+    auth: &Auth,
+) -> Result<Either<Arc<Session>, PresentedToken>, auth::Error> {
+    let token = sources.token(headers).ok_or(auth::Error::Unauthenticated)?;
+    match auth.check(&token) {
+        Check::Live(session) => Ok(Either::Left(session)),
+        Check::Refused => Err(auth::Error::InvalidToken),
+        Check::Unknown(presented) => Ok(Either::Right(presented)),
+    }
 }
 
 /// The middleware.
 #[derive(Clone)]
 pub struct Guard {
     auth: Auth,
-    needs: Needs,
+    requirement: Requirement,
     /// Where it looks for the token.
     sources: TokenSources,
     /// The method and the pattern that its requests are counted under.
@@ -44,15 +77,15 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Lets through what has what the route `needs`, with the token in one of these `sources`, and
-    /// counts its requests under the route's method and pattern.
+    /// Lets a request through if the token in one of these `sources` has what is required, and counts the
+    /// requests under the route's method and pattern.
     pub(super) fn new(
         auth: Auth,
-        needs: Needs,
+        requirement: Requirement,
         sources: TokenSources,
         route: (&'static str, &'static str),
     ) -> Self {
-        Self { auth, needs, sources, route }
+        Self { auth, requirement, sources, route }
     }
 }
 
@@ -67,9 +100,9 @@ where
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        let Self { auth, needs, sources, route: (method, pattern) } = self.clone();
+        let Self { auth, requirement, sources, route: (method, pattern) } = self.clone();
         let timings = Rc::new(Timings::new(auth.metrics().clone(), method, pattern));
-        ready(Ok(Guarded { service: Rc::new(service), auth, needs, sources, timings }))
+        ready(Ok(Guarded { service: Rc::new(service), auth, requirement, sources, timings }))
     }
 }
 
@@ -77,7 +110,7 @@ where
 pub struct Guarded<S> {
     service: Rc<S>,
     auth: Auth,
-    needs: Needs,
+    requirement: Requirement,
     sources: TokenSources,
     timings: Rc<Timings>,
 }
@@ -110,36 +143,39 @@ where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
 {
     fn pass(&self, request: ServiceRequest) -> Passage<S> {
-        let asked = match self.needs {
-            Needs::Nothing => return Either::Left(self.pass_nobody(request)),
-            Needs::Asked => match verify::requirement(&request, &self.auth) {
-                Ok(Requirement::Nothing) => return Either::Left(self.pass_nobody(request)),
-                Ok(asked) => asked,
-                Err(error) => return Self::refuse(error),
-            },
-            _ => Requirement::ANY_TOKEN,
+        if self.requirement == Requirement::Nothing {
+            return Either::Left(self.pass_nobody(request));
+        }
+        let admitted = match check(request.headers(), &self.sources, &self.auth) {
+            Ok(Either::Left(session)) => admit(&request, session, &self.requirement),
+            Ok(Either::Right(presented)) => {
+                return Either::Right(Either::Right(self.look_up(request, presented)));
+            }
+            Err(error) => Err(error),
         };
-        let demand = Demand { needs: self.needs, asked };
-        let token = self.sources.token(request.headers());
-        match token.map(|token| self.auth.check(&token)) {
-            Some(Check::Live(session)) => match demand.admit(&request, session) {
-                Ok(()) => Either::Left(self.service.call(request)),
-                Err(error) => Self::refuse(self.sources.challenge(error)),
-            },
-            None => Self::refuse(self.sources.challenge(auth::Error::Unauthenticated)),
-            Some(Check::Refused) => Self::refuse(self.sources.challenge(auth::Error::InvalidToken)),
-            Some(Check::Unknown(presented)) => {
-                let (auth, service) = (self.auth.clone(), self.service.clone());
-                let sources = self.sources.clone();
-                Either::Right(Either::Right(Box::pin(async move {
-                    let session = auth.look_up(&presented).await;
-                    session
-                        .and_then(|session| demand.admit(&request, session))
-                        .map_err(|error| sources.challenge(error))?;
-                    service.call(request).await
-                })))
+        match admitted {
+            Ok(()) => Either::Left(self.service.call(request)),
+            Err(error) => {
+                let error = self.sources.challenge(error);
+                Either::Right(Either::Left(ready(Err(error.into()))))
             }
         }
+    }
+
+    fn look_up(
+        &self,
+        request: ServiceRequest,
+        presented: PresentedToken,
+    ) -> LocalBoxFuture<'static, Answer<S>> {
+        let (service, auth) = (self.service.clone(), self.auth.clone());
+        let (requirement, sources) = (self.requirement.clone(), self.sources.clone());
+        Box::pin(async move {
+            let session = auth.look_up(&presented).await;
+            session
+                .and_then(|session| admit(&request, session, &requirement))
+                .map_err(|error| sources.challenge(error))?;
+            service.call(request).await
+        })
     }
 
     /// Lets a request through for nobody: whoever another guard let in, around this one, is not whom
@@ -148,23 +184,15 @@ where
         request.extensions_mut().remove::<AuthorizedToken>();
         self.service.call(request)
     }
-
-    fn refuse(error: ApiError) -> Passage<S> {
-        Either::Right(Either::Left(ready(Err(error.into()))))
-    }
 }
 
-/// What one request needs: what its route does, and what it asks about.
-struct Demand {
-    needs: Needs,
-    asked: Requirement,
-}
-
-impl Demand {
-    /// Hands the bearer on to the route, if they have what is needed.
-    fn admit(&self, request: &ServiceRequest, session: Arc<Session>) -> Result<(), auth::Error> {
-        self.asked.check(&session)?;
-        request.extensions_mut().insert(AuthorizedToken::admit(session, self.needs)?);
-        Ok(())
-    }
+/// Hands the bearer on to the route, if they have what is required.
+fn admit(
+    request: &ServiceRequest,
+    session: Arc<Session>,
+    requirement: &Requirement,
+) -> Result<(), auth::Error> {
+    let bearer = AuthorizedToken::admit(session, requirement.clone())?;
+    request.extensions_mut().insert(bearer);
+    Ok(())
 }

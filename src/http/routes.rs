@@ -1,6 +1,6 @@
-//! The route table: every route of the service, and what a request to it needs. A row without needs,
-//! or without a description, does not compile. Besides these there are only the pages, the demo's and
-//! the viewer's, which `site` adds.
+//! The route table: every route of the service, and what its guard requires of a request. A row without a
+//! requirement, or without a description, does not compile. Besides these there are only the pages, the
+//! demo's and the viewer's, which `site` adds.
 
 use std::sync::Arc;
 
@@ -12,7 +12,6 @@ use actix_web::{HttpRequest, Resource, Route, guard};
 use super::api::oauth::IssuerUrl;
 use super::api::{explain, health, oauth, tokens, user, users, verify};
 use super::guard::Guard;
-use super::guard::Needs::{self, Ability, Admin, Asked, LiveToken, Nothing, Service};
 use super::openapi::{self as docs, Description, Operation};
 use super::request::credentials::TokenSources;
 use super::response::error::ApiError;
@@ -20,6 +19,7 @@ use super::response::timing::counted;
 use crate::auth::Auth;
 use crate::config::TrustedProxies;
 use crate::domain::ForwardAuthHeaders;
+use crate::domain::Requirement::{self, Ability, Admin, LiveToken, Nothing, Service};
 #[cfg(feature = "server")]
 use crate::metrics::Metrics;
 
@@ -27,7 +27,7 @@ pub(super) struct Endpoint {
     /// `None` for whatever method a proxy passes on.
     pub(super) method: Option<Method>,
     pub(super) path: &'static str,
-    pub(super) needs: Needs,
+    pub(super) requirement: Requirement,
     pub(super) docs: Operation,
     route: fn() -> Route,
 }
@@ -35,15 +35,20 @@ pub(super) struct Endpoint {
 const fn on(
     method: Method,
     path: &'static str,
-    needs: Needs,
+    requirement: Requirement,
     docs: Operation,
     route: fn() -> Route,
 ) -> Endpoint {
-    Endpoint { method: Some(method), path, needs, docs, route }
+    Endpoint { method: Some(method), path, requirement, docs, route }
 }
 
-const fn any(path: &'static str, needs: Needs, docs: Operation, route: fn() -> Route) -> Endpoint {
-    Endpoint { method: None, path, needs, docs, route }
+const fn any(
+    path: &'static str,
+    requirement: Requirement,
+    docs: Operation,
+    route: fn() -> Route,
+) -> Endpoint {
+    Endpoint { method: None, path, requirement, docs, route }
 }
 
 impl Endpoint {
@@ -68,7 +73,7 @@ static COMMON: [Method; 7] = [GET, POST, PUT, PATCH, DELETE, Method::OPTIONS, Me
 /// The first path that matches is taken; those asked for most stand first.
 #[rustfmt::skip] // A row a line.
 pub(super) static ENDPOINTS: &[Endpoint] = &[
-    any(VERIFY, Asked, docs::delegation::VERIFY, || web::to(verify::answer)),
+    any(VERIFY, Nothing, docs::delegation::VERIFY, || web::to(verify::verify)),
     on(GET, "/api/user", LiveToken, docs::user::SHOW, || web::to(user::show)),
     on(PUT, "/api/user", user::ACCOUNT, docs::user::UPDATE, || web::to(user::update)),
     on(GET, "/api/tokens/current", LiveToken, docs::tokens::SHOW_CURRENT, || web::to(tokens::show_current)),
@@ -126,9 +131,14 @@ impl ApiState {
 
     /// The routes of one path.
     fn resource(&self, path: &'static str, endpoints: &'static [Endpoint]) -> Resource {
+        let is_verify = path == VERIFY;
         // Envoy appends the original path, and sends the original method.
         let is_envoys =
-            path == VERIFY && self.auth.forward_auth_headers() == Some(ForwardAuthHeaders::Envoy);
+            is_verify && self.auth.forward_auth_headers() == Some(ForwardAuthHeaders::Envoy);
+        let sources = match is_verify {
+            true => self.sources.clone(),
+            false => self.sources.with_basic(false),
+        };
         let mut patterns = vec![path.to_owned()];
         if is_envoys {
             patterns.push(format!("{path}/{{original:.*}}"));
@@ -138,7 +148,7 @@ impl ApiState {
             .app_data(web::Data::new(self.auth.clone()))
             .app_data(web::Data::new(self.issuer.clone()))
             .app_data(web::Data::from(self.description.clone()))
-            .app_data(web::Data::new(self.sources.with_basic(false)))
+            .app_data(web::Data::new(sources))
             .app_data(self.proxies.clone())
             .app_data(web::QueryConfig::default().error_handler(|error, _| {
                 ApiError::Malformed(format!("The query can't be read: {error}.")).into()
@@ -152,7 +162,8 @@ impl ApiState {
                 None => route.guard(guard::fn_guard(|context| context.head().method != *"QUERY")),
             };
             let label = (endpoint.label(), endpoint.path);
-            resource = resource.route(route.wrap(self.guard_counted(endpoint.needs, label)));
+            resource =
+                resource.route(route.wrap(self.guard_counted(endpoint.requirement.clone(), label)));
         }
         let methods = endpoints.iter().flat_map(|endpoint| match &endpoint.method {
             Some(method) => std::slice::from_ref(method),
@@ -162,18 +173,19 @@ impl ApiState {
     }
 
     /// A guard before a route of an application's own.
-    pub fn guard(&self, needs: Needs) -> Guard {
-        self.guard_counted(needs, ("any", "application"))
+    pub fn guard(&self, requirement: Requirement) -> Guard {
+        self.guard_counted(requirement, ("any", "application"))
     }
 
     /// A guard whose requests are counted under this method and path.
-    fn guard_counted(&self, needs: Needs, label: (&'static str, &'static str)) -> Guard {
-        let sources = match needs {
-            Service(_) => self.sources.with_basic(true),
-            Asked => self.sources.clone(),
-            _ => self.sources.with_basic(false),
-        };
-        Guard::new(self.auth.clone(), needs, sources, label)
+    fn guard_counted(
+        &self,
+        requirement: Requirement,
+        label: (&'static str, &'static str),
+    ) -> Guard {
+        let basic = matches!(requirement, Service(_));
+        let sources = self.sources.with_basic(basic);
+        Guard::new(self.auth.clone(), requirement, sources, label)
     }
 }
 

@@ -6,15 +6,15 @@ use diesel::prelude::*;
 
 use super::StoreError;
 use super::tokens::by_id;
-use crate::domain::{Lifetime, Needs, Timestamp, Token, User};
+use crate::domain::{Lifetime, Requirement, Timestamp, Token, User};
 
 /// A token that requests a write.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ActingToken {
     /// Its id.
     pub token_id: i64,
     /// What it must have.
-    pub needs: Needs,
+    pub requirement: Requirement,
     /// How long tokens live.
     pub ttl: Lifetime,
     /// The time of the request.
@@ -22,14 +22,14 @@ pub struct ActingToken {
 }
 
 impl ActingToken {
-    /// The token and its owner, if it is live and has what is needed.
+    /// The token and its owner, if it is live and has what is required.
     ///
     /// # Errors
     /// [`StoreError::Dead`]; [`StoreError::Lacking`]; or what SQLite fails with.
     pub(super) fn check(self, c: &mut SqliteConnection) -> Result<(Token, User), StoreError> {
         let (token, owner) = by_id(c, self.token_id)?.ok_or(StoreError::Dead)?;
         self.ttl.check(&token, &owner, self.now).map_err(|_| StoreError::Dead)?;
-        self.needs.check(&token, &owner).map_err(StoreError::Lacking)?;
+        self.requirement.check(&token, &owner).map_err(StoreError::Lacking)?;
         Ok((token, owner))
     }
 }

@@ -168,7 +168,7 @@ fn the_rules_in_the_annotated_file_do_what_it_says() {
     let rules = Config::load(Some(&file), [], []).unwrap().rules;
     let access = |method: &str, host: &str, target: &str| {
         let rule = rules.decide(method, host, target.as_bytes()).unwrap();
-        rule.map(|(_, rule)| rule.access.to_string())
+        rule.map(|(_, rule)| rule.requirement.to_string())
     };
     for (method, target, expected) in [
         ("GET", "/", Some("public")),

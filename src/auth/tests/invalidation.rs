@@ -145,7 +145,8 @@ fn a_read_held_across_the_revocation_of_its_tokens_parent_does_not_pass() {
         let mut bench = bench().await;
         let auth = bench.services.auth.clone();
         let session = auth.look_up(&bench.presented).await.unwrap();
-        let parent = AuthorizedToken::admit(session, crate::domain::Needs::LiveToken).unwrap();
+        let parent =
+            AuthorizedToken::admit(session, crate::domain::Requirement::LiveToken).unwrap();
         let name = parent.token.name.clone();
         let request = TokenRequest { name, abilities: None, expires_in: None };
         let (child, _) = auth.issue_by_token(&parent, request).await.unwrap();

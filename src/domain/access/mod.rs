@@ -17,4 +17,4 @@ pub use method::{Method, MethodError};
 pub use original::{Decision, Original, Undecided};
 pub use path_pattern::{PathPattern, PatternError};
 pub use request_path::{PathError, RequestPath};
-pub use rules::{Access, Ambiguous, Rule, Rules};
+pub use rules::{Ambiguous, Rule, Rules};

@@ -17,8 +17,8 @@ pub struct Original {
     pub destination: Option<Vec<u8>>,
 }
 
-/// The rules that decide on one resource of a request. To pass, the request needs what all of them ask
-/// for.
+/// The rules that decide on one resource of a request. To pass, the request must have what all of them
+/// require.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision<'a> {
     first: (usize, &'a Rule),
@@ -184,7 +184,7 @@ impl<'a> Decision<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Abilities, Access, HostPattern, Method, PathPattern};
+    use crate::domain::{HostPattern, Method, PathPattern, Requirement};
 
     /// A rule for a path, for some methods or any.
     fn rule(path: &str, methods: &[&str]) -> Rule {
@@ -192,7 +192,7 @@ mod tests {
         Rule {
             path: Some(PathPattern::parse(path).unwrap()),
             methods: (!methods.is_empty()).then_some(list),
-            ..Rule::any(Access::All(Abilities::parse(["x"]).unwrap()))
+            ..Rule::any(Requirement::Ability("x"))
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::super::ability::Abilities;
+use super::super::requirement::Requirement;
 use super::comparison::Comparison;
 use super::host::{Host, HostPattern};
 use super::method::{Method, is_token};
@@ -12,12 +12,12 @@ use super::request_path::{PathError, RequestPath};
 /// What a reverse proxy may let pass: rules, of which the first that matches a request decides.
 ///
 /// ```
-/// use bearerd::domain::{Abilities, Access, PathPattern, Rule, Rules};
+/// use bearerd::domain::{PathPattern, Requirement, Rule, Rules};
 ///
-/// let rule = |path, access| Rule { path: PathPattern::parse(path).ok(), ..Rule::any(access) };
+/// let rule = |path, needed| Rule { path: PathPattern::parse(path).ok(), ..Rule::any(needed) };
 /// let rules = Rules::new(vec![
-///     rule("/admin/**", Access::All(Abilities::parse(["admin"]).unwrap_or(Abilities::all()))),
-///     rule("/**", Access::Public),
+///     rule("/admin/**", Requirement::Ability("admin")),
+///     rule("/**", Requirement::Nothing),
 /// ]);
 /// let decide = |target: &str| rules.decide("GET", "app.example.org", target.as_bytes());
 /// assert_eq!(decide("/about?x=1").unwrap().unwrap().0, 2);
@@ -40,19 +40,7 @@ pub struct Rule {
     /// The methods that it is for; any without it.
     pub methods: Option<Vec<Method>>,
     /// What a request that it is for must have.
-    pub access: Access,
-}
-
-/// What a request must have to pass.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Nothing: not even a token.
-    Public,
-    /// A live token with each of these abilities; with none of them listed, any live token.
-    All(Abilities),
-    /// A live token with at least one of these abilities; with none of them listed, no token will
-    /// do.
-    Any(Abilities),
+    pub requirement: Requirement,
 }
 
 /// Why a request can't be decided: servers may differ about what it is. Each text is a sentence for
@@ -130,8 +118,8 @@ impl Rules {
 
 impl Rule {
     /// A rule for every request.
-    pub fn any(access: Access) -> Self {
-        Self { host: None, path: None, methods: None, access }
+    pub fn any(requirement: Requirement) -> Self {
+        Self { host: None, path: None, methods: None, requirement }
     }
 
     fn matches(
@@ -161,32 +149,8 @@ impl fmt::Display for Rule {
             None => f.write_str("any host")?,
         }
         match &self.path {
-            Some(path) => write!(f, " {path}: {}", self.access),
-            None => write!(f, " any path: {}", self.access),
-        }
-    }
-}
-
-impl Access {
-    /// Whether a token that can do what is `held` has it.
-    pub fn is_met_by(&self, held: &Abilities) -> bool {
-        match self {
-            Self::Public => true,
-            Self::All(needed) => needed.iter().all(|ability| held.grant(ability)),
-            Self::Any(needed) => needed.iter().any(|ability| held.grant(ability)),
-        }
-    }
-}
-
-impl fmt::Display for Access {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Public => f.write_str("public"),
-            Self::All(abilities) if abilities.as_scope().is_empty() => {
-                f.write_str("any live token")
-            }
-            Self::All(abilities) => write!(f, "all of {abilities}"),
-            Self::Any(abilities) => write!(f, "any of {abilities}"),
+            Some(path) => write!(f, " {path}: {}", self.requirement),
+            None => write!(f, " any path: {}", self.requirement),
         }
     }
 }
@@ -194,9 +158,10 @@ impl fmt::Display for Access {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Abilities;
 
-    fn needing(ability: &str) -> Access {
-        Access::All(Abilities::parse([ability]).unwrap())
+    fn needing(ability: &str) -> Requirement {
+        Requirement::All(Abilities::parse([ability]).unwrap())
     }
 
     fn on(path: &str) -> Rule {
@@ -239,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_is_another_rules_to_a_server_that_compares_otherwise_is_refused() {
-        let public = || Rule::any(Access::Public);
+        let public = || Rule::any(Requirement::Nothing);
         let spelling = Err(Ambiguous::Spelling);
         let lower = [on("/admin/**"), public()];
         let upper = [on("/Admin/**"), public()];
@@ -271,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_rule_for_get_is_for_head_and_methods_have_their_case() {
-        let rules = [by(&["GET"]), by(&["DELETE", "M-SEARCH"]), Rule::any(Access::Public)];
+        let rules = [by(&["GET"]), by(&["DELETE", "M-SEARCH"]), Rule::any(Requirement::Nothing)];
         for (method, expected) in [
             ("GET", Ok(1)),
             ("HEAD", Ok(1)),
@@ -292,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_host_counts_where_a_rule_names_one() {
-        let rules = [at("a.org"), Rule::any(Access::Public)];
+        let rules = [at("a.org"), Rule::any(Requirement::Nothing)];
         for (host, expected) in [
             ("a.org", Ok(1)),
             ("A.ORG:8443", Ok(1)),
@@ -310,7 +275,7 @@ mod tests {
     #[test]
     fn an_ambiguous_path_is_refused_whatever_the_rules_are() {
         for target in ["", "a", "/a%2fb", "/a;b", "/..", "/%zz"] {
-            let refusal = decide(&[Rule::any(Access::Public)], ("GET", "", target));
+            let refusal = decide(&[Rule::any(Requirement::Nothing)], ("GET", "", target));
             assert!(matches!(refusal, Err(Ambiguous::Path(_))), "{target}");
         }
     }
@@ -320,11 +285,14 @@ mod tests {
         let any = Abilities::parse(["a", "b:*"]).unwrap();
         let host = HostPattern::parse("*.A.org").ok();
         for (rule, text) in [
-            (Rule { host, access: Access::Any(any), ..on("/a/**") }, "*.a.org /a/**: any of a b:*"),
-            (by(&["GET", "POST"]), "GET,POST any host any path: all of x"),
-            (Rule::any(Access::Public), "any host any path: public"),
             (
-                Rule::any(Access::All(Abilities::parse([""; 0]).unwrap())),
+                Rule { host, requirement: Requirement::Any(any), ..on("/a/**") },
+                "*.a.org /a/**: any of a b:*",
+            ),
+            (by(&["GET", "POST"]), "GET,POST any host any path: all of x"),
+            (Rule::any(Requirement::Nothing), "any host any path: public"),
+            (
+                Rule::any(Requirement::All(Abilities::parse([""; 0]).unwrap())),
                 "any host any path: any live token",
             ),
         ] {

@@ -1,9 +1,9 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use crate::auth::{self, Auth, Subject};
+use crate::auth::{Auth, Subject};
 use crate::config::TrustedProxies;
-use crate::domain::{Access, Original};
+use crate::domain::{Original, Requirement};
 use crate::http::fields::{Abilities, Address, TokenOrId};
 use crate::http::request::body::{JsonBody, body};
 use crate::http::request::extract::CurrentToken;
@@ -40,16 +40,12 @@ pub(in crate::http) async fn explain(
     let form = JsonBody::read(&request, body).await?;
     let Question { token, abilities, method, host, uri, destination, from } = form.parse()?;
     auth.confirm(&current).await?;
-    let question = auth::Question {
-        named: abilities
-            .filter(|all| all.iter().next().is_some())
-            .map(Access::All)
-            .into_iter()
-            .collect(),
-        original: Original::of(method, host, uri, destination),
-    };
+    let abilities = abilities.filter(|all| !all.is_empty());
+    let named = abilities.map(Requirement::All).into_iter().collect();
+    let original = Original::of(method, host, uri, destination);
     let proxies = request.app_data::<TrustedProxies>();
     let trusted = proxies.is_some_and(|proxies| proxies.include(from));
-    let explanation = auth.explain(token.unwrap_or(Subject::Nobody), question, trusted).await?;
+    let subject = token.unwrap_or(Subject::Nobody);
+    let explanation = auth.explain(subject, named, original.as_ref(), trusted).await?;
     Ok(json(StatusCode::OK, &Data { data: explanation }))
 }

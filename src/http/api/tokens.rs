@@ -5,9 +5,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::{self, Auth, Credentials, Issued, TokenRequest};
-use crate::domain::{Abilities, Email, Name, Timestamp, Token, TokenKind, User, ValidationErrors};
+use crate::domain::{
+    Abilities, Email, Name, Requirement, Timestamp, Token, TokenKind, User, ValidationErrors,
+};
 use crate::http::fields;
-use crate::http::guard::{Needs, authorize};
+use crate::http::guard::authorize;
 use crate::http::request::body::{JsonBody, body};
 use crate::http::request::client_address::ClientAddress;
 use crate::http::request::credentials::TokenSources;
@@ -138,7 +140,7 @@ pub(in crate::http) async fn create(
     let form = JsonBody::read(&request, body).await?;
     let by_bearer = places.are_used_by(request.headers());
     if !form.has("email") && by_bearer {
-        let bearer = authorize(&request, &auth, Needs::Ability("tokens:write")).await?;
+        let bearer = authorize(&request, &auth, Requirement::Ability("tokens:write")).await?;
         let PersonalToken { device_name: name, abilities, expires_in } = form.parse()?;
         let wanted = TokenRequest { name, abilities, expires_in };
         let (issued, user) = auth.issue_by_token(&bearer, wanted).await?;

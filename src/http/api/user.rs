@@ -4,9 +4,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::{self, Auth};
-use crate::domain::{Abilities, Email, Name, Timestamp, User};
+use crate::domain::{Abilities, Email, Name, Requirement, Timestamp, User};
 use crate::http::fields;
-use crate::http::guard::Needs;
 use crate::http::request::body::{JsonBody, body};
 use crate::http::request::client_address::ClientAddress;
 use crate::http::request::extract::CurrentToken;
@@ -72,7 +71,7 @@ pub(in crate::http) async fn show(current: CurrentToken) -> Result<HttpResponse,
 }
 
 /// What it takes to change one's own account.
-pub(in crate::http) const ACCOUNT: Needs = Needs::Ability("account:write");
+pub(in crate::http) const ACCOUNT: Requirement = Requirement::Ability("account:write");
 
 /// `PUT /api/user`
 pub(in crate::http) async fn update(

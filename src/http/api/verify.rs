@@ -1,30 +1,43 @@
 //! `/api/verify`, forward authentication: a reverse proxy asks, before it passes a request on,
 //! whether its token may do what it is about. The answer's status says so, and its headers say who
-//! it is. `guard` checks the token; this is what it checks it for.
+//! it is.
 
 use std::borrow::Cow;
 
-use actix_web::HttpResponse;
-use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
-use actix_web::web::{Bytes, Query};
+use actix_web::web::{Bytes, Data, Query};
+use actix_web::{HttpRequest, HttpResponse};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::auth::{self, Auth, Question, Requirement};
-use crate::domain::{Abilities, Access, ForwardAuthHeaders, User, ValidationErrors};
-use crate::http::request::extract::CurrentToken;
+use crate::auth::{self, Auth, Session};
+use crate::domain::{Abilities, ForwardAuthHeaders, Requirement, User, ValidationErrors};
+use crate::http::guard::authenticate;
 use crate::http::request::original_request::original;
 use crate::http::response::error::ApiError;
 
-/// What a request to `/api/verify` takes to be let through.
+/// `/api/verify`: whether a request may pass, and who sends it.
+///
+/// The requirements are read first, and the token only if there are any: a question that can't be read is
+/// answered with 400 or 422 even without a token.
+pub(in crate::http) async fn verify(
+    request: HttpRequest,
+    auth: Data<Auth>,
+) -> Result<HttpResponse, ApiError> {
+    let requirements = requirements(&request, &auth)?;
+    if requirements.is_empty() {
+        return answer(None);
+    }
+    let session = authenticate(&request, &auth).await?;
+    requirements.iter().try_for_each(|requirement| session.check(requirement))?;
+    answer(Some(&session))
+}
+
+/// All that a request to `/api/verify` must have to be let through.
 ///
 /// # Errors
 /// 400 for headers or a path that can be read in two ways, and where neither abilities nor a
 /// request are named though there are rules; 403 where no rule matches; 422 for what is no ability.
-pub(in crate::http) fn requirement(
-    request: &ServiceRequest,
-    auth: &Auth,
-) -> Result<Requirement, ApiError> {
+fn requirements(request: &HttpRequest, auth: &Auth) -> Result<Vec<Requirement>, ApiError> {
     let naming = auth.forward_auth_headers();
     let named = match (naming, request.query_string()) {
         // That query is the original request's.
@@ -35,12 +48,12 @@ pub(in crate::http) fn requirement(
         Some(naming) => original(request, naming)?,
         None => None,
     };
-    Ok(auth.requirement(Question { named, original })?)
+    Ok(auth.requirements(named, original.as_ref())?)
 }
 
 /// The abilities that a query names: `ability` as often as it likes, all of them; `any` likewise, any
 /// of them.
-fn abilities(query: &str) -> Result<Vec<Access>, ApiError> {
+fn abilities(query: &str) -> Result<Vec<Requirement>, ApiError> {
     let pairs = Query::<Vec<(String, String)>>::from_query(query)
         .map_err(|error| ApiError::Malformed(format!("The query can't be read: {error}.")))?;
     let (mut all, mut any, mut faults) = (Vec::new(), Vec::new(), ValidationErrors::new());
@@ -52,12 +65,13 @@ fn abilities(query: &str) -> Result<Vec<Access>, ApiError> {
         }
     }
     let mut named = Vec::new();
-    for (field, texts, access) in
-        [("ability", all, Access::All as fn(Abilities) -> Access), ("any", any, Access::Any)]
+    let requirements: [fn(Abilities) -> _; 2] = [Requirement::All, Requirement::Any];
+    for ((field, texts), requirement) in
+        [("ability", all), ("any", any)].into_iter().zip(requirements)
     {
         match Abilities::parse(&texts) {
             Ok(_) if texts.is_empty() => {}
-            Ok(abilities) => named.push(access(abilities)),
+            Ok(abilities) => named.push(requirement(abilities)),
             Err(rule) => faults.add(field, format!("The {field} field {rule}.")),
         }
     }
@@ -67,14 +81,11 @@ fn abilities(query: &str) -> Result<Vec<Access>, ApiError> {
     }
 }
 
-/// `/api/verify`, once the guard has let it through: who it is. Nobody, where a rule makes the request
-/// public.
-pub(in crate::http) async fn answer(
-    current: Option<CurrentToken>,
-) -> Result<HttpResponse, ApiError> {
+/// The answer to a request that may pass: who sends it, in headers. Nobody, if it is public.
+fn answer(session: Option<&Session>) -> Result<HttpResponse, ApiError> {
     let mut response = HttpResponse::Ok();
     response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
-    let Some(session) = current else { return Ok(response.finish()) };
+    let Some(session) = session else { return Ok(response.finish()) };
     let owner = session.user.headers(header_texts).clone();
     let [email, id, name] = owner.map(HeaderValue::from_maybe_shared);
     for (name, value) in [

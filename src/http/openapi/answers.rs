@@ -13,10 +13,9 @@ use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Header, Ref, RefOr, Responses, ResponsesBuilder, Schema};
 
-use super::super::guard::Needs;
 use super::operation::{Content, Operation, Schemas};
 use crate::auth::Error;
-use crate::domain::{Timestamp, ValidationErrors};
+use crate::domain::{Requirement, Timestamp, ValidationErrors};
 use crate::http::fields::integer;
 use crate::http::request::body::JSON;
 use crate::http::request::credentials::TokenSources;
@@ -25,13 +24,13 @@ use crate::http::response::error::ApiError;
 /// What an operation may answer. `found` is what its path names, if it names something.
 pub(super) fn answers(
     operation: &Operation,
-    needs: Needs,
+    requirement: &Requirement,
     found: Option<&'static str>,
     schemas: &mut Schemas,
 ) -> Responses {
     let success = (operation.status.to_string(), success(operation, schemas));
     let mut by_status: BTreeMap<u16, Vec<ApiError>> = BTreeMap::new();
-    for error in refusals(operation, needs, found) {
+    for error in refusals(operation, requirement, found) {
         by_status.entry(error.status_code().as_u16()).or_default().push(error);
     }
     let refused =
@@ -60,10 +59,14 @@ fn success(operation: &Operation, schemas: &mut Schemas) -> RefOr<utoipa::openap
     .into()
 }
 
-/// Every error that can come of what the route needs, reads and names.
-fn refusals(operation: &Operation, needs: Needs, found: Option<&'static str>) -> Vec<ApiError> {
+/// Every error that can come of what the route requires, reads and names.
+fn refusals(
+    operation: &Operation,
+    requirement: &Requirement,
+    found: Option<&'static str>,
+) -> Vec<ApiError> {
     let mut errors: Vec<ApiError> = operation.refusals.iter().map(|error| error()).collect();
-    if needs != Needs::Nothing {
+    if *requirement != Requirement::Nothing {
         let auth = [
             Error::Unauthenticated,
             Error::InvalidToken,
@@ -71,13 +74,13 @@ fn refusals(operation: &Operation, needs: Needs, found: Option<&'static str>) ->
             Error::Busy,
             Error::Unavailable(String::new()),
         ];
-        errors.extend(auth.map(|error| match needs {
-            Needs::Service(_) => TokenSources::BASIC.challenge(error),
+        errors.extend(auth.map(|error| match requirement {
+            Requirement::Service(_) => TokenSources::BASIC.challenge(error),
             _ => error.into(),
         }));
     }
-    if !needs.abilities().is_empty() {
-        errors.push(Error::InsufficientScope(needs.abilities().join(" ")).into());
+    if !requirement.scope().is_empty() {
+        errors.push(Error::InsufficientScope(requirement.scope().to_owned()).into());
     }
     errors.extend(found.map(|what| Error::NotFound(what).into()));
     if let Some((_, media_type)) = operation.body {

@@ -11,15 +11,16 @@ pub(super) const TAG: &str = "proxies and services";
 
 pub(in crate::http) const VERIFY: Operation =
     Operation::new(TAG, "verify", "Say whether a request may pass, and whose it is")
+        .checks_token()
         .details(
-            "For a reverse proxy, with any method. If there are access rules, a trusted proxy names \
-             the original request as the setting `forward_auth_headers` says: in \
-             `X-Forwarded-Method`, `X-Forwarded-Host` and `X-Forwarded-Uri`; in `X-Original-Method` \
-             and `X-Original-URI` beside `Host`; in `X-Original-Method` and `X-Original-URL`; or, as \
-             Envoy does, by its own method and host and by its path and query behind `/api/verify`. \
-             If `Destination` names a second resource, as it does with COPY and MOVE, the rules for \
-             that count as well. If the rules make the request public, no token is needed, and no \
-             identity headers are sent.",
+            "For a reverse proxy, with any method. The token needs the abilities that are asked about. \
+             If there are access rules, a trusted proxy names the original request as the setting \
+             `forward_auth_headers` says: in `X-Forwarded-Method`, `X-Forwarded-Host` and \
+             `X-Forwarded-Uri`; in `X-Original-Method` and `X-Original-URI` beside `Host`; in \
+             `X-Original-Method` and `X-Original-URL`; or, as Envoy does, by its own method and host \
+             and by its path and query behind `/api/verify`. If `Destination` names a second \
+             resource, as it does with COPY and MOVE, the rules for that count as well. If the rules \
+             make the request public, no token is needed, and no identity headers are sent.",
         )
         .query(&[
             Query::Abilities("ability", "Abilities that are needed, all of them"),

@@ -1,5 +1,5 @@
-//! `GET /api/openapi.json`: the API's description, as OpenAPI 3.1. Its paths, methods and needs are
-//! those of the route table, its answers' schemas those of the structs that are written, its errors
+//! `GET /api/openapi.json`: the API's description, as OpenAPI 3.1. Its paths, methods and requirements
+//! are those of the route table, its answers' schemas those of the structs that are written, its errors
 //! those that are answered.
 
 mod answers;
@@ -29,10 +29,10 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema, ToSchema};
 
 use super::fields;
-use super::guard::Needs;
 use super::response::error;
 use super::routes::{ENDPOINTS, Endpoint};
 use crate::config::Issuer;
+use crate::domain::Requirement;
 pub(super) use operation::Operation;
 use operation::{Query, Schemas};
 
@@ -130,7 +130,11 @@ fn document(endpoints: &[Endpoint]) -> OpenApi {
 }
 
 fn operation(endpoint: &Endpoint, schemas: &mut Schemas) -> utoipa::openapi::path::Operation {
-    let Endpoint { path, needs, docs, .. } = endpoint;
+    let Endpoint { path, docs, .. } = endpoint;
+    let requirement = match docs.checks_token {
+        true => &Requirement::LiveToken,
+        false => &endpoint.requirement,
+    };
     let body = docs.body.map(|(schema, media_type)| {
         let content = ContentBuilder::new().schema(Some(schema(schemas))).build();
         let body = RequestBodyBuilder::new().required(Some(Required::True));
@@ -138,7 +142,7 @@ fn operation(endpoint: &Endpoint, schemas: &mut Schemas) -> utoipa::openapi::pat
     });
     let ids = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let parameters = ids.map(id).chain(docs.query.iter().map(query));
-    let details = format!("{}\n\n{}", needed(*needs), docs.details);
+    let details = format!("{}\n\n{}", needed(requirement), docs.details);
     OperationBuilder::new()
         .tag(docs.tag)
         .operation_id(Some(docs.id))
@@ -146,33 +150,32 @@ fn operation(endpoint: &Endpoint, schemas: &mut Schemas) -> utoipa::openapi::pat
         .description(Some(details.trim()).filter(|text| !text.is_empty()))
         .parameters(Some(parameters))
         .request_body(body)
-        .responses(answers::answers(docs, *needs, named(path), schemas))
-        .securities(Some(securities(*needs, docs)))
+        .responses(answers::answers(docs, requirement, named(path), schemas))
+        .securities(Some(securities(requirement, docs)))
         .build()
 }
 
-fn needed(needs: Needs) -> String {
-    let abilities = needs.abilities().join("`, `");
-    match needs {
-        Needs::Nothing => String::new(),
-        Needs::LiveToken | Needs::Service(None) => "Needs a live token.".to_owned(),
-        Needs::Ability(_) | Needs::All(_) | Needs::Service(Some(_)) => {
+fn needed(requirement: &Requirement) -> String {
+    let abilities = requirement.abilities().collect::<Vec<_>>().join("`, `");
+    match requirement {
+        Requirement::Nothing => String::new(),
+        Requirement::LiveToken | Requirement::Service(None) => "Needs a live token.".to_owned(),
+        Requirement::Ability(_) | Requirement::All(_) | Requirement::Service(Some(_)) => {
             format!("Needs the ability `{abilities}`.")
         }
-        Needs::Any(_) => format!("Needs one of the abilities `{abilities}`."),
-        Needs::Admin => "Needs an administrator, and the ability `admin`.".to_owned(),
-        Needs::Asked => "Needs a live token, and what is asked about.".to_owned(),
+        Requirement::Any(_) => format!("Needs one of the abilities `{abilities}`."),
+        Requirement::Admin => "Needs an administrator, and the ability `admin`.".to_owned(),
     }
 }
 
-fn securities(needs: Needs, docs: &Operation) -> Vec<SecurityRequirement> {
-    let scheme = |name: &str| SecurityRequirement::new(name, needs.abilities().iter().copied());
-    match needs {
-        Needs::Nothing if docs.bearer_optional => {
+fn securities(requirement: &Requirement, docs: &Operation) -> Vec<SecurityRequirement> {
+    let scheme = |name: &str| SecurityRequirement::new(name, requirement.abilities());
+    match requirement {
+        Requirement::Nothing if docs.bearer_optional => {
             vec![SecurityRequirement::default(), scheme(BEARER)]
         }
-        Needs::Nothing => Vec::new(),
-        Needs::Service(_) => vec![scheme(BEARER), scheme(BASIC)],
+        Requirement::Nothing => Vec::new(),
+        Requirement::Service(_) => vec![scheme(BEARER), scheme(BASIC)],
         _ => vec![scheme(BEARER)],
     }
 }

@@ -14,7 +14,7 @@ pub(super) type Schemas = Vec<(String, RefOr<Schema>)>;
 /// Adds a schema, and those that it needs, to the named ones, and refers to it.
 pub(super) type SchemaOf = fn(&mut Schemas) -> RefOr<Schema>;
 
-/// A route's description. What follows from its method, path and needs is not in it.
+/// A route's description. What follows from its method, path and requirement is not in it.
 #[derive(Clone, Copy)]
 pub(in crate::http) struct Operation {
     /// The heading that it stands under.
@@ -28,6 +28,8 @@ pub(in crate::http) struct Operation {
     pub(super) body: Option<(SchemaOf, &'static str)>,
     /// Whether a bearer token may be sent, where the route needs nothing.
     pub(super) bearer_optional: bool,
+    /// Whether its handler checks the token, and the guard lets every request through.
+    pub(super) checks_token: bool,
     /// The status of success, and its body.
     pub(super) status: u16,
     pub(super) content: Content,
@@ -67,6 +69,7 @@ impl Operation {
             query: &[],
             body: None,
             bearer_optional: false,
+            checks_token: false,
             status: 204,
             content: Content::Nothing,
             headers: &[],
@@ -94,6 +97,11 @@ impl Operation {
     /// Reads the one without a bearer token, and with one either.
     pub(super) const fn reads_either<T: ToSchema, U: ToSchema>(self) -> Self {
         Self { body: Some((either::<T, U>, JSON)), bearer_optional: true, ..self }
+    }
+
+    /// Its handler itself asks for a live token.
+    pub(super) const fn checks_token(self) -> Self {
+        Self { checks_token: true, ..self }
     }
 
     pub(super) const fn answers<T: ToSchema>(self, status: u16) -> Self {

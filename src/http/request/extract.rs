@@ -13,7 +13,7 @@ use crate::http::response::error::ApiError;
 /// [`Session`](auth::Session): `current.user`, `current.token`, `current.abilities`, and
 /// `current.token_can("posts:write")`.
 ///
-/// On a route without a guard, or one that needs nothing, there is none: the answer is a 401.
+/// On a route without a guard, or behind one that requires nothing, there is none: the answer is a 401.
 pub struct CurrentToken(AuthorizedToken);
 
 impl CurrentToken {

@@ -2,7 +2,7 @@
 //! `forward_auth_headers` says that the proxy writes it, and from nowhere else: the proxy may pass on
 //! other headers that the client forged.
 
-use actix_web::dev::ServiceRequest;
+use actix_web::HttpRequest;
 use actix_web::http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::uri::PathAndQuery;
 
@@ -25,7 +25,7 @@ static ORIGINAL_URL: HeaderName = HeaderName::from_static("x-original-url");
 /// 400 if the peer is no trusted proxy, or if a part of the request is missing, is named twice or is
 /// malformed.
 pub(in crate::http) fn original(
-    request: &ServiceRequest,
+    request: &HttpRequest,
     naming: ForwardAuthHeaders,
 ) -> Result<Option<Original>, ApiError> {
     use ForwardAuthHeaders::{Envoy, XForwarded, XOriginalUri, XOriginalUrl};
@@ -71,7 +71,7 @@ pub(in crate::http) fn original(
 
 /// Refuses a question that names a request and doesn't come from a trusted proxy. It isn't enough to
 /// ignore the name: the abilities in the query alone would decide then.
-fn trust(request: &ServiceRequest) -> Result<(), ApiError> {
+fn trust(request: &HttpRequest) -> Result<(), ApiError> {
     let peer = request.peer_addr().map(|peer| peer.ip());
     let trusted = request.app_data::<TrustedProxies>();
     if trusted.zip(peer).is_some_and(|(trusted, peer)| trusted.contain(peer)) {
@@ -89,7 +89,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue
 }
 
 /// The host that the question was sent to: its `Host`, or HTTP/2's `:authority`.
-fn own_host(request: &ServiceRequest) -> Option<&str> {
+fn own_host(request: &HttpRequest) -> Option<&str> {
     let authority = request.uri().authority().map(|authority| authority.as_str());
     let header = match request.headers().contains_key(HOST) {
         true => Some(only(request.headers(), &HOST)?.to_str().ok()?),
@@ -103,7 +103,7 @@ fn own_host(request: &ServiceRequest) -> Option<&str> {
 
 /// The path and query behind `/api/verify`, as the client spelled them. The first occurrence counts:
 /// the proxy wrote that one, and what follows it is the client's.
-fn appended(request: &ServiceRequest) -> Result<Vec<u8>, ApiError> {
+fn appended(request: &HttpRequest) -> Result<Vec<u8>, ApiError> {
     let target = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
     match target.split_once(VERIFY) {
         Some((_, uri)) if uri.starts_with('/') => Ok(uri.as_bytes().to_owned()),
