@@ -1,6 +1,8 @@
-//! The walls of `src/`: which module may use which. A module that reaches past them fails here.
+//! The walls of `src/`: which module may use which. A module that reaches past them fails here, and so do
+//! files that import one another in a circle.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -102,5 +104,137 @@ fn every_file_stands_in_a_place_that_has_walls() {
     for file in rust_files(&root.join("src")) {
         let walled = WALLS.iter().any(|(place, _)| file.starts_with(root.join(place)));
         assert!(walled || file.ends_with("src/lib.rs"), "{}", file.display());
+    }
+}
+
+/// The path of a module from the root of the crate: `["http", "guard"]`.
+type Module = Vec<String>;
+
+/// The files of `src`, each with its imports: whether it re-exports them, and their paths as they are
+/// written.
+struct Imports(BTreeMap<Module, Vec<(bool, String)>>);
+
+impl Imports {
+    fn read() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut files = rust_files(&root);
+        // In `store`, the queries of two tables that are joined still import each other's.
+        files.retain(|file| !file.ends_with("tests.rs") && !file.starts_with(root.join("store")));
+        let files =
+            files.iter().map(|file| (module(file.strip_prefix(&root).unwrap()), imports(file)));
+        Self(files.collect())
+    }
+
+    /// The file that defines what `module` imports; none for another crate's.
+    fn target(&self, module: &[String], path: &str) -> Option<Module> {
+        let names: Vec<String> = path.split("::").map(str::to_owned).collect();
+        let up = names.iter().take_while(|name| *name == "super").count();
+        let absolute = match names[0].as_str() {
+            "crate" => names[1..].to_vec(),
+            "self" => [module, &names[1..]].concat(),
+            _ if up > 0 => [&module[..module.len() - up], &names[up..]].concat(),
+            _ => [module, &names].concat(),
+        };
+        let is_own = up > 0 || ["crate", "self"].contains(&names[0].as_str());
+        if !is_own && !self.0.contains_key(&absolute[..=module.len()]) {
+            return None;
+        }
+        let depth = (0..=absolute.len()).rev().find(|&n| self.0.contains_key(&absolute[..n]))?;
+        let (file, rest) = absolute.split_at(depth);
+        let name = rest.first().map(|name| format!("::{name}"));
+        let imported = self.0[file]
+            .iter()
+            .find(|(_, path)| name.as_ref().is_some_and(|name| path.ends_with(name.as_str())));
+        imported.and_then(|(_, path)| self.target(file, path)).or_else(|| Some(file.to_vec()))
+    }
+
+    /// The files that a file depends on. A folder's `mod.rs` and the files beside it are one whole: what
+    /// they import of it, and what it re-exports of them, doesn't count.
+    fn targets(&self, module: &Module) -> BTreeSet<Module> {
+        let targets = self.0[module].iter().filter_map(|(is_public, path)| {
+            let target = self.target(module, path)?;
+            let is_whole =
+                module.starts_with(&target) || (*is_public && target.starts_with(module));
+            (!is_whole).then_some(target)
+        });
+        targets.collect()
+    }
+
+    /// A circle of imports that begins with the modules of `way`, and goes on with `next`.
+    fn circle(
+        &self,
+        way: &mut Vec<Module>,
+        next: Module,
+        seen: &mut BTreeSet<Module>,
+    ) -> Option<Vec<Module>> {
+        if let Some(start) = way.iter().position(|module| *module == next) {
+            return Some(way[start..].to_vec());
+        }
+        if !seen.insert(next.clone()) {
+            return None;
+        }
+        let targets = self.targets(&next);
+        way.push(next);
+        let circle = targets.into_iter().find_map(|target| self.circle(way, target, seen));
+        way.pop();
+        circle
+    }
+}
+
+/// The module of a file.
+fn module(file: &Path) -> Module {
+    let names = file.with_extension("");
+    let mut names: Module = names.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    names.pop_if(|last| *last == "mod" || *last == "lib");
+    names
+}
+
+/// The paths that a file imports, and whether it re-exports them.
+fn imports(file: &Path) -> Vec<(bool, String)> {
+    let mut imports = Vec::new();
+    let mut statement = String::new();
+    for (_, line) in code(file) {
+        let line = line.trim();
+        if statement.is_empty() {
+            let before = line.split("use ").next().unwrap();
+            let is_import = before.len() < line.len()
+                && (before.is_empty() || before.starts_with("pub") && before.ends_with(' '));
+            if !is_import {
+                continue;
+            }
+        }
+        statement.push_str(line);
+        if let Some(whole) = statement.strip_suffix(';') {
+            let (before, tree) = whole.split_once("use ").unwrap();
+            imports.extend(paths(tree).into_iter().map(|path| (!before.is_empty(), path)));
+            statement.clear();
+        }
+    }
+    imports
+}
+
+/// The paths in a tree of imports: `a::{b, c::d}` has `a::b` and `a::c::d`.
+fn paths(tree: &str) -> Vec<String> {
+    let Some((stem, rest)) = tree.split_once('{') else {
+        let path = tree.split(" as ").next().unwrap();
+        return vec![path.strip_suffix("::self").unwrap_or(path).to_owned()];
+    };
+    let branches = &rest[..rest.rfind('}').unwrap()];
+    let mut depth = 0;
+    let branches = branches.split(|c| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        c == ',' && depth == 0
+    });
+    let branches = branches.map(str::trim).filter(|branch| !branch.is_empty());
+    branches.flat_map(|branch| paths(&format!("{stem}{branch}"))).collect()
+}
+
+#[test]
+fn no_files_import_one_another_in_a_circle() {
+    let imports = Imports::read();
+    let mut seen = BTreeSet::new();
+    for module in imports.0.keys() {
+        let circle = imports.circle(&mut Vec::new(), module.clone(), &mut seen);
+        assert_eq!(circle, None);
     }
 }

@@ -18,7 +18,7 @@ use crate::actors::{Hasher, Schedule, Sweeper, UsageRecorder};
 use crate::auth::{Auth, AuthParts, Error, IssueLimiter, LoginLimiter, Purged, TokenCache};
 use crate::config::{Config, TrustedProxies};
 use crate::domain::{Clock, Requirement, Timestamp};
-use crate::http::{ApiState, Description, Guard, IssuerUrl, TokenSources};
+use crate::http::{self, ApiState, Guard, IssuerUrl, TokenSources};
 use crate::metrics::Metrics;
 use crate::store::{Quota, Store};
 
@@ -73,7 +73,7 @@ impl Bearerd {
             proxies: TrustedProxies::new(config.trusted_proxies.clone()),
             sources: TokenSources::new(config.token_header.as_ref(), config.verify_basic_auth),
             issuer: IssuerUrl(config.issuer()),
-            description: Arc::new(Description::new(config.issuer.clone())),
+            description: Arc::new(http::describe(config.issuer.clone())),
         };
         Ok(Self(Arc::new(Inner { services, sweeper, state })))
     }

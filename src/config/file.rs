@@ -3,8 +3,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::ConfigError;
-use super::rules::RULES;
+use super::error::{ConfigError, RULES};
 
 /// What a configuration file holds.
 pub(super) struct File {

@@ -20,13 +20,12 @@ use ipnet::IpNet;
 
 use crate::domain::{EmailChange, ForwardAuthHeaders, Lifetime, Rules, TokenPrefix};
 
-use rules::RULES;
+use error::RULES;
 
 pub use cors_origins::Origins;
-pub use error::ConfigError;
+pub use error::{ConfigError, RuleError};
 pub use issuer::Issuer;
 pub use proxies::TrustedProxies;
-pub use rules::RuleError;
 #[doc(hidden)]
 pub use settings::{RENAMED, SETTINGS, Setting, duration};
 pub use source::{Given, Source};

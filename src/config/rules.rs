@@ -2,44 +2,12 @@
 
 use toml::{Table, Value};
 
+use super::error::{ConfigError, KEYS, RULES, RuleError};
 use super::file::spell;
-use super::{ConfigError, Source};
+use super::source::Source;
 use crate::domain::{
     Abilities, HostPattern, Method, MethodError, PathPattern, Requirement, Rule, Rules,
 };
-
-/// Their key in the file.
-pub(super) const RULES: &str = "rules";
-
-/// The keys of a rule.
-const KEYS: [&str; 6] = ["host", "path", "methods", "all", "any", "public"];
-
-/// Why there is no rule. Reads on from "rule 2 in bearerd.toml: …".
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RuleError {
-    /// A key that no rule has.
-    #[error(
-        "{0} is not a key of a rule; the keys are {keys}; settings stand above the first [[rules]]",
-        keys = KEYS.join(", ")
-    )]
-    Unknown(String),
-    /// A value that its key doesn't take.
-    #[error("{key} can't be {value}; allowed is {allowed}")]
-    Value {
-        /// The key.
-        key: &'static str,
-        /// The value given, as the file may spell it.
-        value: String,
-        /// What would be right.
-        allowed: String,
-    },
-    /// Nothing about who may pass.
-    #[error("it doesn't say who may pass; allowed is exactly one of all, any and public = true")]
-    NoAccess,
-    /// More than one thing about who may pass.
-    #[error("it has {0}; allowed is exactly one of all, any and public = true")]
-    Accesses(String),
-}
 
 /// The rules that the file's `rules` spells.
 pub(super) fn read(value: Value, file: &Source) -> Result<Rules, ConfigError> {

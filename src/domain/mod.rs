@@ -12,6 +12,7 @@ mod network;
 mod password;
 mod printable;
 mod requirement;
+mod stored_token;
 mod time;
 mod token;
 mod token_kind;
@@ -33,10 +34,9 @@ pub use network::Network;
 pub use password::{Password, PasswordError, PasswordHash};
 pub use printable::{Escaped, escaped_json};
 pub use requirement::Requirement;
+pub use stored_token::{Bond, Token};
 pub use time::{Clock, Timestamp};
-pub use token::{
-    Malformed, PlainToken, PrefixError, PresentedToken, Token, TokenHash, TokenPrefix,
-};
-pub use token_kind::{Bond, TokenKind};
+pub use token::{Malformed, PlainToken, PrefixError, PresentedToken, TokenHash, TokenPrefix};
+pub use token_kind::TokenKind;
 pub use user::{EmailChange, User};
 pub use validation::ValidationErrors;

@@ -7,7 +7,6 @@ use super::{Abilities, Token, User};
 /// ```
 /// use bearerd::domain::{Abilities, Requirement};
 ///
-/// let write = Requirement::Ability("posts:write");
 /// let read = Requirement::Any(Abilities::parse(["posts:read", "posts:write"])?);
 /// assert_eq!(read.to_string(), "any of posts:read posts:write");
 /// # Ok::<_, bearerd::domain::AbilityError>(())

@@ -7,8 +7,6 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{Abilities, Bond, Name, Timestamp, TokenKind};
-
 /// Random characters in a token: 40 of 62 give 238 bits.
 const SECRET_LEN: usize = 40;
 /// Hex digits of the CRC-32 that follow them.
@@ -216,29 +214,6 @@ fn checksum(secret: &[u8]) -> [u8; CHECKSUM_LEN] {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let crc = crc32fast::hash(secret);
     std::array::from_fn(|i| HEX[(crc >> (28 - 4 * i)) as usize & 0xf])
-}
-
-/// An issued token, as stored: everything but its string.
-#[derive(Clone, Debug)]
-pub struct Token {
-    /// The row's number; never given twice.
-    pub id: i64,
-    /// Where it comes from.
-    pub kind: TokenKind,
-    /// What binds it to its issuer. Boxed, because few tokens are bound, and every cached token has this.
-    pub bond: Option<Box<Bond>>,
-    /// What its owner calls it.
-    pub name: Name,
-    /// What it may do, as far as its owner may.
-    pub abilities: Abilities,
-    /// When it was issued.
-    pub created_at: Timestamp,
-    /// When it last passed a check, to the minute or so.
-    pub last_used_at: Option<Timestamp>,
-    /// The bound it was issued with, if any. `token_ttl` may end it earlier: [`super::Lifetime::end`].
-    pub expires_at: Option<Timestamp>,
-    /// Since when it is dead for good.
-    pub revoked_at: Option<Timestamp>,
 }
 
 #[cfg(test)]

@@ -1,14 +1,12 @@
-//! Where a token comes from, and what it is bound to.
+//! Where a token comes from.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::{Timestamp, Token};
-
 /// Where a token comes from. It decides what the token's wildcards cover
 /// ([`super::Abilities::held_by`]), and whether what the token issues is bound to it
-/// ([`Token::binds`]).
+/// ([`super::Token::binds`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKind {
     /// Issued for a password.
@@ -48,34 +46,6 @@ impl fmt::Display for TokenKind {
 impl Serialize for TokenKind {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
-    }
-}
-
-/// What ties a token to the one that issued it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bond {
-    /// The token that issued it: it dies with that one.
-    pub parent_id: i64,
-    /// From when its age counts: the creation of the first token in its chain of issuers. So `token_ttl`
-    /// ends it no later than its parent, even if that setting is changed.
-    pub ages_from: Timestamp,
-}
-
-impl Token {
-    /// Whether a token that this one issues is bound to it. A login token's are not: they survive
-    /// logging out.
-    pub fn binds(&self) -> bool {
-        self.kind != TokenKind::Login
-    }
-
-    /// From when its age counts.
-    pub fn ages_from(&self) -> Timestamp {
-        self.bond.as_deref().map_or(self.created_at, |bond| bond.ages_from)
-    }
-
-    /// The token that it is bound to, if any.
-    pub fn parent_id(&self) -> Option<i64> {
-        self.bond.as_deref().map(|bond| bond.parent_id)
     }
 }
 

@@ -3,6 +3,7 @@
 //! (`openapi`), and the pages (`site`). One file, `response::error`, turns errors into answers.
 
 mod api;
+mod endpoint;
 mod fields;
 mod guard;
 mod openapi;
@@ -14,11 +15,10 @@ mod site;
 
 pub use api::oauth::IssuerUrl;
 pub use guard::Guard;
-pub use openapi::Description;
 pub use request::credentials::TokenSources;
 pub use request::extract::CurrentToken;
 pub use response::error::ApiError;
-pub use routes::ApiState;
+pub use routes::{ApiState, describe};
 
 #[cfg(feature = "server")]
 pub use {

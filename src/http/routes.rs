@@ -11,52 +11,19 @@ use actix_web::{HttpRequest, Resource, Route, guard};
 
 use super::api::oauth::IssuerUrl;
 use super::api::{explain, health, oauth, tokens, user, users, verify};
+use super::endpoint::{Endpoint, any, on};
 use super::guard::Guard;
-use super::openapi::{self as docs, Description, Operation};
+use super::openapi::{self as docs, Description};
 use super::request::credentials::TokenSources;
+use super::request::original_request::VERIFY;
 use super::response::error::ApiError;
 use super::response::timing::counted;
 use crate::auth::Auth;
-use crate::config::TrustedProxies;
+use crate::config::{Issuer, TrustedProxies};
 use crate::domain::ForwardAuthHeaders;
 use crate::domain::Requirement::{self, Ability, Admin, LiveToken, Nothing, Service};
 #[cfg(feature = "server")]
 use crate::metrics::Metrics;
-
-pub(super) struct Endpoint {
-    /// `None` for whatever method a proxy passes on.
-    pub(super) method: Option<Method>,
-    pub(super) path: &'static str,
-    pub(super) requirement: Requirement,
-    pub(super) docs: Operation,
-    route: fn() -> Route,
-}
-
-const fn on(
-    method: Method,
-    path: &'static str,
-    requirement: Requirement,
-    docs: Operation,
-    route: fn() -> Route,
-) -> Endpoint {
-    Endpoint { method: Some(method), path, requirement, docs, route }
-}
-
-const fn any(
-    path: &'static str,
-    requirement: Requirement,
-    docs: Operation,
-    route: fn() -> Route,
-) -> Endpoint {
-    Endpoint { method: None, path, requirement, docs, route }
-}
-
-impl Endpoint {
-    /// What its requests are counted under.
-    fn label(&self) -> &str {
-        self.method.as_ref().map_or("any", Method::as_str)
-    }
-}
 
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
@@ -64,15 +31,12 @@ const PUT: Method = Method::PUT;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
-/// The path at which a reverse proxy asks whether a request may pass.
-pub(super) const VERIFY: &str = "/api/verify";
-
 /// What is offered in the place of a method that no proxy passes on.
 static COMMON: [Method; 7] = [GET, POST, PUT, PATCH, DELETE, Method::OPTIONS, Method::TRACE];
 
 /// The first path that matches is taken; those asked for most stand first.
 #[rustfmt::skip] // A row a line.
-pub(super) static ENDPOINTS: &[Endpoint] = &[
+static ENDPOINTS: &[Endpoint] = &[
     any(VERIFY, Nothing, docs::delegation::VERIFY, || web::to(verify::verify)),
     on(GET, "/api/user", LiveToken, docs::user::SHOW, || web::to(user::show)),
     on(PUT, "/api/user", user::ACCOUNT, docs::user::UPDATE, || web::to(user::update)),
@@ -101,6 +65,11 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
     on(GET, "/readyz", Nothing, docs::service::READY, || web::to(health::ready)),
     on(GET, "/api/openapi.json", Nothing, docs::service::DESCRIPTION, || web::to(docs::show)),
 ];
+
+/// The description of the routes, as they are reached under this URL.
+pub fn describe(issuer: Option<Issuer>) -> Description {
+    Description::new(issuer, ENDPOINTS)
+}
 
 /// What the routes are made of.
 #[derive(Clone)]

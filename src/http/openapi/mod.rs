@@ -28,9 +28,9 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
+use super::endpoint::Endpoint;
 use super::fields;
 use super::response::error;
-use super::routes::{ENDPOINTS, Endpoint};
 use crate::config::Issuer;
 use crate::domain::Requirement;
 pub(super) use operation::Operation;
@@ -52,8 +52,8 @@ const BASIC: &str = "basic";
 
 /// The API's description. Written when first asked for, once for all threads: most servers are never
 /// asked.
-#[derive(Debug)]
 pub struct Description {
+    endpoints: &'static [Endpoint],
     /// Under which URL the paths are; where there is none, under that which the description has.
     issuer: Option<Issuer>,
     written: OnceLock<serde_json::Result<Bytes>>,
@@ -61,12 +61,12 @@ pub struct Description {
 
 impl Description {
     /// That of routes which are reached under this URL.
-    pub fn new(issuer: Option<Issuer>) -> Self {
-        Self { issuer, written: OnceLock::new() }
+    pub(super) fn new(issuer: Option<Issuer>, endpoints: &'static [Endpoint]) -> Self {
+        Self { endpoints, issuer, written: OnceLock::new() }
     }
 
     fn write(&self) -> serde_json::Result<Bytes> {
-        let mut document = document(ENDPOINTS);
+        let mut document = document(self.endpoints);
         document.servers = self
             .issuer
             .as_ref()

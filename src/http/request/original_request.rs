@@ -9,7 +9,9 @@ use actix_web::http::uri::PathAndQuery;
 use crate::config::TrustedProxies;
 use crate::domain::{ForwardAuthHeaders, Original, split_url};
 use crate::http::response::error::ApiError;
-use crate::http::routes::VERIFY;
+
+/// The path at which a reverse proxy asks whether a request may pass.
+pub(in crate::http) const VERIFY: &str = "/api/verify";
 
 static DESTINATION: HeaderName = HeaderName::from_static("destination");
 static FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");

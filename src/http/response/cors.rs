@@ -18,7 +18,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{Error, HttpResponse, ResponseError};
 
 use crate::config::{Origins, TokenHeader};
-use crate::http::routes::VERIFY;
+use crate::http::request::original_request::VERIFY;
 
 /// A year, in which a browser asks by HTTPS alone (RFC 6797).
 const STAY: HeaderValue = HeaderValue::from_static("max-age=31536000");

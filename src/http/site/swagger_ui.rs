@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use actix_web::web::Bytes;
 use utoipa_swagger_ui::Config;
 
-use super::pages::{Page, media_type};
+use super::page::{Page, media_type};
 
 /// What the page loads from beside it.
 pub(super) const FILES: [&str; 2] = ["swagger-ui.css", "swagger-ui-bundle.js"];

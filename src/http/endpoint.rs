@@ -1,0 +1,46 @@
+//! A row of the route table.
+
+use actix_web::Route;
+use actix_web::http::Method;
+
+use super::openapi::Operation;
+use crate::domain::Requirement;
+
+/// A route of the service.
+pub(super) struct Endpoint {
+    /// `None` for whatever method a proxy passes on.
+    pub(super) method: Option<Method>,
+    pub(super) path: &'static str,
+    /// What its guard requires.
+    pub(super) requirement: Requirement,
+    pub(super) docs: Operation,
+    pub(super) route: fn() -> Route,
+}
+
+/// A route for one method.
+pub(super) const fn on(
+    method: Method,
+    path: &'static str,
+    requirement: Requirement,
+    docs: Operation,
+    route: fn() -> Route,
+) -> Endpoint {
+    Endpoint { method: Some(method), path, requirement, docs, route }
+}
+
+/// A route for every method.
+pub(super) const fn any(
+    path: &'static str,
+    requirement: Requirement,
+    docs: Operation,
+    route: fn() -> Route,
+) -> Endpoint {
+    Endpoint { method: None, path, requirement, docs, route }
+}
+
+impl Endpoint {
+    /// What its requests are counted under.
+    pub(super) fn label(&self) -> &str {
+        self.method.as_ref().map_or("any", Method::as_str)
+    }
+}
