@@ -5,7 +5,7 @@
 use diesel::prelude::*;
 
 use super::StoreError;
-use super::tokens::by_id;
+use super::rows::by_id;
 use crate::domain::{Lifetime, Requirement, Timestamp, Token, User};
 
 /// A token that requests a write.

@@ -7,9 +7,9 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use super::revocation::revoke_with_bound;
+use super::rows::by_id;
 use super::sqlite::statements::statements;
 use super::token_lists::age_cutoff;
-use super::tokens::by_id;
 use crate::domain::{Lifetime, Timestamp};
 
 /// The most live tokens of a user.

@@ -7,9 +7,10 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
 
+use super::rows::{by_hash, by_id};
 use super::schema::token_counts;
 use super::sqlite::statements::statements;
-use super::{ActingToken, Store, StoreError, tokens as queries};
+use super::{ActingToken, Store, StoreError};
 use crate::domain::{PresentedToken, Timestamp, Token};
 
 statements! {
@@ -41,7 +42,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<usize, StoreError> {
         self.write_by(by, move |c| {
-            let found = queries::by_id(c, id)?;
+            let found = by_id(c, id)?;
             match found.filter(|(_, user)| owner.is_none_or(|owner| owner == user.id)) {
                 Some((token, _)) => Ok(revoke_with_bound(c, &token, now)?),
                 None => Ok(0),
@@ -63,7 +64,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<usize, StoreError> {
         self.write_by(Some(by), move |c| {
-            let found = queries::by_hash(c, &presented.hash)?;
+            let found = by_hash(c, &presented.hash)?;
             match found.filter(|(token, _)| presented.names(token.id)) {
                 Some((token, _)) => Ok(revoke_with_bound(c, &token, now)?),
                 None => Ok(0),
@@ -116,7 +117,7 @@ pub(super) fn revoke_all(
     now: Timestamp,
 ) -> QueryResult<usize> {
     let except = match except {
-        Some(id) => queries::by_id(c, id)?,
+        Some(id) => by_id(c, id)?,
         None => None,
     };
     let kept = except.filter(|(token, user)| {

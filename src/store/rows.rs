@@ -1,10 +1,13 @@
-//! Rows of `tokens` and `users`, and what they are in the domain.
+//! Rows of `tokens` and `users` as types of the domain. A token is found by the first eight bytes of its digest,
+//! in the index `tokens_digest_prefix`.
 
+use diesel::define_sql_function;
 use diesel::prelude::*;
+use diesel::sql_types::{Binary, Integer};
 
 use super::schema::{tokens, users};
 use crate::domain::{
-    Abilities, Bond, Email, Name, PasswordHash, Timestamp, Token, TokenKind, User,
+    Abilities, Bond, Email, Name, PasswordHash, Timestamp, Token, TokenHash, TokenKind, User,
 };
 
 #[derive(Queryable, QueryableByName, Selectable)]
@@ -99,4 +102,33 @@ impl From<(UserRow, String)> for UserWithHash {
     fn from((user, hash): (UserRow, String)) -> Self {
         Self { user: user.into(), password_hash: PasswordHash::new(hash) }
     }
+}
+
+define_sql_function! {
+    /// SQLite's: a part of a blob. The first byte is number 1.
+    fn substr(bytes: Binary, first: Integer, count: Integer) -> Binary;
+}
+
+/// The token with this id, and its owner.
+pub(super) fn by_id(
+    connection: &mut SqliteConnection,
+    id: i64,
+) -> QueryResult<Option<(Token, User)>> {
+    let row = tokens::table.inner_join(users::table).filter(tokens::id.eq(id));
+    let row = row.select((TokenRow::as_select(), UserRow::as_select()));
+    Ok(row.get_result(connection).optional()?.map(into_domain))
+}
+
+/// The token with this digest, and its owner.
+pub(super) fn by_hash(
+    connection: &mut SqliteConnection,
+    hash: &TokenHash,
+) -> QueryResult<Option<(Token, User)>> {
+    let digest = hash.as_bytes().as_slice();
+    let row = tokens::table
+        .inner_join(users::table)
+        .filter(substr(tokens::digest, 1, 8).eq(&digest[..8]))
+        .filter(tokens::digest.eq(digest))
+        .select((TokenRow::as_select(), UserRow::as_select()));
+    Ok(row.get_result(connection).optional()?.map(into_domain))
 }

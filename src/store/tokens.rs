@@ -1,12 +1,11 @@
-//! The table `tokens`: how a token is found, added and renamed. A token is found by the first eight bytes of
-//! its digest, in the index `tokens_digest_prefix`.
+//! The table `tokens`: how a token is looked up, inserted and renamed.
 
 use diesel::define_sql_function;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary, Integer, Nullable, Text};
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 
 use super::emails::by_email;
-use super::rows::{TokenRow, UserRow, into_domain};
+use super::rows::{UserRow, by_hash, by_id};
 use super::schema::{tokens, users};
 use super::sqlite::statements::statements;
 use super::{ActingToken, Quota, Store, StoreError};
@@ -52,35 +51,6 @@ pub enum Insertion {
     Ungranted(Ungranted),
     /// The owner has this many live tokens, which is the quota.
     Full(u32),
-}
-
-define_sql_function! {
-    /// SQLite's: a part of a blob. The first byte is number 1.
-    fn substr(bytes: Binary, first: Integer, count: Integer) -> Binary;
-}
-
-/// The token with this id, and its owner.
-pub(super) fn by_id(
-    connection: &mut SqliteConnection,
-    id: i64,
-) -> QueryResult<Option<(Token, User)>> {
-    let row = tokens::table.inner_join(users::table).filter(tokens::id.eq(id));
-    let row = row.select((TokenRow::as_select(), UserRow::as_select()));
-    Ok(row.get_result(connection).optional()?.map(into_domain))
-}
-
-/// The token with this digest, and its owner.
-pub(super) fn by_hash(
-    connection: &mut SqliteConnection,
-    hash: &TokenHash,
-) -> QueryResult<Option<(Token, User)>> {
-    let digest = hash.as_bytes().as_slice();
-    let row = tokens::table
-        .inner_join(users::table)
-        .filter(substr(tokens::digest, 1, 8).eq(&digest[..8]))
-        .filter(tokens::digest.eq(digest))
-        .select((TokenRow::as_select(), UserRow::as_select()));
-    Ok(row.get_result(connection).optional()?.map(into_domain))
 }
 
 impl Store {
