@@ -7,7 +7,6 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use super::revocation::revoke_with_bound;
-use super::rows::by_id;
 use super::sqlite::statements::statements;
 use super::token_lists::age_cutoff;
 use crate::domain::{Lifetime, Timestamp};
@@ -70,9 +69,8 @@ impl Quota {
         let Some(most) = self.most.map(i64::from) else { return Ok(0) };
         let age_cutoff = age_cutoff(self.ttl, now);
         let idlest = IdlestLogin { owner, now: now.as_unix(), age_cutoff, most };
-        let Some(Row { number }) = idlest.get_result::<Row>(c).optional()? else { return Ok(0) };
-        match by_id(c, number)? {
-            Some((token, _)) => revoke_with_bound(c, &token, now),
+        match idlest.get_result::<Row>(c).optional()? {
+            Some(login) => revoke_with_bound(c, login.number, now),
             None => Ok(0),
         }
     }

@@ -7,14 +7,15 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
 
-use super::rows::{by_hash, by_id};
-use super::schema::token_counts;
+use super::rows::by_id;
+use super::schema::{token_counts, tokens};
 use super::sqlite::statements::statements;
 use super::{ActingToken, Store, StoreError};
-use crate::domain::{PresentedToken, Timestamp, Token};
+use crate::domain::{PresentedToken, Timestamp};
 
 statements! {
-    Revoke: "UPDATE tokens SET revoked_at = " [at: i64 as BigInt] " WHERE id = " [id: i64 as BigInt];
+    Revoke: "UPDATE tokens SET revoked_at = " [at: i64 as BigInt]
+        " WHERE revoked_at IS NULL AND id = " [id: i64 as BigInt];
     Children: "SELECT id FROM tokens WHERE revoked_at IS NULL AND parent_id = " [id: i64 as BigInt];
     RevokeAll: "UPDATE users \
         SET revoked_through = (SELECT seq FROM sqlite_sequence WHERE name = 'tokens'), kept_token = "
@@ -44,7 +45,7 @@ impl Store {
         self.write_by(by, move |c| {
             let found = by_id(c, id)?;
             match found.filter(|(_, user)| owner.is_none_or(|owner| owner == user.id)) {
-                Some((token, _)) => Ok(revoke_with_bound(c, &token, now)?),
+                Some((token, _)) => Ok(revoke_with_bound(c, token.id, now)?),
                 None => Ok(0),
             }
         })
@@ -64,9 +65,16 @@ impl Store {
         now: Timestamp,
     ) -> Result<usize, StoreError> {
         self.write_by(Some(by), move |c| {
-            let found = by_hash(c, &presented.hash)?;
-            match found.filter(|(token, _)| presented.names(token.id)) {
-                Some((token, _)) => Ok(revoke_with_bound(c, &token, now)?),
+            let digest = presented.hash.as_bytes().as_slice();
+            // Without its owner: a row that another program has removed may come back.
+            let id = tokens::table
+                .filter(tokens::digest_prefix.eq(&digest[..8]))
+                .filter(tokens::digest.eq(digest))
+                .select(tokens::id)
+                .get_result(c)
+                .optional()?;
+            match id.filter(|&id| presented.names(id)) {
+                Some(id) => Ok(revoke_with_bound(c, id, now)?),
                 None => Ok(0),
             }
         })
@@ -89,20 +97,19 @@ impl Store {
     }
 }
 
-/// Revokes a token that isn't revoked yet, and what is bound to it. Returns how many were revoked.
+/// Revokes a token and what is bound to it, unless it is revoked. Returns how many were revoked.
 pub(super) fn revoke_with_bound(
     c: &mut SqliteConnection,
-    token: &Token,
+    id: i64,
     now: Timestamp,
 ) -> QueryResult<usize> {
-    if token.revoked_at.is_some() {
+    if by_id(c, id)?.is_some_and(|(token, _)| token.revoked_at.is_some()) {
         return Ok(0);
     }
-    let mut ids = vec![token.id];
+    let mut ids = vec![id];
     let mut revoked = 0;
     while let Some(id) = ids.pop() {
-        Revoke { at: now.as_unix(), id }.execute(c)?;
-        revoked += 1;
+        revoked += Revoke { at: now.as_unix(), id }.execute(c)?;
         ids.extend(Children { id }.load::<Child>(c)?.into_iter().map(|child| child.id));
     }
     Ok(revoked)

@@ -1,9 +1,7 @@
 //! Rows of `tokens` and `users` as types of the domain. A token is found by the first eight bytes of its digest,
 //! in the index `tokens_digest_prefix`.
 
-use diesel::define_sql_function;
 use diesel::prelude::*;
-use diesel::sql_types::{Binary, Integer};
 
 use super::schema::{tokens, users};
 use crate::domain::{
@@ -104,11 +102,6 @@ impl From<(UserRow, String)> for UserWithHash {
     }
 }
 
-define_sql_function! {
-    /// SQLite's: a part of a blob. The first byte is number 1.
-    fn substr(bytes: Binary, first: Integer, count: Integer) -> Binary;
-}
-
 /// The token with this id, and its owner.
 pub(super) fn by_id(
     connection: &mut SqliteConnection,
@@ -127,7 +120,7 @@ pub(super) fn by_hash(
     let digest = hash.as_bytes().as_slice();
     let row = tokens::table
         .inner_join(users::table)
-        .filter(substr(tokens::digest, 1, 8).eq(&digest[..8]))
+        .filter(tokens::digest_prefix.eq(&digest[..8]))
         .filter(tokens::digest.eq(digest))
         .select((TokenRow::as_select(), UserRow::as_select()));
     Ok(row.get_result(connection).optional()?.map(into_domain))

@@ -31,6 +31,7 @@ diesel::table! {
         kind -> Text,
         parent_id -> Nullable<BigInt>,
         ages_from -> Nullable<BigInt>,
+        digest_prefix -> Binary,
     }
 }
 

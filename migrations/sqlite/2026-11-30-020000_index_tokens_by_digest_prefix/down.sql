@@ -5,6 +5,7 @@ CREATE TABLE IF NOT EXISTS token_heads (
 ) WITHOUT ROWID;
 INSERT OR IGNORE INTO token_heads SELECT substr(digest, 1, 8), id FROM tokens ORDER BY digest;
 DROP INDEX IF EXISTS tokens_digest_prefix;
+ALTER TABLE tokens DROP COLUMN digest_prefix;
 CREATE TRIGGER IF NOT EXISTS tokens_added AFTER INSERT ON tokens BEGIN
     INSERT INTO token_heads VALUES (substr(NEW.digest, 1, 8), NEW.id);
 END;
