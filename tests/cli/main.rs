@@ -1,8 +1,13 @@
 //! The program, as a person starts it.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod backup;
+mod check;
+mod completions;
 mod explain;
-mod maintenance;
+mod input;
+mod migrate;
+mod prune;
 #[cfg(unix)]
 mod run_all;
 mod serve;
@@ -11,5 +16,5 @@ mod start;
 mod support;
 mod terminal;
 mod tls;
-mod tokens;
-mod users;
+mod token;
+mod user;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
 
-use crate::support::{Place, stderr};
+use crate::support::{Place, refusal, stderr};
 
 #[test]
 fn processes_that_start_at_once_agree_on_a_new_database() {
@@ -21,16 +21,6 @@ fn processes_that_start_at_once_agree_on_a_new_database() {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
     }
-}
-
-/// Starts a server that must fail, and gives the one line that says why.
-pub fn refusal(command: &mut Command) -> String {
-    let output = command.env_remove("BEARERD_BCRYPT_COST").output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert!(output.stdout.is_empty());
-    let message = stderr(&output);
-    assert_eq!(message.lines().count(), 1, "{message}");
-    message
 }
 
 #[test]

@@ -1,10 +1,17 @@
 //! The program in a folder of its own, and a server that it started.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use bearerd::app::{self, Services};
+use bearerd::auth::Check;
+use bearerd::config::Config;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// A folder with a database in it, and the program at work there.
@@ -61,6 +68,33 @@ impl Place {
         token.trim_end().to_owned()
     }
 
+    /// Runs `check` on a database. Gives the exit code and the report.
+    pub fn check(&self, database: &str) -> (Option<i32>, Value) {
+        let url = format!("sqlite://{database}");
+        let output = self.run(&["check", "--json", "--database-url", &url]);
+        (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
+    }
+
+    /// The settings of a database in the folder, for use through the library.
+    pub fn config(&self, database: &str) -> Config {
+        let database = self.path().join(database);
+        Config { database, bcrypt_cost: 4, max_tokens_per_user: None, ..Config::default() }
+    }
+
+    /// The names of the files in the folder, sorted.
+    pub fn file_names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.path()).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    pub fn db_connect(&self) -> SqliteConnection {
+        let path = self.path().join("bearerd.sqlite");
+        SqliteConnection::establish(path.to_str().unwrap()).unwrap()
+    }
+
     pub fn serve(&self) -> Serving {
         Serving::start(self.command(&["serve", "--listen", "127.0.0.1:0"]))
     }
@@ -68,6 +102,46 @@ impl Place {
 
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Overwrites the root page of a table.
+pub fn db_damage(place: &Place, table: &str) {
+    #[derive(QueryableByName)]
+    struct Root {
+        #[diesel(sql_type = BigInt)]
+        rootpage: i64,
+    }
+    let query = format!("SELECT rootpage FROM sqlite_master WHERE name = '{table}'");
+    let root: Root = diesel::sql_query(query).get_result(&mut place.db_connect()).unwrap();
+    let path = place.path().join("bearerd.sqlite");
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.write_all_at(&[0xA5; 4096], (root.rootpage as u64 - 1) * 4096).unwrap();
+}
+
+/// Counts the tokens that a database accepts.
+pub fn count_accepted(config: &Config, tokens: &[String]) -> usize {
+    app::block_on(async {
+        let services = Services::open(config, app::system_clock()).unwrap();
+        let mut accepted = 0;
+        for token in tokens {
+            let Check::Unknown(presented) = services.auth.check(token.as_bytes()) else {
+                panic!("a token that was never asked for is known");
+            };
+            accepted += usize::from(services.auth.look_up(&presented).await.is_ok());
+        }
+        services.close().await;
+        accepted
+    })
+}
+
+/// Starts a server that must fail, and gives the one line that says why.
+pub fn refusal(command: &mut Command) -> String {
+    let output = command.env_remove("BEARERD_BCRYPT_COST").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(output.stdout.is_empty());
+    let message = stderr(&output);
+    assert_eq!(message.lines().count(), 1, "{message}");
+    message
 }
 
 pub struct Serving {

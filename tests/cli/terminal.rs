@@ -1,7 +1,6 @@
 //! What reaches a terminal. Rows that another program wrote may hold anything.
 
 use diesel::connection::SimpleConnection;
-use diesel::prelude::*;
 use serde_json::Value;
 
 use crate::support::{Place, stderr};
@@ -13,8 +12,7 @@ fn place() -> Place {
     let place = Place::new();
     place.create_ada();
     place.issue();
-    let path = place.path().join("bearerd.sqlite");
-    let mut file = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    let mut file = place.db_connect();
     for column in ["users SET name", "tokens SET name", "users SET abilities"] {
         file.batch_execute(&format!("UPDATE {column} = '{HOSTILE}'")).unwrap();
     }

@@ -6,8 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use crate::start::refusal;
-use crate::support::{Place, Serving, stderr};
+use crate::support::{Place, Serving, refusal, stderr};
 
 /// Writes a new certificate for 127.0.0.1 and its key, and gives the certificate.
 fn write_certificate(place: &Place) -> String {

@@ -1,5 +1,4 @@
 use diesel::connection::SimpleConnection;
-use diesel::{Connection, SqliteConnection};
 use serde_json::{Value, json};
 
 use crate::support::{Place, stderr};
@@ -35,77 +34,16 @@ fn a_token_is_issued_listed_and_revoked() {
         stderr(&nobody),
         "bearerd: there is no user with the email bob@example.org; `bearerd user list` shows all users\n"
     );
-    assert_eq!(
-        place.print(&["prune", "--older-than", "1h"]),
-        "0 tokens removed: 0 revoked, 0 expired\n"
-    );
-    assert_eq!(
-        place.print(&["prune", "--older-than", "0s"]),
-        "1 token removed: 1 revoked, 0 expired\n"
-    );
-}
-
-/// Adds a token of Ada's, named after how many minutes ago it was created, expired, was revoked.
-fn db_insert_token(place: &Place, created: i64, expired: Option<i64>, revoked: Option<i64>) {
-    let ago = |minutes: Option<i64>| {
-        minutes.map_or("NULL".to_owned(), |minutes| format!("unixepoch() - {minutes} * 60"))
-    };
-    let shown = |ago: Option<i64>| ago.map_or("-".to_owned(), |minutes| minutes.to_string());
-    let name = [Some(created), expired, revoked].map(shown).join(" ");
-    let path = place.path().join("bearerd.sqlite").to_string_lossy().into_owned();
-    let insert = format!(
-        "INSERT INTO tokens (user_id, name, digest, abilities, created_at, expires_at, revoked_at)
-         VALUES (1, '{name}', randomblob(32), '*', {}, {}, {})",
-        ago(Some(created)),
-        ago(expired),
-        ago(revoked)
-    );
-    SqliteConnection::establish(&path).unwrap().batch_execute(&insert).unwrap();
-}
-
-#[test]
-fn prune_removes_the_tokens_that_have_been_dead_for_the_duration_given() {
-    for (ttl, removed, kept) in [
-        (
-            "60m",
-            "3 tokens removed: 1 revoked, 2 expired\n",
-            &["179 - -", "121 - -", "150 119 -", "150 - 119"][..],
-        ),
-        (
-            "never",
-            "2 tokens removed: 1 revoked, 1 expired\n",
-            &["181 - -", "179 - -", "121 - -", "150 119 -", "150 - 119"],
-        ),
-    ] {
-        let place = Place::new();
-        place.create_ada();
-        for (created, expired, revoked) in [
-            (181, None, None),
-            (179, None, None),
-            (121, None, None),
-            (150, Some(121), None),
-            (150, Some(119), None),
-            (150, None, Some(121)),
-            (150, None, Some(119)),
-        ] {
-            db_insert_token(&place, created, expired, revoked);
-        }
-        assert_eq!(place.print(&["prune", "--older-than", "2h", "--token-ttl", ttl]), removed);
-        let rows: Value = serde_json::from_str(&place.print(&["token", "list", "--json"])).unwrap();
-        let names: Vec<_> = rows.as_array().unwrap().iter().map(|row| &row["name"]).collect();
-        assert_eq!(names, kept, "token_ttl is {ttl}");
-    }
 }
 
 /// Adds so many tokens of the user with this id.
 fn db_insert_tokens(place: &Place, user: i64, count: i64) {
-    let path = place.path().join("bearerd.sqlite").to_string_lossy().into_owned();
     let insert = format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
          INSERT INTO tokens (user_id, name, digest, abilities, created_at)
          SELECT {user}, 'laptop', randomblob(32), '*', unixepoch() FROM n"
     );
-    SqliteConnection::establish(&path).unwrap().batch_execute(&insert).unwrap();
+    place.db_connect().batch_execute(&insert).unwrap();
 }
 
 #[test]
@@ -186,8 +124,7 @@ fn a_running_server_heeds_others_while_it_waits_for_their_lock() {
     let token = place.issue();
     let server = place.serve();
     assert_eq!(server.status(&token), 200, "now it is cached, and its use is to be written down");
-    let path = place.path().join("bearerd.sqlite").to_string_lossy().into_owned();
-    let mut other = SqliteConnection::establish(&path).unwrap();
+    let mut other = place.db_connect();
     other
         .batch_execute(
             "PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE; UPDATE tokens SET revoked_at = 1;",
@@ -205,4 +142,28 @@ fn a_running_server_heeds_others_while_it_waits_for_their_lock() {
     server.await_status(&token, 401);
     other.batch_execute("ROLLBACK;").unwrap();
     assert_eq!(login.join().unwrap().unwrap(), 201);
+}
+
+#[test]
+fn sqlite_refuses_a_token_that_no_lookup_could_find() {
+    let place = Place::new();
+    place.create_ada();
+    place.issue();
+    let mut file = place.db_connect();
+    for (digest, fault) in [
+        ("(SELECT digest FROM tokens)", "there already"),
+        ("(SELECT hex(digest) FROM tokens)", "32 bytes"),
+        ("randomblob(31)", "32 bytes"),
+    ] {
+        // With these SQLite would pass over a key that is taken.
+        for insert in ["INSERT", "INSERT OR IGNORE", "INSERT OR REPLACE"] {
+            let error = file
+                .batch_execute(&format!(
+                    "{insert} INTO tokens (user_id, name, digest, abilities, created_at)
+                     VALUES (1, 'by hand', {digest}, '*', 0)"
+                ))
+                .unwrap_err();
+            assert!(error.to_string().contains(fault), "{insert} {digest}: {error}");
+        }
+    }
 }
