@@ -27,7 +27,7 @@ fn a_backup_is_one_private_file_that_works() {
     assert_eq!(
         ours,
         ["bearerd.sqlite", "bearerd.sqlite-shm", "bearerd.sqlite-wal", "copy.sqlite"],
-        "nothing is left beside it"
+        "no other file is left"
     );
     let serve = ["serve", "--listen", "127.0.0.1:0", "--database-url", "sqlite://copy.sqlite"];
     let restored = Serving::start(place.command(&serve));
@@ -55,7 +55,7 @@ fn a_backup_overwrites_nothing() {
 }
 
 #[test]
-fn a_backup_that_fails_leaves_nothing_behind() {
+fn a_failed_backup_leaves_no_file() {
     let place = Place::new();
     let nothing = place.run(&["backup", "copy.sqlite"]);
     assert_eq!(nothing.status.code(), Some(1));
@@ -74,7 +74,7 @@ fn a_backup_that_fails_leaves_nothing_behind() {
     assert_eq!(place.file_names(), ["bearerd.sqlite"]);
 }
 
-/// Issues tokens until told to stop, and notes each that was acknowledged.
+/// Issues tokens until `stop` is set, and records each acknowledged token.
 async fn issue_tokens(auth: &Auth, acknowledged: &Acknowledged, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         let request =
@@ -93,7 +93,7 @@ struct Acknowledged {
 }
 
 #[test]
-fn a_backup_while_32_clients_write_holds_every_token_acknowledged_before_it_began() {
+fn a_backup_while_32_clients_write_contains_every_token_acknowledged_before_it() {
     let place = Place::new();
     place.create_ada();
     let (acknowledged, stop) = (Acknowledged::default(), AtomicBool::new(false));
@@ -118,7 +118,7 @@ fn a_backup_while_32_clients_write_holds_every_token_acknowledged_before_it_bega
         assert!(output.status.success(), "{}", stderr(&output));
         (before, after)
     });
-    assert!(before.len() >= 2000 && after > before.len(), "the clients were held up");
+    assert!(before.len() >= 2000 && after > before.len(), "the clients could not write");
     let (code, report) = place.check("copy.sqlite");
     assert_eq!((code, &report["database"]["faults"]), (Some(0), &json!([])));
     assert_eq!(count_accepted(&place.config("copy.sqlite"), &before), before.len());

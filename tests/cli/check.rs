@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{Place, db_damage, stderr};
 
 #[test]
-fn check_shows_each_setting_in_force_and_where_it_comes_from() {
+fn check_shows_the_value_and_the_source_of_each_setting() {
     let place = Place::new();
     place.create_ada();
     fs::write(place.path().join("bearerd.toml"), "retention = \"5h\"\nlisten = \"[::1]:5\"\n")
@@ -38,7 +38,7 @@ fn check_shows_each_setting_in_force_and_where_it_comes_from() {
 }
 
 #[test]
-fn check_warns_of_what_is_unsafe() {
+fn check_warns_about_unsafe_settings_and_file_modes() {
     let place = Place::new();
     place.create_ada();
     let file = place.path().join("bearerd.sqlite");
@@ -84,7 +84,7 @@ fn check_finds_counts_and_owners_that_do_not_match_the_tokens() {
     file.batch_execute("DELETE FROM token_counts").unwrap();
     let fault = "the user 1 has 1 unrevoked tokens, and token_counts says 0";
     assert_eq!(faults(), json!([fault]));
-    // The sweeper has not deleted this user's token yet.
+    // A deleted user's token stays until the sweeper deletes it.
     file.batch_execute("PRAGMA foreign_keys = OFF; DELETE FROM users").unwrap();
     assert_eq!(faults(), json!([]));
     file.batch_execute("DELETE FROM bulk_revocations").unwrap();
@@ -93,7 +93,7 @@ fn check_finds_counts_and_owners_that_do_not_match_the_tokens() {
 }
 
 #[test]
-fn check_shows_the_settings_of_a_database_that_can_not_be_opened() {
+fn check_shows_the_settings_even_if_the_database_cannot_be_opened() {
     let place = Place::new();
     fs::write(place.path().join("text"), "no database, but long enough. ".repeat(30)).unwrap();
     let (code, report) = place.check("text");

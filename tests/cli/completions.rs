@@ -1,7 +1,7 @@
 use crate::support::Place;
 
 #[test]
-fn completions_are_there_for_each_shell_whatever_the_settings_are() {
+fn completions_are_printed_for_each_shell_even_with_wrong_settings() {
     let place = Place::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = place.command(&["completions", shell]).env("BEARERD_X", "").output().unwrap();

@@ -14,7 +14,7 @@ all = [\"posts:write\"]
 ";
 
 #[test]
-fn the_checks_are_told_one_by_one_with_what_would_make_them_pass() {
+fn explain_lists_each_check_and_how_to_pass_it() {
     let place = Place::new();
     place.create_ada();
     let token = place.issue();
@@ -42,7 +42,7 @@ fn the_checks_are_told_one_by_one_with_what_would_make_them_pass() {
 }
 
 #[test]
-fn programs_get_json() {
+fn explain_prints_json() {
     let place = Place::new();
     place.create_ada();
     place.issue();

@@ -1,7 +1,7 @@
 use crate::support::{Place, stderr};
 
 #[test]
-fn bad_arguments_are_named_and_exit_with_2() {
+fn wrong_arguments_are_named_and_exit_with_2() {
     let place = Place::new();
     for (arguments, input, text) in [
         (

@@ -1,4 +1,4 @@
-//! The program, as a person starts it.
+//! The program, started as a user starts it. Each command has a file named as in `src/cli`.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod backup;

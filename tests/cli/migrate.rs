@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::{Place, count_accepted, stderr};
 
 #[test]
-fn migrate_brings_the_database_up_to_date_and_says_so() {
+fn migrate_brings_the_database_up_to_date() {
     let place = Place::new();
     for _ in 0..2 {
         assert_eq!(place.print(&["migrate"]), "the database bearerd.sqlite is up to date\n");
@@ -17,7 +17,7 @@ fn migrate_brings_the_database_up_to_date_and_says_so() {
     assert_eq!(place.file_names(), ["bearerd.sqlite"]);
 }
 
-/// A database of the first release, with a user for each of these emails.
+/// Creates a database of the first release, with a user for each of these emails.
 fn first_release(place: &Place, emails: &[&str]) -> SqliteConnection {
     const FIRST: &str = "2026-11-23-000000_create_users_and_tokens";
     let tables = fs::read_to_string(format!("migrations/sqlite/{FIRST}/up.sql")).unwrap();
@@ -71,9 +71,9 @@ fn accounts_of_the_first_release_are_found_by_their_emails() {
     }
 }
 
-/// The digest of a token is looked up elsewhere than where the first release kept it.
+/// The first release stored digests in another place, so a migration must move them.
 #[test]
-fn tokens_of_the_first_release_go_on_working() {
+fn tokens_of_the_first_release_still_work() {
     let place = Place::new();
     let mut file = first_release(&place, &["ada@example.org"]);
     let tokens: Vec<_> = (0..3).map(|i| format!("old_{i}")).collect();

@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use crate::support::Place;
 
-/// Adds a token of Ada's, named after how many minutes ago it was created, expired, was revoked.
+/// Adds a token for Ada. Its name says how many minutes ago it was created, expired and was revoked.
 fn db_insert_token(place: &Place, created: i64, expired: Option<i64>, revoked: Option<i64>) {
     let ago = |minutes: Option<i64>| {
         minutes.map_or("NULL".to_owned(), |minutes| format!("unixepoch() - {minutes} * 60"))
@@ -21,7 +21,7 @@ fn db_insert_token(place: &Place, created: i64, expired: Option<i64>, revoked: O
 }
 
 #[test]
-fn prune_removes_the_tokens_that_have_been_dead_for_the_duration_given() {
+fn prune_removes_tokens_that_have_been_dead_for_the_given_duration() {
     for (ttl, removed, kept) in [
         (
             "60m",

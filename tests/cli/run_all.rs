@@ -1,4 +1,4 @@
-//! `tests/run`, where programs are missing that it needs.
+//! `tests/run` on a machine that lacks the programs it needs.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::support::stderr;
 
-/// Runs `tests/run` where the PATH has only programs that it must not start, and gives what these were
-/// called with.
+/// Runs `tests/run` with a PATH that has only programs which it must not start. Also returns the names of
+/// those that it started.
 fn run(arguments: &[&str]) -> (Output, String) {
     let programs = TempDir::new().unwrap();
     let calls = programs.path().join("calls");
@@ -27,7 +27,7 @@ fn run(arguments: &[&str]) -> (Output, String) {
 }
 
 #[test]
-fn tests_run_names_everything_that_is_missing_and_installs_nothing_with_no_install() {
+fn tests_run_lists_all_missing_programs_and_with_no_install_installs_nothing() {
     let (output, calls) = run(&["--no-install"]);
     let missing = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{missing}");
@@ -39,14 +39,14 @@ fn tests_run_names_everything_that_is_missing_and_installs_nothing_with_no_insta
 }
 
 #[test]
-fn tests_run_installs_nothing_where_something_else_stays_missing() {
+fn tests_run_installs_nothing_if_a_missing_program_has_no_package() {
     let (output, calls) = run(&[]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert_eq!(calls, "");
 }
 
 #[test]
-fn tests_run_explains_itself_and_starts_nothing() {
+fn tests_run_prints_its_usage_and_starts_nothing() {
     let (output, calls) = run(&["--help"]);
     assert_eq!(output.status.code(), Some(0));
     assert!(output.stdout.starts_with(b"usage: tests/run [--no-install]\n"));

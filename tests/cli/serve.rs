@@ -28,7 +28,7 @@ fn no_secret_is_logged_at_any_level() {
     }
 }
 
-/// A server that logs into a file, by these settings.
+/// Starts a server with these settings, whose log goes to a file.
 fn serve_logged(place: &Place, log: &str, settings: &[&str]) -> Serving {
     let mut command = place.command(&[&["serve", "--listen", "127.0.0.1:0"], settings].concat());
     command.stderr(fs::File::create(place.path().join(log)).unwrap());
@@ -54,7 +54,7 @@ const MALFORMED: [&[u8]; 6] = [
 ];
 
 #[test]
-fn malformed_requests_are_counted_and_one_a_second_is_logged_with_its_sender() {
+fn malformed_requests_are_counted_and_logged_with_the_sender_once_a_second() {
     let place = Place::new();
     let mut server = serve_logged(&place, "log", &[]);
     let address = server.url.strip_prefix("http://").unwrap().to_owned();
@@ -78,7 +78,7 @@ fn malformed_requests_are_counted_and_one_a_second_is_logged_with_its_sender() {
 }
 
 #[test]
-fn malformed_requests_are_counted_where_no_error_is_logged() {
+fn malformed_requests_are_counted_even_if_the_log_is_off() {
     let place = Place::new();
     let server = serve_logged(&place, "log", &["--log", "off"]);
     let mut stream = std::net::TcpStream::connect(&server.url["http://".len()..]).unwrap();
@@ -89,7 +89,7 @@ fn malformed_requests_are_counted_where_no_error_is_logged() {
 }
 
 #[test]
-fn signals_end_the_server_well() {
+fn signals_shut_the_server_down_cleanly() {
     for signal in ["-TERM", "-INT"] {
         let place = Place::new();
         place.create_ada();
@@ -103,7 +103,7 @@ fn signals_end_the_server_well() {
 }
 
 #[test]
-fn a_request_under_way_is_finished_at_shutdown() {
+fn a_running_request_is_finished_at_shutdown() {
     let place = Place::new();
     place.create_ada();
     let mut server = place.serve();
@@ -117,7 +117,7 @@ fn a_request_under_way_is_finished_at_shutdown() {
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
-    // The handler is waiting for the body when it asks for it.
+    // The server sends this once the handler reads the body.
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 100");
@@ -132,7 +132,7 @@ fn a_request_under_way_is_finished_at_shutdown() {
 }
 
 #[test]
-fn the_demo_shows_its_user_and_leaves_nothing_behind() {
+fn the_demo_shows_its_user_and_leaves_no_file() {
     let place = Place::new();
     let mut command = place.command(&["serve", "--demo", "--listen", "127.0.0.1:0"]);
     command.env("TMPDIR", place.path());
@@ -143,11 +143,11 @@ fn the_demo_shows_its_user_and_leaves_nothing_behind() {
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
 }
 
-/// Starts a server with fewer file descriptors than its HTTP workers need: it opens the database and
-/// prints its address before they start.
+/// The server gets fewer file descriptors than its HTTP workers need. It opens the database and prints its
+/// address before they start.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_server_that_fails_by_itself_is_shut_down_and_exits_with_1() {
+fn a_server_that_fails_while_running_closes_the_database_and_exits_with_1() {
     let place = Place::new();
     place.create_ada();
     let serve = |descriptors: u32| {

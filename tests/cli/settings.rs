@@ -1,4 +1,4 @@
-//! The settings: wrong ones, and the file that documents them.
+//! Wrong settings, and the annotated file that `check --example` prints.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use bearerd::config::{Config, RENAMED, SETTINGS};
 
 use crate::support::{Place, stderr};
 
-/// Each setting, and a value that it doesn't take.
+/// Each setting, and a value that it refuses.
 const WRONG: &[(&str, &str)] = &[
     ("database_url", "postgres://db"),
     ("listen", "localhost"),
@@ -31,10 +31,10 @@ const WRONG: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn each_setting_set_wrongly_is_named_with_its_source_and_what_is_allowed() {
+fn a_wrong_setting_is_reported_with_its_source_and_the_allowed_values() {
     let tried: Vec<_> = WRONG.iter().map(|(key, _)| *key).collect();
     let all: Vec<_> = SETTINGS.iter().map(|setting| setting.key).collect();
-    assert_eq!(tried, all, "a setting that nothing wrong is tried with");
+    assert_eq!(tried, all, "WRONG has a value for each setting");
     for (setting, (key, value)) in SETTINGS.iter().zip(WRONG) {
         let place = Place::new();
         fs::write(place.path().join("wrong.toml"), format!("{key} = {value:?}\n")).unwrap();
@@ -62,7 +62,7 @@ fn each_setting_set_wrongly_is_named_with_its_source_and_what_is_allowed() {
 }
 
 #[test]
-fn a_name_that_is_no_setting_is_refused_wherever_it_stands() {
+fn an_unknown_setting_is_refused_in_each_source() {
     let place = Place::new();
     fs::write(place.path().join("wrong.toml"), "listem = \"[::1]:1\"\n").unwrap();
     let mut in_environment = place.command(&["check"]);
@@ -79,7 +79,7 @@ fn a_name_that_is_no_setting_is_refused_wherever_it_stands() {
 }
 
 #[test]
-fn the_old_name_of_a_setting_is_refused_with_the_new_one_wherever_it_stands() {
+fn the_old_name_of_a_setting_is_refused_with_a_hint_in_each_source() {
     for (old_key, new_key) in RENAMED {
         assert!(SETTINGS.iter().any(|setting| setting.key == *new_key), "{new_key}");
         let place = Place::new();
@@ -123,7 +123,7 @@ fn the_old_name_of_a_setting_is_refused_with_the_new_one_wherever_it_stands() {
 fn the_annotated_file_has_every_setting_with_its_default() {
     let place = Place::new();
     let example = place.print(&["check", "--example"]);
-    // The rules stand at the end, and have a test of their own.
+    // The rules at the end have their own test.
     let lines: Vec<_> = example.lines().take_while(|line| *line != "#[[rules]]").collect();
     let settings: Vec<_> = (0..lines.len())
         .filter(|i| lines[*i].starts_with('#') && !lines[*i].starts_with("# ") && lines[*i] != "#")
@@ -131,7 +131,7 @@ fn the_annotated_file_has_every_setting_with_its_default() {
     for &i in &settings {
         assert!(lines[i - 1].starts_with("# "), "{} is not explained", lines[i]);
     }
-    // With every setting taken into force.
+    // First with every setting uncommented.
     let in_force: Vec<_> = settings.iter().map(|&i| &lines[i][1..]).collect();
     let file = place.path().join("all.toml");
     fs::write(&file, in_force.join("\n")).unwrap();
@@ -146,12 +146,12 @@ fn the_annotated_file_has_every_setting_with_its_default() {
             setting.key
         );
     }
-    // And as it is.
+    // Then unchanged.
     fs::write(&file, &example).unwrap();
     place.print(&["check", "--config", "all.toml"]);
 }
 
-/// The rules that the annotated file has as an example.
+/// The example rules of the annotated file, uncommented.
 fn example_rules(place: &Place) -> String {
     let example = place.print(&["check", "--example"]);
     let lines = example.lines().skip_while(|line| *line != "#[[rules]]");
@@ -161,7 +161,7 @@ fn example_rules(place: &Place) -> String {
 }
 
 #[test]
-fn the_rules_in_the_annotated_file_do_what_it_says() {
+fn the_example_rules_decide_as_the_annotated_file_says() {
     let place = Place::new();
     let file = place.path().join("bearerd.toml");
     fs::write(&file, example_rules(&place)).unwrap();
@@ -186,7 +186,7 @@ fn the_rules_in_the_annotated_file_do_what_it_says() {
 }
 
 #[test]
-fn check_shows_the_rules_in_their_order() {
+fn check_shows_the_rules_in_order() {
     let place = Place::new();
     let row = |report: &serde_json::Value| report["settings"].as_array().unwrap().last().cloned();
     let json = || serde_json::from_str(&place.print(&["check", "--json"])).unwrap();
@@ -211,7 +211,7 @@ fn check_shows_the_rules_in_their_order() {
 }
 
 #[test]
-fn a_wrong_rule_is_named_and_nothing_starts() {
+fn a_wrong_rule_is_reported_and_nothing_starts() {
     let place = Place::new();
     for (text, message) in [
         (
@@ -247,7 +247,7 @@ fn a_wrong_rule_is_named_and_nothing_starts() {
 }
 
 #[test]
-fn rules_without_a_way_to_name_requests_are_refused_with_what_to_set() {
+fn rules_without_forward_auth_headers_are_refused_with_a_hint() {
     let place = Place::new();
     let rules = "[[rules]]\npublic = true\n";
     fs::write(place.path().join("bearerd.toml"), rules).unwrap();
@@ -268,7 +268,7 @@ fn rules_without_a_way_to_name_requests_are_refused_with_what_to_set() {
 }
 
 #[test]
-fn rules_stand_in_the_file_alone() {
+fn rules_are_read_only_from_the_file() {
     let place = Place::new();
     let mut in_environment = place.command(&["user", "list"]);
     in_environment.env("BEARERD_RULES", "x");

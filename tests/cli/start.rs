@@ -1,4 +1,4 @@
-//! What keeps the program from starting, and what it starts with.
+//! Errors at the start, and the files that a start creates.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use diesel::{Connection, SqliteConnection};
 use crate::support::{Place, refusal, stderr};
 
 #[test]
-fn processes_that_start_at_once_agree_on_a_new_database() {
+fn processes_that_start_together_create_one_database() {
     let place = Place::new();
     let starting: Vec<_> = (0..6)
         .map(|_| {
@@ -24,7 +24,7 @@ fn processes_that_start_at_once_agree_on_a_new_database() {
 }
 
 #[test]
-fn a_database_that_can_not_be_used_is_one_clear_line() {
+fn an_unusable_database_is_reported_in_one_line() {
     let place = Place::new();
     let path = |name: &str| place.path().join(name);
     fs::write(path("text.sqlite"), "no database, but long enough to be read. ".repeat(30)).unwrap();
@@ -55,7 +55,7 @@ fn a_database_that_can_not_be_used_is_one_clear_line() {
 
 #[cfg(unix)]
 #[test]
-fn a_read_only_database_is_one_clear_line() {
+fn a_read_only_database_is_reported_in_one_line() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new();
     place.create_ada();
@@ -64,11 +64,11 @@ fn a_read_only_database_is_one_clear_line() {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
     let mut serve = place.command(&["serve", "--listen", "127.0.0.1:0"]);
-    // Whom permissions don't hold back becomes somebody whom they do.
+    // Root ignores permissions, so the server runs as another user.
     let message = match fs::OpenOptions::new().write(true).open(&file) {
         Err(_) => refusal(&mut serve),
         Ok(_) => {
-            // The build's folder may be closed to others.
+            // That user may not be able to read the build's folder.
             let program = tempfile::tempdir().unwrap();
             let copy = program.path().join("bearerd");
             fs::copy(serve.get_program(), &copy).unwrap();
@@ -83,7 +83,7 @@ fn a_read_only_database_is_one_clear_line() {
 }
 
 #[test]
-fn an_address_in_use_is_one_clear_line() {
+fn an_address_in_use_is_reported() {
     let place = Place::new();
     place.create_ada();
     let server = place.serve();
@@ -95,7 +95,7 @@ fn an_address_in_use_is_one_clear_line() {
 
 #[cfg(unix)]
 #[test]
-fn the_file_is_for_its_owners_eyes_alone() {
+fn only_the_owner_can_read_the_database_files() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new();
     let _server = place.serve();

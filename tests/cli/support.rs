@@ -14,7 +14,7 @@ use diesel::sql_types::BigInt;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A folder with a database in it, and the program at work there.
+/// A folder for a database, in which the program is run.
 pub struct Place(TempDir);
 
 impl Place {
@@ -50,7 +50,7 @@ impl Place {
         self.run_with_input(arguments, "")
     }
 
-    /// What a command prints, if it succeeds.
+    /// Runs a command that must succeed. Returns its standard output.
     pub fn print(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
@@ -125,7 +125,7 @@ pub fn count_accepted(config: &Config, tokens: &[String]) -> usize {
         let mut accepted = 0;
         for token in tokens {
             let Check::Unknown(presented) = services.auth.check(token.as_bytes()) else {
-                panic!("a token that was never asked for is known");
+                panic!("a token is cached before it was looked up");
             };
             accepted += usize::from(services.auth.look_up(&presented).await.is_ok());
         }
@@ -134,7 +134,7 @@ pub fn count_accepted(config: &Config, tokens: &[String]) -> usize {
     })
 }
 
-/// Starts a server that must fail, and gives the one line that says why.
+/// Starts a server that must fail. Returns the one line that it prints.
 pub fn refusal(command: &mut Command) -> String {
     let output = command.env_remove("BEARERD_BCRYPT_COST").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
@@ -167,11 +167,11 @@ impl Serving {
         request.call().unwrap().status().as_u16()
     }
 
-    /// Waits until the server answers so: a second, and what a busy machine adds.
+    /// Waits until the server answers with this status: a second, or longer on a busy machine.
     pub fn await_status(&self, token: &str, expected: u16) {
         let start = Instant::now();
         while self.status(token) != expected {
-            assert!(start.elapsed() < Duration::from_secs(3), "the server heeded nobody");
+            assert!(start.elapsed() < Duration::from_secs(3), "the server did not see the change");
         }
     }
 

@@ -1,11 +1,11 @@
-//! What reaches a terminal. Rows that another program wrote may hold anything.
+//! Output to a terminal. Rows that another program wrote may contain any characters.
 
 use diesel::connection::SimpleConnection;
 use serde_json::Value;
 
 use crate::support::{Place, stderr};
 
-/// Colours, the title of the window, a text from right to left, lines of their own, a blank letter.
+/// Colour codes, a bell, a right-to-left override, a line separator, invisible letters, a line break.
 const HOSTILE: &str = "\u{1b}[31mred\u{9b}0m\u{7}\u{202e}fdp.exe\u{2028}\u{200b}\u{3164}\r\nroot";
 
 fn place() -> Place {
@@ -21,7 +21,7 @@ fn place() -> Place {
 }
 
 #[test]
-fn nothing_that_is_stored_disturbs_a_terminal() {
+fn control_characters_in_stored_text_do_not_reach_the_terminal() {
     let place = place();
     for (command, lines) in [
         (&["user", "list"][..], 2),
@@ -38,11 +38,11 @@ fn nothing_that_is_stored_disturbs_a_terminal() {
         assert!(lines == 0 || text.lines().count() == lines, "{text}");
     }
     let rows: Value = serde_json::from_str(&place.print(&["user", "list", "--json"])).unwrap();
-    assert_eq!(rows[0]["name"], HOSTILE, "JSON says the same");
+    assert_eq!(rows[0]["name"], HOSTILE, "JSON has the name unchanged");
 }
 
 #[test]
-fn nothing_that_is_typed_disturbs_a_terminal_when_it_is_refused() {
+fn control_characters_in_refused_arguments_do_not_reach_the_terminal() {
     let place = Place::new();
     for arguments in [
         &["serve", "--listen", "\u{1b}[31m"][..],
@@ -57,7 +57,7 @@ fn nothing_that_is_typed_disturbs_a_terminal_when_it_is_refused() {
 }
 
 #[test]
-fn a_name_is_refused_that_hides_or_reverses_text() {
+fn a_name_that_hides_or_reverses_text_is_refused() {
     let place = Place::new();
     for name in ["a\u{202e}b", "a\u{2028}b", "a\u{200b}b", "a\u{1b}b", "a\u{a0}b", "\u{feff}"] {
         let create = ["user", "create", "--email", "ada@example.org", "--name", name];
@@ -68,7 +68,7 @@ fn a_name_is_refused_that_hides_or_reverses_text() {
 }
 
 #[test]
-fn a_column_has_a_widest_width() {
+fn wide_columns_are_cut() {
     let place = Place::new();
     let (wide, long) = ("山".repeat(60), "x".repeat(255));
     for (email, name) in [("ada@example.org", &wide), ("bob@example.org", &long)] {

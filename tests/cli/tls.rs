@@ -1,4 +1,4 @@
-//! HTTPS, and what a hangup does.
+//! HTTPS, and SIGHUP, which reloads the certificate.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::support::{Place, Serving, refusal, stderr};
 
-/// Writes a new certificate for 127.0.0.1 and its key, and gives the certificate.
+/// Writes a new certificate for 127.0.0.1 and its key. Returns the certificate.
 fn write_certificate(place: &Place) -> String {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     fs::write(place.path().join("cert.pem"), made.cert.pem()).unwrap();
@@ -16,7 +16,7 @@ fn write_certificate(place: &Place) -> String {
     made.cert.pem()
 }
 
-/// Whether a client that trusts this certificate alone gets an answer.
+/// Whether a client that trusts only this certificate gets an answer.
 fn is_answered(server: &Serving, cert: &str) -> bool {
     use ureq::tls::{Certificate, RootCerts, TlsConfig};
     let roots = RootCerts::new_with_certs(&[Certificate::from_pem(cert.as_bytes()).unwrap()]);
@@ -25,21 +25,21 @@ fn is_answered(server: &Serving, cert: &str) -> bool {
     agent.get(format!("{}/healthz", server.url)).call().is_ok()
 }
 
-/// Starts a server; gives the lines of its log too.
+/// Starts a server. Also returns the lines of its log.
 fn start_logging(mut command: Command) -> (Serving, Receiver<String>) {
     command.stderr(Stdio::piped());
     let mut server = Serving::start(command);
     let log = BufReader::new(server.child.stderr.take().unwrap());
     let (line, lines) = mpsc::channel();
-    // It ends with the server.
+    // The thread ends with the server.
     std::thread::spawn(move || {
         log.lines().map_while(Result::ok).try_for_each(|text| line.send(text))
     });
     (server, lines)
 }
 
-/// Hangs up on the server, and waits until its log says this.
-fn hang_up(server: &Serving, log: &Receiver<String>, expected: &str) {
+/// Sends SIGHUP to the server, and waits until its log contains `expected`.
+fn send_sighup(server: &Serving, log: &Receiver<String>, expected: &str) {
     let id = server.child.id().to_string();
     assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
     while !log.recv_timeout(Duration::from_secs(10)).unwrap().contains(expected) {}
@@ -49,7 +49,7 @@ const TLS: [&str; 4] = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
 const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--log", "info"];
 
 #[test]
-fn a_hangup_brings_the_new_certificate_and_bad_files_keep_the_old() {
+fn sighup_loads_a_new_certificate_and_keeps_the_old_one_if_a_file_is_wrong() {
     let place = Place::new();
     let first = write_certificate(&place);
     let (mut server, log) = start_logging(place.command(&[&SERVE[..], &TLS].concat()));
@@ -57,12 +57,12 @@ fn a_hangup_brings_the_new_certificate_and_bad_files_keep_the_old() {
     assert!(is_answered(&server, &first));
 
     let second = write_certificate(&place);
-    assert!(is_answered(&server, &first), "nobody has hung up");
-    hang_up(&server, &log, "the certificate has been read again");
+    assert!(is_answered(&server, &first), "before SIGHUP");
+    send_sighup(&server, &log, "the certificate has been read again");
     assert!(is_answered(&server, &second) && !is_answered(&server, &first));
 
     fs::write(place.path().join("key.pem"), "half a ke").unwrap();
-    hang_up(&server, &log, "stays as it was: key.pem holds no unencrypted private key in PEM");
+    send_sighup(&server, &log, "stays as it was: key.pem holds no unencrypted private key in PEM");
     assert!(is_answered(&server, &second));
     assert_eq!(server.signal("-TERM"), Some(0));
 }
@@ -92,17 +92,17 @@ fn a_malformed_request_over_https_is_logged_with_its_sender() {
 }
 
 #[test]
-fn a_hangup_does_not_end_a_server_without_https() {
+fn sighup_does_not_end_a_server_without_https() {
     let place = Place::new();
     place.create_ada();
     let token = place.issue();
     let (server, log) = start_logging(place.command(&SERVE));
-    hang_up(&server, &log, "there is nothing to read again");
+    send_sighup(&server, &log, "there is nothing to read again");
     assert_eq!(server.status(&token), 200);
 }
 
 #[test]
-fn a_certificate_that_can_not_be_used_is_one_clear_line() {
+fn an_unusable_certificate_is_reported_in_one_line() {
     let place = Place::new();
     let path = |name: &str| place.path().join(name);
     write_certificate(&place);
@@ -131,7 +131,7 @@ fn a_certificate_that_can_not_be_used_is_one_clear_line() {
 }
 
 #[test]
-fn listening_beyond_loopback_without_https_is_warned_of() {
+fn the_server_warns_if_it_listens_beyond_loopback_without_https() {
     let place = Place::new();
     write_certificate(&place);
     for (address, tls, warns) in

@@ -36,7 +36,7 @@ fn a_token_is_issued_listed_and_revoked() {
     );
 }
 
-/// Adds so many tokens of the user with this id.
+/// Adds `count` tokens for the user with this id.
 fn db_insert_tokens(place: &Place, user: i64, count: i64) {
     let insert = format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
@@ -47,7 +47,7 @@ fn db_insert_tokens(place: &Place, user: i64, count: i64) {
 }
 
 #[test]
-fn a_list_of_several_pages_is_whole_and_in_order() {
+fn a_list_of_several_pages_is_complete_and_in_order() {
     let place = Place::new();
     place.create_ada();
     let create = ["user", "create", "--email", "bob@example.org", "--name", "Bob"];
@@ -75,10 +75,10 @@ fn a_list_of_several_pages_is_whole_and_in_order() {
     assert_eq!(ids(&["--email", "bob@example.org"]), (bobs.clone(), bobs));
 }
 
-/// The most memory that a command has had, in KiB, when it has printed its first lines and waits until
-/// somebody reads the rest.
+/// The peak memory of a command, in KiB. It is measured after the first lines, while the command waits
+/// because nobody reads the rest.
 #[cfg(target_os = "linux")]
-fn peak_of_a_waiting(place: &Place, arguments: &[&str]) -> u64 {
+fn peak_memory_of_blocked(place: &Place, arguments: &[&str]) -> u64 {
     use std::io::{BufRead, BufReader};
     use std::process::Stdio;
     let mut child = place.command(arguments).stdout(Stdio::piped()).spawn().unwrap();
@@ -93,20 +93,20 @@ fn peak_of_a_waiting(place: &Place, arguments: &[&str]) -> u64 {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_long_list_takes_no_more_memory_than_a_short_one() {
+fn a_long_list_needs_no_more_memory_than_a_short_one() {
     let place = Place::new();
     place.create_ada();
     db_insert_tokens(&place, 1, 2_000);
     for arguments in [&["token", "list"][..], &["token", "list", "--json"]] {
-        let short = peak_of_a_waiting(&place, arguments);
+        let short = peak_memory_of_blocked(&place, arguments);
         db_insert_tokens(&place, 1, 50_000);
-        let long = peak_of_a_waiting(&place, arguments);
+        let long = peak_memory_of_blocked(&place, arguments);
         assert!(long < short + 8 * 1024, "{arguments:?}: {short} and {long} KiB");
     }
 }
 
 #[test]
-fn a_running_server_heeds_what_another_process_revokes() {
+fn a_running_server_picks_up_revocations_by_another_process() {
     let place = Place::new();
     place.create_ada();
     let server = place.serve();
@@ -118,12 +118,12 @@ fn a_running_server_heeds_what_another_process_revokes() {
 }
 
 #[test]
-fn a_running_server_heeds_others_while_it_waits_for_their_lock() {
+fn a_running_server_picks_up_changes_while_it_waits_for_the_lock() {
     let place = Place::new();
     place.create_ada();
     let token = place.issue();
     let server = place.serve();
-    assert_eq!(server.status(&token), 200, "now it is cached, and its use is to be written down");
+    assert_eq!(server.status(&token), 200, "now it is cached, and its use must be stored");
     let mut other = place.db_connect();
     other
         .batch_execute(
@@ -155,7 +155,7 @@ fn sqlite_refuses_a_token_that_no_lookup_could_find() {
         ("(SELECT hex(digest) FROM tokens)", "32 bytes"),
         ("randomblob(31)", "32 bytes"),
     ] {
-        // With these SQLite would pass over a key that is taken.
+        // OR IGNORE and OR REPLACE must not hide that the digest is taken.
         for insert in ["INSERT", "INSERT OR IGNORE", "INSERT OR REPLACE"] {
             let error = file
                 .batch_execute(&format!(

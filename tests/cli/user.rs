@@ -21,7 +21,7 @@ fn users_are_created_and_listed() {
 }
 
 #[test]
-fn an_email_is_taken_once() {
+fn an_email_can_belong_to_only_one_user() {
     let place = Place::new();
     place.create_ada();
     let again = ["user", "create", "--email", "ADA@example.org", "--name", "Ada"];
@@ -31,7 +31,7 @@ fn an_email_is_taken_once() {
 }
 
 #[test]
-fn an_email_that_a_user_had_is_reused_when_the_operator_says_so() {
+fn a_reserved_email_can_be_reused_with_a_flag() {
     let place = Place::new();
     place.create_ada();
     place.print(&["user", "delete", "ada@example.org"]);
@@ -45,7 +45,7 @@ fn an_email_that_a_user_had_is_reused_when_the_operator_says_so() {
 }
 
 #[test]
-fn users_are_shown_changed_and_deleted_beside_a_running_server() {
+fn users_are_shown_changed_and_deleted_while_a_server_runs() {
     let place = Place::new();
     place.create_ada();
     let token = place.issue();
