@@ -116,16 +116,6 @@ fn answers_are_json_whatever_is_accepted() {
 }
 
 #[test]
-fn health_is_answered_and_so_is_its_head() {
-    let server = start();
-    for path in ["/healthz", "/readyz"] {
-        assert_eq!(server.send("GET", path, &[], None).status, 200);
-        let head = server.send("HEAD", path, &[], None);
-        assert_eq!((head.status, head.body.as_str()), (200, ""));
-    }
-}
-
-#[test]
 fn the_page_allows_itself_alone() {
     let server = start();
     let page = server.send("GET", "/", &[], None);

@@ -121,3 +121,13 @@ fn tokens_that_end_with_a_password_or_a_user_count_as_revoked() {
     assert_eq!(server.delete("/api/users/1", &admin).status, 204);
     assert_eq!(revoked(), Some(4.0), "those revoked before are not counted twice");
 }
+
+#[test]
+fn health_is_answered_and_so_is_its_head() {
+    let server = start();
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(server.send("GET", path, &[], None).status, 200);
+        let head = server.send("HEAD", path, &[], None);
+        assert_eq!((head.status, head.body.as_str()), (200, ""));
+    }
+}

@@ -207,3 +207,26 @@ fn who_is_shut_out_while_a_password_is_hashed_changes_nothing() {
     let body = json!({"email": EMAIL, "password": PASSWORD, "device_name": "x"});
     assert_eq!(server.log_in(body).status, 201);
 }
+
+#[test]
+fn an_administrators_token_does_not_change_its_owners_password_or_email() {
+    let server = start();
+    let admin = server.issue_admin();
+    let patch = |id: i64, body: Value| {
+        server.send_json("PATCH", &format!("/api/users/{id}"), &admin, &body)
+    };
+    for (body, field, route) in [
+        (json!({"password": "another password"}), "password", "PUT /api/user/password"),
+        (json!({"email": "eve@example.org"}), "email", "PUT /api/user."),
+        (json!({"email": ADMIN}), "email", "PUT /api/user."),
+    ] {
+        let answer = patch(2, body.clone());
+        assert_eq!(answer.status, 422, "{body}");
+        let text = answer.json()["errors"][field][0].as_str().unwrap().to_owned();
+        assert!(text.contains(route), "{text}");
+    }
+    let body = json!({"email": ADMIN, "password": PASSWORD, "device_name": "x"});
+    assert_eq!(server.log_in(body).status, 201, "nothing was changed");
+    assert_eq!(patch(2, json!({"name": "Root"})).status, 200);
+    assert_eq!(patch(1, json!({"password": "another one", "email": "a@example.org"})).status, 200);
+}
