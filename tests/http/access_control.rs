@@ -1,6 +1,6 @@
-//! Who may call which route. The routes come from the API's description, which is made from the
-//! route table, so that none can be left out; what each must need is written here a second time.
-//! A row of the table that asks for less than this page fails, and so does a row that is not here.
+//! Who may call which route. The routes come from the API's description, which is generated from the route
+//! table, so that no route can be missed. The table below repeats what each route must require. A route
+//! that requires less fails these tests, and so does a route that is not in the table.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::{ADMIN, Answer, EMAIL, INVALID_TOKEN, NO_CREDENTIALS, Server, start};
 use Need::{Ability, Admin, LiveToken, Nothing, Service, Verify};
 
-/// What a route must need of a caller.
+/// What a route must require of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
     Nothing,
@@ -17,7 +17,7 @@ enum Need {
     Ability(&'static str),
     /// An administrator, with a token that has `admin`.
     Admin,
-    /// Another service: a token with this ability, if one is named. HTTP Basic is offered too.
+    /// A token of another service, with this ability if one is named. HTTP Basic is offered too.
     Service(Option<&'static str>),
     /// A live token, and the abilities that the query names.
     Verify,
@@ -55,7 +55,7 @@ const ROUTES: &[(&str, &str, Need)] = &[
 /// The methods of `/api/verify` that the description lists.
 const VERIFY: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
 
-/// Every ability that a route of the server's own asks for, and one that none does.
+/// Every ability that a route of the server requires, and one that no route requires.
 const ABILITIES: [&str; 6] =
     ["tokens:read", "tokens:write", "account:write", "introspect", "admin", "posts:read"];
 
@@ -75,12 +75,12 @@ fn described(server: &Server) -> BTreeSet<(String, String)> {
     operations.collect()
 }
 
-/// Every ability but this one.
+/// All abilities except this one.
 fn all_but(ability: &str) -> Vec<&'static str> {
     ABILITIES.into_iter().filter(|other| *other != ability).collect()
 }
 
-/// A request to a route, whose ids name nothing.
+/// Sends a request to a route, with ids that do not exist.
 fn ask(server: &Server, method: &str, path: &str, token: &str) -> Answer {
     let path = path.replace("{id}", "99").replace("{token}", "99");
     match token {
@@ -105,13 +105,13 @@ fn assert_lacks(answer: &Answer, ability: &str, row: &str) {
 }
 
 #[test]
-fn every_route_is_on_this_page_and_no_other_is() {
+fn the_table_lists_exactly_the_routes_of_the_server() {
     let here = routes().map(|(method, path, _)| (method.to_owned(), path.to_owned()));
     assert_eq!(here.collect::<BTreeSet<_>>(), described(&start()));
 }
 
 #[test]
-fn no_route_but_the_open_ones_answers_without_a_live_token() {
+fn only_open_routes_answer_without_a_live_token() {
     let server = start();
     let dead = server.issue(&ABILITIES);
     assert_eq!(server.delete("/api/tokens/current", &dead).status, 204);
@@ -133,13 +133,13 @@ fn no_route_but_the_open_ones_answers_without_a_live_token() {
 }
 
 #[test]
-fn no_route_lets_a_token_through_that_lacks_what_it_needs() {
+fn each_route_refuses_a_token_without_its_ability() {
     let server = start();
     server.issue_admin();
     for (method, path, need) in routes() {
         let row = format!("{method} {path}");
         let with = |email: &str, abilities: &[&str]| {
-            // Some of the routes end the token that asks.
+            // Some routes revoke the token of the request.
             let token = server.issue_for(email, abilities, None);
             ask(&server, method, path, &token)
         };
@@ -150,13 +150,17 @@ fn no_route_lets_a_token_through_that_lacks_what_it_needs() {
             }
             Ability(ability) | Service(Some(ability)) => {
                 assert_lacks(&with(EMAIL, &all_but(ability)), ability, &row);
-                // Administration is no other right.
+                // An administrator has no other ability by that.
                 assert_lacks(&with(ADMIN, &all_but(ability)), ability, &row);
                 assert_lets_through(&with(EMAIL, &[ability]), &row);
             }
             Admin => {
                 assert_lacks(&with(ADMIN, &all_but("admin")), "admin", &row);
-                assert_eq!(with(EMAIL, &ABILITIES).status, 403, "{row} as no administrator");
+                assert_eq!(
+                    with(EMAIL, &ABILITIES).status,
+                    403,
+                    "{row} without being an administrator"
+                );
                 assert_lets_through(&with(ADMIN, &["admin"]), &row);
             }
         }
@@ -173,7 +177,7 @@ fn a_login_token_with_a_star_among_others_has_every_ability() {
 }
 
 #[test]
-fn verify_needs_the_abilities_that_its_query_names() {
+fn verify_requires_the_abilities_in_its_query() {
     let server = start();
     let token = server.issue(&all_but("posts:read"));
     for method in VERIFY {
@@ -187,7 +191,7 @@ fn verify_needs_the_abilities_that_its_query_names() {
 }
 
 #[test]
-fn a_route_that_offers_basic_takes_the_token_as_its_password_and_no_other_does() {
+fn only_routes_that_offer_basic_accept_a_token_as_the_password() {
     let server = start();
     server.issue_admin();
     for (method, path, need) in routes() {
@@ -207,7 +211,7 @@ fn base64(text: &str) -> String {
 }
 
 #[test]
-fn the_description_says_what_a_route_needs() {
+fn the_description_names_the_abilities_of_each_route() {
     let server = start();
     let document = server.send("GET", "/api/openapi.json", &[], None).json();
     for (method, path, need) in routes() {

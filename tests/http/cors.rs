@@ -19,7 +19,7 @@ fn preflight(server: &Server, origin: &str, path: &str) -> Answer {
 }
 
 #[test]
-fn a_listed_origin_reads_every_answer_of_the_api() {
+fn a_listed_origin_can_read_every_answer_of_the_api() {
     let server = start_for("https://other.example.org,https://app.example.org");
     let token = server.issue(&["account:write"]);
     let bearer = format!("Bearer {token}");
@@ -44,7 +44,7 @@ fn a_listed_origin_reads_every_answer_of_the_api() {
 }
 
 #[test]
-fn another_origin_and_another_page_are_told_nothing() {
+fn other_origins_and_other_pages_get_no_cors_headers() {
     let server = start_for(APP);
     for origin in ["https://evil.example.org", "https://app.example.org.evil.org", "null"] {
         let answer = get_from(&server, origin, "/api/user");
@@ -59,7 +59,7 @@ fn another_origin_and_another_page_are_told_nothing() {
 }
 
 #[test]
-fn a_preflight_is_answered_with_what_may_be_sent() {
+fn a_preflight_lists_the_allowed_methods_and_headers() {
     let server = start_for(APP);
     for path in ["/api/user", "/api/tokens/7", "/api/nothing"] {
         let answer = preflight(&server, APP, path);
@@ -73,11 +73,11 @@ fn a_preflight_is_answered_with_what_may_be_sent() {
         assert_eq!(answer.header("access-control-allow-credentials"), None);
     }
     let plain = server.send("OPTIONS", "/api/user", &[("Origin", APP)], None);
-    assert_eq!(plain.status, 405, "that was no preflight");
+    assert_eq!(plain.status, 405, "this is no preflight");
 }
 
 #[test]
-fn a_page_may_send_the_header_that_may_hold_a_token() {
+fn a_preflight_allows_the_configured_token_header() {
     let server = start_with(|config| {
         config.cors_origins = Origins::Any;
         config.token_header = TokenHeader::parse("X-Api-Token");
@@ -88,7 +88,7 @@ fn a_page_may_send_the_header_that_may_hold_a_token() {
 }
 
 #[test]
-fn any_origin_may_be_allowed() {
+fn a_star_allows_any_origin() {
     let server = start_for("*");
     let answer = get_from(&server, APP, "/api/user");
     assert_eq!((answer.header(ORIGIN), answer.header("vary")), (Some("*"), None));

@@ -1,4 +1,4 @@
-//! Which emails there may be, who finds an account by them, and for whom they are reserved.
+//! Which emails are allowed, which spellings find an account, and for whom emails are reserved.
 
 use bearerd::domain::EmailChange;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ fn fault(answer: &Answer) -> String {
 }
 
 #[test]
-fn an_email_that_looks_like_another_is_refused_wherever_one_is_set() {
+fn a_look_alike_email_is_refused_wherever_one_is_set() {
     let server = start_open();
     let (admin, token) = (server.issue_admin(), server.issue(&["account:write"]));
     for email in [
@@ -49,7 +49,7 @@ fn an_email_that_looks_like_another_is_refused_wherever_one_is_set() {
 }
 
 #[test]
-fn an_email_of_any_script_is_one_account_in_whatever_spelling() {
+fn all_spellings_of_an_email_find_one_account() {
     let server = start();
     let admin = server.issue_admin();
     for (email, spellings) in [
@@ -69,7 +69,7 @@ fn an_email_of_any_script_is_one_account_in_whatever_spelling() {
 }
 
 #[test]
-fn a_login_is_limited_whatever_the_spelling_of_the_email() {
+fn all_spellings_of_an_email_share_one_login_limit() {
     let server = start_with(|config| config.login_attempts_per_minute = 2);
     server.create_user("jörg@example.org", PASSWORD, &["*"]);
     let guess = |email: &str| {
@@ -80,7 +80,7 @@ fn a_login_is_limited_whatever_the_spelling_of_the_email() {
 }
 
 #[test]
-fn an_account_whose_email_is_refused_by_now_works_and_may_change_it() {
+fn an_account_with_an_email_no_longer_allowed_works_and_can_change_it() {
     let server = start_open();
     let old = "root@ｅxample.com";
     server.create_user("old@example.org", PASSWORD, &["*"]);
@@ -99,7 +99,7 @@ fn an_account_whose_email_is_refused_by_now_works_and_may_change_it() {
 }
 
 #[test]
-fn an_account_whose_name_is_refused_by_now_may_keep_it() {
+fn an_account_can_keep_a_name_no_longer_allowed() {
     let server = start_open();
     let old = "Ada\u{a0}Lovelace";
     server.db_execute(&format!("UPDATE users SET name = '{old}' WHERE id = 1"));
@@ -114,7 +114,7 @@ fn an_account_whose_name_is_refused_by_now_may_keep_it() {
 }
 
 #[test]
-fn a_login_with_an_email_that_is_refused_tells_nothing_of_accounts() {
+fn a_login_with_a_refused_email_reveals_nothing_about_accounts() {
     let server = start();
     let old = "root@ｅxample.com";
     server.create_user("old@example.org", PASSWORD, &["*"]);
@@ -132,7 +132,7 @@ fn a_login_with_an_email_that_is_refused_tells_nothing_of_accounts() {
 }
 
 #[test]
-fn any_changed_spelling_of_an_email_needs_the_password() {
+fn changing_the_spelling_of_an_email_needs_the_password() {
     let server = start_open();
     server.create_user("jörg@bücher.example", PASSWORD, &["*"]);
     let token = server.issue_for("jörg@bücher.example", &["account:write"], None);
@@ -150,7 +150,7 @@ fn any_changed_spelling_of_an_email_needs_the_password() {
 }
 
 #[test]
-fn users_do_not_change_their_email_unless_a_setting_lets_them() {
+fn users_can_change_their_email_only_if_a_setting_allows_it() {
     let server = start();
     let token = server.issue(&["account:write"]);
     for email in ["boss@example.org", "ADA@example.org"] {
@@ -221,7 +221,7 @@ fn an_email_that_could_not_be_set_is_not_reserved() {
 }
 
 #[test]
-fn an_account_by_another_program_keeps_its_email_when_it_is_gone() {
+fn the_email_of_an_account_that_another_program_stored_stays_reserved_after_its_deletion() {
     let server = start();
     let admin = server.issue_admin();
     server.db_execute(
@@ -238,7 +238,7 @@ fn an_account_by_another_program_keeps_its_email_when_it_is_gone() {
 }
 
 #[test]
-fn a_user_reserves_ten_emails_at_most() {
+fn at_most_ten_emails_are_reserved_for_a_user() {
     let server = start_open();
     let (admin, token) = (server.issue_admin(), server.issue(&["account:write"]));
     for i in 2..=10 {

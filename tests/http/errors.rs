@@ -16,7 +16,7 @@ fn post(headers: &str, body: &[u8]) -> Vec<u8> {
 const JSON: &str = "Content-Type: application/json\r\n";
 
 #[test]
-fn json_that_does_not_parse_is_told_by_line_and_column() {
+fn invalid_json_is_reported_with_line_and_column() {
     let server = start();
     for (body, text) in [
         (b"".as_slice(), "line 1, column 0"),
@@ -39,7 +39,7 @@ fn json_that_does_not_parse_is_told_by_line_and_column() {
 }
 
 #[test]
-fn a_body_of_many_fields_is_refused_whole() {
+fn a_body_with_too_many_fields_gets_one_short_error() {
     let server = start();
     let fields: Vec<_> = (0..6000).map(|i| format!("\"f{i}\":1")).collect();
     let (status, answer) =
@@ -49,7 +49,7 @@ fn a_body_of_many_fields_is_refused_whole() {
 }
 
 #[test]
-fn another_type_than_json_is_refused() {
+fn a_content_type_other_than_json_is_refused() {
     let server = start();
     let body = format!("email={EMAIL}&password={PASSWORD}&device_name=x");
     for headers in
@@ -74,7 +74,7 @@ fn a_body_over_the_limit_is_refused() {
 }
 
 #[test]
-fn unknown_routes_and_methods_are_told_apart() {
+fn an_unknown_route_gets_404_and_an_unknown_method_405() {
     let server = start();
     let answer = server.send("GET", "/api/x", &[], None);
     assert_eq!(answer.status, 404);
@@ -102,7 +102,7 @@ fn unknown_routes_and_methods_are_told_apart() {
 }
 
 #[test]
-fn answers_are_json_whatever_is_accepted() {
+fn answers_are_json_even_if_the_client_accepts_html() {
     let server = start();
     let answer = server.send("GET", "/api/user", &[("Accept", "text/html")], None);
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -116,7 +116,7 @@ fn answers_are_json_whatever_is_accepted() {
 }
 
 #[test]
-fn the_page_allows_itself_alone() {
+fn the_page_has_a_strict_content_security_policy() {
     let server = start();
     let page = server.send("GET", "/", &[], None);
     assert_eq!(page.status, 200);

@@ -1,4 +1,4 @@
-//! `/api/explain`: what `/api/verify` would answer, and why.
+//! `/api/explain`, which says how `/api/verify` would answer and why.
 
 use bearerd::config::Config;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ fn failed(explanation: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn what_is_explained_is_what_verify_answers() {
+fn explain_agrees_with_verify() {
     let server = server();
     let admin = server.issue_admin();
     let able = server.issue(&["posts:*"]);
@@ -87,7 +87,7 @@ fn what_is_explained_is_what_verify_answers() {
 }
 
 #[test]
-fn the_rules_for_a_destination_are_explained_too() {
+fn explain_agrees_with_verify_about_a_destination() {
     let free = "[[rules]]\nhost = \"free.example.org\"\npublic = true\n";
     let server =
         server().restart(|config| set_rules(config, "x-forwarded", &format!("{RULES}{free}")));
@@ -124,7 +124,7 @@ fn the_rules_for_a_destination_are_explained_too() {
 }
 
 #[test]
-fn a_token_is_read_with_the_blanks_that_a_header_drops() {
+fn spaces_and_tabs_around_a_token_are_ignored_as_in_a_header() {
     let server = server();
     let admin = server.issue_admin();
     let able = server.issue(&["posts:write"]);
@@ -136,7 +136,7 @@ fn a_token_is_read_with_the_blanks_that_a_header_drops() {
 }
 
 #[test]
-fn what_envoy_can_not_ask_is_explained_so() {
+fn with_envoy_explain_needs_a_uri() {
     let server = server().restart(|config| set_rules(config, "envoy", RULES));
     let admin = server.issue_admin();
     let ask = |body: Value| {
@@ -149,7 +149,7 @@ fn what_envoy_can_not_ask_is_explained_so() {
 }
 
 #[test]
-fn explaining_is_no_use_and_shows_no_secret() {
+fn explaining_a_token_does_not_count_as_a_use_and_shows_no_secret() {
     let server = server();
     let admin = server.issue_admin();
     let token = server.issue(&["posts:write"]);
@@ -165,7 +165,7 @@ fn explaining_is_no_use_and_shows_no_secret() {
 }
 
 #[test]
-fn only_a_trusted_proxy_speaks_for_the_original_request() {
+fn only_a_trusted_proxy_can_name_the_original_request() {
     let server = server();
     let admin = server.issue_admin();
     let ask = |from: &str| {
@@ -178,7 +178,7 @@ fn only_a_trusted_proxy_speaks_for_the_original_request() {
 }
 
 #[test]
-fn a_question_that_makes_no_sense_is_refused() {
+fn invalid_fields_are_refused() {
     let server = server();
     let admin = server.issue_admin();
     for (body, field) in [

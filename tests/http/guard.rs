@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{EMAIL, INVALID_TOKEN, PASSWORD, START, sha_256, start, start_with};
 
 #[test]
-fn a_token_can_do_what_both_it_and_its_owner_may() {
+fn a_token_can_use_only_abilities_that_its_owner_has_too() {
     let server = start();
     let owner = "bob@example.org";
     server.create_user(owner, "a good password", &["tokens:read"]);
@@ -21,12 +21,12 @@ fn a_token_can_do_what_both_it_and_its_owner_may() {
 }
 
 #[test]
-fn a_disabled_owner_shuts_their_tokens_out_and_can_not_log_in() {
+fn a_disabled_user_cannot_log_in_and_their_tokens_are_refused() {
     let server = start();
     let token = server.issue(&["*"]);
     assert_eq!(server.get("/api/user", &token).status, 200, "now it is cached");
     server.db_execute("UPDATE users SET disabled_at = 1");
-    server.heed_others();
+    server.see_other_writes();
     server.get("/api/user", &token).assert_refused(INVALID_TOKEN);
     let body = json!({"email": EMAIL, "password": PASSWORD, "device_name": "x"});
     let refused = server.log_in(body);
@@ -41,7 +41,7 @@ fn a_token_whose_owner_another_process_deleted_is_dead() {
     let (seen, unseen) = (server.issue(&["*"]), server.issue(&["*"]));
     assert_eq!(server.get("/api/user", &seen).status, 200, "now it is cached");
     server.db_execute("PRAGMA foreign_keys = OFF; DELETE FROM users");
-    server.heed_others();
+    server.see_other_writes();
     assert_eq!(server.db_text("CAST(count(*) AS TEXT)", "tokens"), "2", "their rows are there");
     server.get("/api/user", &seen).assert_refused(INVALID_TOKEN);
     server.get("/api/user", &unseen).assert_refused(INVALID_TOKEN);
@@ -57,7 +57,7 @@ fn a_token_whose_checksum_is_wrong_never_reaches_the_store() {
         };
         (count("malformed"), count("miss"))
     };
-    // Whatever asks the store fails now.
+    // Every query of tokens fails from here on.
     server.db_execute("ALTER TABLE tokens RENAME TO elsewhere");
     let wrong = format!("{}{:08x}", &token[..43], !crc32fast::hash(&token.as_bytes()[3..43]));
     server.get("/api/user", &wrong).assert_refused(INVALID_TOKEN);
@@ -67,7 +67,7 @@ fn a_token_whose_checksum_is_wrong_never_reaches_the_store() {
 }
 
 #[test]
-fn odd_headers_are_refused_and_never_an_error() {
+fn malformed_authorization_headers_are_refused() {
     let server = start();
     let token = server.issue(&["*"]);
     let ask = |header: &[u8]| {
@@ -101,7 +101,7 @@ fn odd_headers_are_refused_and_never_an_error() {
     for broken in ["|", "|x", "1ABC|x", "1ABC|", "1,2|x", "99999999999999999999|x", "1|", "0|x"] {
         assert_eq!(ask(format!("Authorization: Bearer {broken}").as_bytes()), 401, "{broken}");
     }
-    // RFC 9110, 5.5: a field that holds these is malformed as a whole.
+    // RFC 9110, 5.5: a header field with these characters is malformed.
     for control in [b"Authorization: Bearer a\0b".as_slice(), b"Authorization: Bearer a\x07b"] {
         assert_eq!(ask(control), 400);
     }
@@ -111,11 +111,11 @@ fn odd_headers_are_refused_and_never_an_error() {
 }
 
 #[test]
-fn a_token_brought_over_from_sanctum_works_with_its_own_id_alone() {
+fn a_token_from_sanctum_works_only_with_its_own_id() {
     let server = start();
     let (one, another) = ("a1".repeat(20), "b2".repeat(20));
     for (id, secret) in [(17, &one), (18, &another)] {
-        // Sanctum stores the digest of what follows the bar.
+        // Sanctum stores the digest of the text after the bar.
         let digest = sha_256(secret);
         server.db_execute(&format!(
             "INSERT INTO tokens (id, user_id, name, digest, abilities, created_at)
@@ -132,7 +132,7 @@ fn a_token_brought_over_from_sanctum_works_with_its_own_id_alone() {
 }
 
 #[test]
-fn a_digest_that_only_begins_like_a_token_s_is_not_its() {
+fn a_digest_with_only_the_same_prefix_does_not_match() {
     let server = start();
     let secret = "a1".repeat(20);
     let digest = format!("{}{}", &sha_256(&secret)[..16], "00".repeat(24));
@@ -144,7 +144,7 @@ fn a_digest_that_only_begins_like_a_token_s_is_not_its() {
 }
 
 #[test]
-fn a_token_of_an_earlier_prefix_keeps_working() {
+fn a_token_with_an_earlier_prefix_keeps_working() {
     let server = start_with(|config| config.token_prefix = TokenPrefix::parse("old_").unwrap());
     let token = server.issue(&["*"]);
     assert!(token.starts_with("old_"));
@@ -165,7 +165,7 @@ fn a_token_is_live_until_the_second_before_its_end() {
 }
 
 #[test]
-fn token_ttl_counts_for_tokens_already_issued() {
+fn token_ttl_applies_to_tokens_already_issued() {
     let server = start_with(|config| config.token_ttl = Lifetime::NEVER);
     let token = server.issue(&["*"]);
     let shown = server.get("/api/tokens/current", &token).json();
@@ -180,7 +180,7 @@ fn token_ttl_counts_for_tokens_already_issued() {
 }
 
 #[test]
-fn of_a_tokens_own_bound_and_token_ttls_the_earlier_is_shown_and_counts() {
+fn a_token_expires_at_the_earlier_of_its_own_expiry_and_token_ttl() {
     for (expires_in, shown, end) in [
         (Some(60), "2026-01-01T00:01:00Z", 60),
         (Some(7200), "2026-01-01T01:00:00Z", 3600),

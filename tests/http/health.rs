@@ -4,7 +4,7 @@ use serde_json::json;
 use crate::support::{EMAIL, PASSWORD, Server, start};
 
 #[test]
-fn what_happens_is_counted_and_no_label_is_taken_from_a_request() {
+fn events_are_counted_and_no_label_comes_from_a_request() {
     let server = start();
     let log_in = |password: &str| {
         server.log_in(json!({"email": EMAIL, "password": password, "device_name": "x"}))
@@ -60,14 +60,14 @@ fn what_happens_is_counted_and_no_label_is_taken_from_a_request() {
     assert!(!metrics.body.contains("77777") && !metrics.body.contains(EMAIL));
 }
 
-/// What `/metrics` says of a series.
-fn told(server: &Server, series: &str) -> Option<f64> {
+/// The value of a series in `/metrics`, if it has one.
+fn series_value(server: &Server, series: &str) -> Option<f64> {
     let metrics = server.send("GET", "/metrics", &[], None).body;
     metrics.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
 }
 
 #[test]
-fn what_has_not_happened_yet_is_told_as_none() {
+fn counters_and_queue_lengths_start_at_zero() {
     let server = start();
     for (family, label, words) in [
         ("logins_total", "outcome", vec!["success", "refused", "limited", "invalid", "failed"]),
@@ -78,18 +78,18 @@ fn what_has_not_happened_yet_is_told_as_none() {
     ] {
         for word in words {
             let series = format!("bearerd_{family}{{{label}=\"{word}\"}}");
-            assert_eq!(told(&server, &series), Some(0.0), "{series}");
+            assert_eq!(series_value(&server, &series), Some(0.0), "{series}");
         }
     }
 }
 
 #[test]
 fn malformed_requests_have_a_counter() {
-    assert!(told(&start(), "bearerd_malformed_requests_total").is_some());
+    assert!(series_value(&start(), "bearerd_malformed_requests_total").is_some());
 }
 
 #[test]
-fn live_tokens_are_told_once_they_were_counted_and_a_disabled_users_are_none() {
+fn a_sweep_counts_live_tokens_without_those_of_disabled_users() {
     let server = start();
     server.create_user("bob@example.org", PASSWORD, &["*"]);
     for email in [EMAIL, "bob@example.org", "bob@example.org"] {
@@ -97,18 +97,18 @@ fn live_tokens_are_told_once_they_were_counted_and_a_disabled_users_are_none() {
     }
     let count = || {
         app::block_on(server.bearerd.sweep()).unwrap();
-        told(&server, "bearerd_tokens_live")
+        series_value(&server, "bearerd_tokens_live")
     };
-    assert_eq!(told(&server, "bearerd_tokens_live"), None);
+    assert_eq!(series_value(&server, "bearerd_tokens_live"), None);
     assert_eq!(count(), Some(3.0));
     server.db_execute("UPDATE users SET disabled_at = 1 WHERE id = 2");
     assert_eq!(count(), Some(1.0));
 }
 
 #[test]
-fn tokens_that_end_with_a_password_or_a_user_count_as_revoked() {
+fn tokens_revoked_by_a_new_password_or_a_deleted_user_are_counted() {
     let server = start();
-    let revoked = || told(&server, r#"bearerd_token_events_total{event="revoked"}"#);
+    let revoked = || series_value(&server, r#"bearerd_token_events_total{event="revoked"}"#);
     let admin = server.issue_admin();
     let tokens: Vec<_> = (0..3).map(|_| server.issue(&["account:write"])).collect();
     let body = json!({"current_password": PASSWORD, "password": "a new password"});
@@ -123,7 +123,7 @@ fn tokens_that_end_with_a_password_or_a_user_count_as_revoked() {
 }
 
 #[test]
-fn health_is_answered_and_so_is_its_head() {
+fn health_checks_answer_get_and_head() {
     let server = start();
     for path in ["/healthz", "/readyz"] {
         assert_eq!(server.send("GET", path, &[], None).status, 200);

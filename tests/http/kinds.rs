@@ -1,4 +1,4 @@
-//! What tokens of each kind can do, and what becomes of what they issue.
+//! The kinds of tokens: what each can do, and which tokens are revoked with the one that issued them.
 
 use bearerd::app;
 use bearerd::domain::Lifetime;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{EMAIL, INVALID_TOKEN, PASSWORD, Server, set_rules, start, start_with};
 
-/// Has a token issue another: with the abilities and the lifetime given, if they are.
+/// Has a token issue another one. A null for the abilities or the lifetime leaves the field out.
 fn issue(server: &Server, by: &str, abilities: Value, expires_in: Value) -> (u16, Value) {
     let mut body =
         json!({"device_name": "child", "abilities": abilities, "expires_in": expires_in});
@@ -21,7 +21,7 @@ fn child(server: &Server, by: &str, abilities: &[&str]) -> String {
     body["token"].as_str().unwrap().to_owned()
 }
 
-/// A login token of Ada's for everything, a personal one that it issued, and the operator's.
+/// A login token for Ada with all abilities, a personal token that it issued, and an operator token.
 fn one_of_each_kind(server: &Server, abilities: &[&str]) -> [(&'static str, String); 3] {
     let login = server.log_in_with(&["*"]);
     let personal = child(server, &login, abilities);
@@ -43,7 +43,7 @@ fn the_kind_of_a_token_is_shown() {
 }
 
 #[test]
-fn a_wildcard_of_a_personal_or_operator_token_reaches_no_reserved_route() {
+fn a_wildcard_of_a_personal_or_operator_token_opens_no_reserved_route() {
     let server = start();
     server.db_execute("UPDATE users SET admin = 1");
     let wildcards = ["*", "tokens:*", "account:*", "events:*", "admin:*"];
@@ -70,7 +70,7 @@ fn a_wildcard_of_a_personal_or_operator_token_reaches_no_reserved_route() {
 }
 
 #[test]
-fn a_reserved_ability_that_is_named_counts_in_every_kind() {
+fn a_named_reserved_ability_counts_in_tokens_of_every_kind() {
     let server = start();
     for (kind, token) in one_of_each_kind(&server, &["tokens:write"]) {
         assert_eq!(issue(&server, &token, json!([]), json!(null)).0, 201, "{kind}");
@@ -78,7 +78,7 @@ fn a_reserved_ability_that_is_named_counts_in_every_kind() {
 }
 
 #[test]
-fn verify_and_explain_read_wildcards_by_the_tokens_kind() {
+fn verify_and_explain_match_wildcards_by_the_kind_of_the_token() {
     let server = start_with(|config| {
         set_rules(config, "x-forwarded", "[[rules]]\npath = \"/admin/**\"\nall = [\"admin\"]");
         config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
@@ -108,7 +108,7 @@ fn verify_and_explain_read_wildcards_by_the_tokens_kind() {
 }
 
 #[test]
-fn a_reserved_ability_that_only_a_wildcard_covers_is_not_given_away() {
+fn a_reserved_ability_that_only_a_wildcard_covers_cannot_be_passed_on() {
     let server = start();
     let operator = server.issue(&["*", "tokens:write"]);
     let (status, body) = issue(&server, &operator, json!(["a", "admin"]), json!(null));
@@ -122,7 +122,7 @@ fn a_reserved_ability_that_only_a_wildcard_covers_is_not_given_away() {
 }
 
 #[test]
-fn an_owner_who_names_a_reserved_ability_gives_it_to_no_wildcard() {
+fn a_wildcard_does_not_cover_a_reserved_ability_that_its_owner_names() {
     let server = start();
     server.create_user("bob@example.org", PASSWORD, &["tokens:write", "posts:*"]);
     let token = server.issue_for("bob@example.org", &["posts:*"], None);
@@ -133,7 +133,7 @@ fn an_owner_who_names_a_reserved_ability_gives_it_to_no_wildcard() {
 }
 
 #[test]
-fn what_a_login_token_issues_survives_logging_out() {
+fn tokens_issued_by_a_login_token_survive_its_logout() {
     let server = start();
     let login = server.log_in_with(&["*"]);
     let token = child(&server, &login, &["posts:read"]);
@@ -142,9 +142,9 @@ fn what_a_login_token_issues_survives_logging_out() {
 }
 
 #[test]
-fn what_other_tokens_issue_dies_with_them_however_they_are_revoked() {
+fn tokens_issued_by_other_tokens_are_revoked_with_them() {
     type Revoke = fn(&Server, &str, i64);
-    // How many tokens die: the root of the line too, or not.
+    // How many tokens are revoked: 5 with the first ancestor, 4 without it.
     let ways: [(&str, u64, Revoke); 6] = [
         ("logging out", 4, |server, parent, _| {
             assert_eq!(server.delete("/api/tokens/current", parent).status, 204);
@@ -197,7 +197,7 @@ fn what_other_tokens_issue_dies_with_them_however_they_are_revoked() {
 }
 
 #[test]
-fn a_bound_token_that_revokes_all_others_dies_with_its_parent() {
+fn a_bound_token_that_revokes_all_others_is_revoked_with_its_parent() {
     let server = start();
     let parent = server.issue(&["*", "tokens:write", "account:write"]);
     let token = child(&server, &parent, &["tokens:write"]);
@@ -240,7 +240,7 @@ fn a_bound_token_never_outlives_its_parent() {
 }
 
 #[test]
-fn a_lower_token_ttl_ends_a_bound_token_no_later_than_its_parent() {
+fn after_a_lower_token_ttl_a_bound_token_still_expires_with_its_parent() {
     let server = start_with(|config| config.token_ttl = Lifetime::NEVER);
     let parent = server.issue(&["tokens:write", "tokens:read"]);
     server.set_clock(50);
@@ -258,7 +258,7 @@ fn a_lower_token_ttl_ends_a_bound_token_no_later_than_its_parent() {
 }
 
 #[test]
-fn a_bound_token_is_swept_away_with_its_parent() {
+fn a_bound_token_is_deleted_with_its_parent() {
     let server = start_with(|config| config.token_ttl = Lifetime::NEVER);
     let parent = server.issue(&["tokens:write"]);
     server.set_clock(50);
@@ -266,10 +266,10 @@ fn a_bound_token_is_swept_away_with_its_parent() {
     let grandchild = child(&server, &token, &[]);
     let server = server.restart(|config| config.token_ttl = Lifetime::seconds(60));
     server.set_clock(60 + 24 * 60 * 60);
-    // The pass at the start may have removed them already, or run before the clock was set.
+    // The sweep at the start may have run before or after the clock was set.
     app::block_on(server.bearerd.sweep()).unwrap();
     let rows = server.db_text("CAST(count(*) AS TEXT)", "tokens");
-    assert_eq!(rows, "0", "not the parent alone is removed");
+    assert_eq!(rows, "0", "the bound tokens are removed too");
     let server = server.restart(|config| config.token_ttl = Lifetime::NEVER);
     for token in [&parent, &token, &grandchild] {
         server.get("/api/user", token).assert_refused(INVALID_TOKEN);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, EMAIL, PASSWORD, START, Server, start_with};
 
-/// A server with the limit that it has by itself, behind a proxy on its own machine.
+/// Starts a server with the default login limit, behind a proxy on the same machine.
 fn limited() -> Server {
     start_with(|config| {
         config.login_attempts_per_minute = 5;
@@ -18,7 +18,7 @@ fn credentials(email: &str, password: &str) -> Value {
     json!({"email": email, "password": password, "device_name": "x"})
 }
 
-/// A login through the proxy, for a client at this address.
+/// Logs in through the proxy, from a client with this address.
 fn log_in_from(server: &Server, address: &str, body: &Value) -> Answer {
     server.send("POST", "/api/tokens", &[("X-Forwarded-For", address)], Some(body))
 }
@@ -49,7 +49,7 @@ fn the_sixth_attempt_in_a_minute_is_refused() {
 }
 
 #[test]
-fn another_address_or_email_is_not_held_up() {
+fn another_address_or_email_is_not_limited() {
     let server = limited();
     server.create_user("bob@example.org", PASSWORD, &["*"]);
     let ada = credentials(EMAIL, PASSWORD);
@@ -65,7 +65,7 @@ fn another_address_or_email_is_not_held_up() {
 }
 
 #[test]
-fn an_address_is_refused_after_fifty_attempts_by_whatever_email() {
+fn an_address_is_refused_after_fifty_attempts_with_different_emails() {
     let server = limited();
     let attempt = |address: &str, i: i32| {
         let email = format!("user{i}@example.org");
@@ -80,7 +80,7 @@ fn an_address_is_refused_after_fifty_attempts_by_whatever_email() {
 }
 
 #[test]
-fn a_client_that_no_trusted_proxy_names_gets_nowhere_by_naming_itself() {
+fn a_client_cannot_avoid_the_limit_with_x_forwarded_for() {
     let server = start_with(|config| config.login_attempts_per_minute = 5);
     let statuses = (0..6).map(|i| {
         log_in_from(&server, &format!("192.0.2.{i}"), &credentials(EMAIL, "wrong")).status
@@ -89,7 +89,7 @@ fn a_client_that_no_trusted_proxy_names_gets_nowhere_by_naming_itself() {
 }
 
 #[test]
-fn success_clears_the_pair() {
+fn a_successful_login_clears_the_attempts() {
     let server = limited();
     for _ in 0..3 {
         for _ in 0..4 {
@@ -114,7 +114,7 @@ fn a_refused_attempt_reads_nothing_from_the_database() {
 }
 
 #[test]
-fn of_attempts_at_the_same_time_no_more_than_five_pass() {
+fn at_most_five_concurrent_attempts_pass() {
     let server = limited();
     let statuses: Vec<_> = std::thread::scope(|scope| {
         let attempt = || server.log_in(credentials(EMAIL, "wrong")).status;
@@ -126,7 +126,7 @@ fn of_attempts_at_the_same_time_no_more_than_five_pass() {
 }
 
 #[test]
-fn a_form_with_faults_is_no_attempt() {
+fn an_invalid_body_does_not_count_as_an_attempt() {
     let server = limited();
     for _ in 0..10 {
         assert_eq!(server.log_in(json!({"email": EMAIL, "password": "wrong"})).status, 422);
@@ -135,7 +135,7 @@ fn a_form_with_faults_is_no_attempt() {
 }
 
 #[test]
-fn guesses_of_the_current_password_count_with_the_logins() {
+fn wrong_current_passwords_count_as_login_attempts() {
     let server = limited();
     let token = server.issue(&["account:write"]);
     let header = format!("Bearer {token}");
@@ -176,7 +176,7 @@ fn guesses_of_the_current_password_count_with_the_logins() {
 
 #[test]
 fn three_hundred_guesses_at_one_account_from_sixty_addresses_are_stopped_at_fifty() {
-    // An email without an account is limited in the same way, so that the limit tells nothing.
+    // An email without an account is limited in the same way, so that the limit reveals nothing.
     for email in [EMAIL, "nobody@example.org"] {
         let server = limited();
         let guess = |i: i32| {
@@ -198,7 +198,7 @@ fn three_hundred_guesses_at_one_account_from_sixty_addresses_are_stopped_at_fift
 }
 
 #[test]
-fn guesses_from_many_addresses_lock_no_owner_out_of_the_networks_of_their_latest_logins() {
+fn guesses_from_many_addresses_do_not_block_the_networks_of_the_owners_latest_logins() {
     let server = limited();
     let right = credentials(EMAIL, PASSWORD);
     let wrong = credentials(EMAIL, "wrong");
@@ -217,10 +217,10 @@ fn guesses_from_many_addresses_lock_no_owner_out_of_the_networks_of_their_latest
     }
 }
 
-/// Where Ada logs in first.
+/// The address of Ada's first login.
 const HOME: &str = "203.0.113.1";
 
-/// Keeps the queue of passwords full from this many addresses, while Ada logs in from others.
+/// Keeps the password queue full from this many addresses, while Ada logs in from the addresses `from`.
 fn log_in_during_a_flood(addresses: i32, from: fn(i32) -> String) {
     let server = start_with(|config| {
         config.bcrypt_cost = 6;
@@ -258,11 +258,11 @@ fn log_in_during_a_flood(addresses: i32, from: fn(i32) -> String) {
 }
 
 #[test]
-fn twelve_addresses_that_keep_the_passwords_queue_full_shut_no_other_out() {
+fn logins_from_other_addresses_succeed_while_twelve_addresses_fill_the_queue() {
     log_in_during_a_flood(12, |i| format!("198.51.100.{i}"));
 }
 
 #[test]
-fn more_addresses_than_the_queue_has_places_shut_no_network_of_a_latest_login_out() {
+fn logins_from_a_known_network_succeed_while_96_addresses_fill_the_queue() {
     log_in_during_a_flood(96, |_| HOME.to_owned());
 }

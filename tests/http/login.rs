@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{EMAIL, INVALID_TOKEN, PASSWORD, Server, sha_256, start, start_with};
 
 #[test]
-fn a_person_logs_in_requests_and_logs_out() {
+fn a_user_logs_in_sends_requests_and_logs_out() {
     let server = start();
     let answer =
         server.log_in(json!({"email": EMAIL, "password": PASSWORD, "device_name": "laptop"}));
@@ -53,7 +53,7 @@ fn a_wrong_password_an_unknown_email_and_a_disabled_user_are_refused_alike() {
     let disabled = "bob@example.org";
     server.create_user(disabled, PASSWORD, &["*"]);
     server.db_execute(&format!("UPDATE users SET disabled_at = 1 WHERE email = '{disabled}'"));
-    // The status, the headers but for the date, the body, and how many hashes it took.
+    // The status, the headers without the date, the body, and how many passwords were hashed.
     let refuse = |email: &str, password: &str| {
         let hashes = || server.metric("bearerd_password_hash_duration_seconds_count");
         let before = hashes();
@@ -75,7 +75,7 @@ fn a_wrong_password_an_unknown_email_and_a_disabled_user_are_refused_alike() {
 }
 
 #[test]
-fn every_fault_of_a_login_is_told_at_once() {
+fn all_errors_of_a_login_are_reported_at_once() {
     let server = start();
     let answer = server.log_in(json!({}));
     assert_eq!(answer.status, 422);
@@ -87,7 +87,7 @@ fn every_fault_of_a_login_is_told_at_once() {
 }
 
 #[test]
-fn what_breaks_a_rule_is_named_by_its_field() {
+fn an_invalid_field_is_reported_by_its_name() {
     let server = start();
     for (field, value, text) in [
         ("email", json!("ada"), "must be a valid email address"),
@@ -127,7 +127,7 @@ fn what_breaks_a_rule_is_named_by_its_field() {
 }
 
 #[test]
-fn a_field_that_stands_twice_is_refused() {
+fn a_repeated_field_is_refused() {
     let server = start();
     let body = format!(
         r#"{{"email":"{EMAIL}","password":"wrong","password":"{PASSWORD}","device_name":"x"}}"#
@@ -143,7 +143,7 @@ fn a_field_that_stands_twice_is_refused() {
 }
 
 #[test]
-fn asking_for_more_than_the_user_has_is_refused() {
+fn asking_for_abilities_that_the_user_lacks_is_refused() {
     let server = start();
     server.create_user("bob@example.org", PASSWORD, &["posts:*"]);
     let ask = |abilities: &[&str]| {
@@ -161,7 +161,7 @@ fn asking_for_more_than_the_user_has_is_refused() {
 }
 
 #[test]
-fn what_counts_is_what_the_user_has_when_the_token_is_stored() {
+fn the_users_abilities_are_checked_when_the_token_is_stored() {
     let server = start();
     let body = json!({
         "email": EMAIL, "password": PASSWORD, "device_name": "x", "abilities": ["users:read"],
@@ -221,7 +221,7 @@ fn the_database_holds_the_sha_256_of_a_tokens_whole_string_and_never_the_string(
 }
 
 #[test]
-fn a_hash_of_another_cost_logs_in_and_is_replaced() {
+fn a_hash_with_another_cost_is_accepted_and_replaced() {
     let stored = |server: &Server| {
         let file = std::fs::read(&server.config.database).unwrap();
         let text = String::from_utf8_lossy(&file).into_owned();
@@ -239,8 +239,8 @@ fn a_hash_of_another_cost_logs_in_and_is_replaced() {
 }
 
 #[test]
-fn a_hash_from_laravel_logs_in_and_is_replaced_where_its_cost_differs() {
-    // Laravel's user factory gives everybody this one, of the password `password`.
+fn a_hash_from_laravel_is_accepted_and_replaced_if_its_cost_differs() {
+    // Laravel's user factory gives this hash of `password` to every user.
     const HASH: &str = "$2y$10$92IXUNpkjO0rOQ5byMi.Ye4oKoEa3Ro9llC/.og/at2.uheWG/igi";
     for (cost, stored) in [(10, HASH), (4, "$2b$04$")] {
         let server = start_with(|config| config.bcrypt_cost = cost);
@@ -258,7 +258,7 @@ fn a_hash_from_laravel_logs_in_and_is_replaced_where_its_cost_differs() {
 }
 
 #[test]
-fn logins_at_once_with_an_outdated_hash_all_succeed() {
+fn concurrent_logins_with_an_outdated_hash_all_succeed() {
     let server = start_with(|config| config.bcrypt_cost = 5);
     let server = server.restart(|config| config.bcrypt_cost = 4);
     let body = json!({"email": EMAIL, "password": PASSWORD, "device_name": "x"});

@@ -1,5 +1,5 @@
-//! That the time of a refused password tells nothing about the account: bcrypt's rounds, which take
-//! nearly all of that time, are counted.
+//! The time that a refused password takes must reveal nothing about the account. These tests count the
+//! rounds of bcrypt, which take nearly all of that time.
 
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ fn db_hash_of(server: &Server, email: &str) -> String {
     server.db_text("password_hash", &format!("users WHERE email = '{email}'"))
 }
 
-/// The answer to a request, and the rounds that it took.
+/// The status of the answer to a request, and the rounds of bcrypt that it took.
 fn counted(server: &Server, request: impl FnOnce() -> Answer) -> (u16, u64) {
     let rounds = || server.metric("bearerd_bcrypt_rounds_total");
     let before = rounds();
@@ -36,7 +36,7 @@ fn counted(server: &Server, request: impl FnOnce() -> Answer) -> (u16, u64) {
     (status, rounds() - before)
 }
 
-/// A server that has just started, with an enabled and a disabled user whose hashes have these costs.
+/// Starts a server with an enabled and a disabled user, whose hashes have these costs.
 fn start_with_costs(setting: u32, enabled: u32, disabled: u32) -> Server {
     let mut server = start_with(|config| config.email_change = EmailChange::Owner);
     server.create_user(DISABLED, PASSWORD, &["*"]);
@@ -54,7 +54,7 @@ fn every_refused_login_takes_the_rounds_of_the_highest_cost() {
     {
         let highest = 1 << setting.max(enabled).max(disabled);
         for first in 0..4 {
-            // The first attempt after the start may be any of them.
+            // Each attempt is once the first after a start.
             let server = start_with_costs(setting, enabled, disabled);
             let mut attempts =
                 [(NOBODY, PASSWORD), (EMAIL, "wrong"), (DISABLED, PASSWORD), (DISABLED, "wrong")];
@@ -75,7 +75,7 @@ fn every_refused_login_takes_the_rounds_of_the_highest_cost() {
 fn a_hash_that_cannot_be_checked_takes_the_same_rounds() {
     let server = start_with_costs(5, 6, 7);
     let broken = [
-        // Of a cost that would take minutes, of one below bcrypt's least, and of none.
+        // Costs that would take minutes, a cost below bcrypt's minimum, and no cost.
         format!("$2b$31${}", &hash(PASSWORD, 4)[7..]),
         format!("$2b$16${}", &hash(PASSWORD, 4)[7..]),
         format!("$2b$03${}", &hash(PASSWORD, 4)[7..]),
@@ -96,7 +96,7 @@ fn a_hash_that_cannot_be_checked_takes_the_same_rounds() {
 }
 
 #[test]
-fn a_higher_cost_that_another_process_stores_counts_from_the_next_login_on() {
+fn a_higher_cost_stored_by_another_process_counts_from_the_next_login() {
     let server = start_with_costs(4, 4, 4);
     let unknown = || server.log_in(credentials(NOBODY, PASSWORD));
     assert_eq!(counted(&server, unknown), (401, 1 << 4));

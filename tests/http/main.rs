@@ -1,4 +1,5 @@
-//! The server, through HTTP: each test starts one of its own on a free port and a fresh database.
+//! The server, through HTTP. Each test starts its own server on a free port with a fresh database. The
+//! files are named as in `src/http/api`, others by topic.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod access_control;

@@ -30,7 +30,7 @@ fn basic(token: &str) -> String {
 }
 
 #[test]
-fn a_live_token_is_described_and_another_is_not() {
+fn introspection_describes_only_live_tokens() {
     let server = start_with(|config| config.issuer = Issuer::parse("https://auth.example.org"));
     let caller = server.issue(&["introspect"]);
     let token = server.issue_for(EMAIL, &["posts:read", "posts:write"], Some(60));
@@ -54,7 +54,7 @@ fn a_live_token_is_described_and_another_is_not() {
 }
 
 #[test]
-fn only_whoever_may_introspect_does() {
+fn introspection_needs_the_ability() {
     let server = start();
     let caller = server.issue(&["posts:read"]);
     let form = format!("token={caller}");
@@ -66,7 +66,7 @@ fn only_whoever_may_introspect_does() {
 }
 
 #[test]
-fn whoever_is_shut_out_before_the_form_has_arrived_learns_nothing() {
+fn a_caller_revoked_before_the_form_arrives_gets_no_introspection() {
     let server = start();
     let caller = server.issue(&["introspect"]);
     let form = format!("token={}", server.issue(&["*"]));
@@ -78,7 +78,7 @@ fn whoever_is_shut_out_before_the_form_has_arrived_learns_nothing() {
     let mut stream = TcpStream::connect(server.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(head.as_bytes()).unwrap();
-    // The guard has let the caller in once this is noted.
+    // Once the use is recorded, the guard has let the request through.
     while server.db_text("CAST(count(last_used_at) AS TEXT)", "tokens") == "0" {
         app::block_on(server.bearerd.note_uses());
     }
@@ -90,7 +90,7 @@ fn whoever_is_shut_out_before_the_form_has_arrived_learns_nothing() {
 }
 
 #[test]
-fn whoever_holds_a_token_can_revoke_it() {
+fn any_caller_can_revoke_a_token_by_its_string() {
     let server = start();
     let caller = server.issue(&[]);
     let token = server.issue(&["*"]);
@@ -113,7 +113,7 @@ fn whoever_holds_a_token_can_revoke_it() {
 }
 
 #[test]
-fn a_revoked_token_never_passes_again_whatever_state_it_was_in() {
+fn a_revoked_token_never_works_again_even_if_it_was_dead_already() {
     let mut server = start_with(|config| config.token_ttl = Lifetime::seconds(3600));
     let secret = "a1".repeat(20);
     server.db_execute(&format!(
@@ -136,7 +136,7 @@ fn a_revoked_token_never_passes_again_whatever_state_it_was_in() {
          CREATE TABLE spare AS SELECT * FROM users WHERE email = 'eve@example.org';
          PRAGMA foreign_keys = OFF; DELETE FROM users WHERE email = 'eve@example.org'",
     );
-    server.heed_others();
+    server.see_other_writes();
     let caller = bearer(&server.issue_for("zoe@example.org", &[], None));
     assert_eq!(post(&server, "/api/revoke", &caller, &format!("token=9|{secret}")).status, 200);
     let still = server.db_text("CAST(count(*) AS TEXT)", "tokens WHERE revoked_at IS NULL");
@@ -160,7 +160,7 @@ fn a_revoked_token_never_passes_again_whatever_state_it_was_in() {
 }
 
 #[test]
-fn a_revocation_is_no_use() {
+fn revoking_a_token_does_not_count_as_a_use_of_it() {
     let server = start();
     let (caller, token) = (bearer(&server.issue(&[])), server.issue(&["*"]));
     assert_eq!(post(&server, "/api/revoke", &caller, &format!("token={token}")).status, 200);
@@ -170,7 +170,7 @@ fn a_revocation_is_no_use() {
 }
 
 #[test]
-fn a_form_without_one_token_is_an_invalid_request() {
+fn a_form_without_exactly_one_token_is_refused() {
     let server = start();
     let caller = bearer(&server.issue(&["introspect"]));
     for path in ["/api/introspect", "/api/revoke"] {

@@ -1,4 +1,4 @@
-//! The API's description holds what the server does.
+//! The API's description agrees with the server.
 
 use std::collections::BTreeSet;
 
@@ -31,13 +31,13 @@ fn operations(document: &Value) -> impl Iterator<Item = (String, &String, &Value
     })
 }
 
-/// The path of the first administrator, or of a token that is not there.
+/// The path with the id of the first user, or of a token that does not exist.
 fn concrete(path: &str) -> String {
     path.replace("/api/users/{id}", "/api/users/1").replace("{id}", "99").replace("{token}", "99")
 }
 
 #[test]
-fn every_method_that_is_described_is_a_route_and_no_other_is() {
+fn the_described_methods_are_exactly_those_of_the_routes() {
     let server = start();
     let document = document(&server);
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
@@ -52,20 +52,20 @@ fn every_method_that_is_described_is_a_route_and_no_other_is() {
 }
 
 #[test]
-fn clients_made_from_it_call_the_server_by_the_url_that_is_set() {
+fn the_description_names_the_configured_url_of_the_server() {
     assert_eq!(document(&start()).get("servers"), None);
     let server = start_with(|config| config.issuer = Issuer::parse("https://app.example.org/auth"));
     assert_eq!(document(&server)["servers"], json!([{"url": "https://app.example.org/auth"}]));
 }
 
 #[test]
-fn every_operation_has_a_name_of_its_own_and_names_what_may_go_wrong() {
+fn every_operation_has_a_unique_id_and_lists_its_errors() {
     let server = start();
     let document = document(&server);
     let mut names = BTreeSet::new();
     for (method, path, operation) in operations(&document) {
         let name = operation["operationId"].as_str().unwrap();
-        assert!(names.insert(name), "{name} stands twice");
+        assert!(names.insert(name), "{name} is used twice");
         assert!(!operation["summary"].as_str().unwrap().is_empty());
         let answers = operation["responses"].as_object().unwrap();
         let required = |statuses: &[&str]| {
@@ -104,7 +104,7 @@ fn every_operation_has_a_name_of_its_own_and_names_what_may_go_wrong() {
 }
 
 #[test]
-fn every_operation_stands_under_a_heading_that_is_described() {
+fn every_operation_has_a_tag_that_is_described() {
     let document = document(&start());
     let tags = document["tags"].as_array().unwrap();
     let names: Vec<_> = tags.iter().map(|tag| tag["name"].as_str().unwrap()).collect();
@@ -116,7 +116,7 @@ fn every_operation_stands_under_a_heading_that_is_described() {
 }
 
 #[test]
-fn every_reference_leads_to_a_schema() {
+fn every_reference_resolves_to_a_schema() {
     fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
         match value {
             Value::Object(fields) => {
@@ -137,7 +137,7 @@ fn every_reference_leads_to_a_schema() {
     }
 }
 
-/// The schemas that a body may have, references followed.
+/// The schemas that a body may have, with references resolved.
 fn bodies<'a>(document: &'a Value, operation: &'a Value) -> Vec<&'a Value> {
     let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
     let each = schema["oneOf"].as_array().map_or(vec![schema], |each| each.iter().collect());
@@ -147,7 +147,7 @@ fn bodies<'a>(document: &'a Value, operation: &'a Value) -> Vec<&'a Value> {
 }
 
 #[test]
-fn the_bodies_described_have_the_fields_that_are_read() {
+fn the_described_bodies_have_the_fields_that_the_server_reads() {
     let server = start();
     let document = document(&server);
     let admin = server.issue_admin();
@@ -189,7 +189,7 @@ fn the_bodies_described_have_the_fields_that_are_read() {
 }
 
 #[test]
-fn the_viewer_is_held_in_the_server_and_loads_nothing_from_elsewhere() {
+fn the_server_serves_swagger_ui_which_loads_nothing_from_other_hosts() {
     let server = start();
     for (path, kind) in [
         ("/docs", "text/html"),

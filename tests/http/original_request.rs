@@ -1,4 +1,4 @@
-//! How a proxy names the original request at `/api/verify`, and how a client can't.
+//! The headers that name the original request at `/api/verify`. A client must not be able to forge them.
 
 use bearerd::config::{Config, Origins};
 
@@ -32,7 +32,7 @@ fn server(naming: &str) -> Server {
 
 type Headers = Vec<(&'static str, String)>;
 
-/// The path and the headers with which a proxy of this kind names a request.
+/// The path and the headers by which a proxy with this setting names a request.
 fn question(naming: &str, method: &str, host: &str, uri: &str) -> (String, Headers) {
     let verify = "/api/verify".to_owned();
     let (method, host) = (method.to_owned(), host.to_owned());
@@ -58,7 +58,7 @@ fn question(naming: &str, method: &str, host: &str, uri: &str) -> (String, Heade
     }
 }
 
-/// The status of a question, to which a client's own headers and token are added.
+/// Asks about a request, with further headers and a token from the client. Returns the status.
 fn ask(
     server: &Server,
     naming: &str,
@@ -75,8 +75,7 @@ fn ask(
     server.send(sent, &path, &headers, None).status
 }
 
-/// Each way that some proxy or application knows to name a request: here, as `method`, `host` and
-/// `uri`.
+/// Headers by which some proxy or application names a request with this method, host and URI.
 fn forgeries(method: &str, host: &str, uri: &str) -> Vec<Headers> {
     let url = format!("https://{host}{uri}");
     let method = || method.to_owned();
@@ -123,7 +122,7 @@ fn forgeries(method: &str, host: &str, uri: &str) -> Vec<Headers> {
 }
 
 #[test]
-fn only_the_configured_naming_decides_whatever_else_is_sent() {
+fn only_the_configured_headers_name_the_request() {
     for naming in NAMINGS {
         let server = server(naming);
         let (small, big) = (server.issue(&["small"]), server.issue(&["big"]));
@@ -138,7 +137,7 @@ fn only_the_configured_naming_decides_whatever_else_is_sent() {
         ] {
             for forged in forgeries("GET", HOST, forged_uri) {
                 let more: Vec<_> = forged.iter().map(|(name, value)| (*name, &**value)).collect();
-                // The proxy overwrites the headers of its own naming.
+                // The proxy overwrites the configured headers.
                 if more.iter().any(|(name, _)| is_own(name)) {
                     continue;
                 }
@@ -152,7 +151,7 @@ fn only_the_configured_naming_decides_whatever_else_is_sent() {
 }
 
 #[test]
-fn a_request_is_decided_by_its_method_its_host_and_its_path() {
+fn rules_match_the_method_the_host_and_the_path() {
     for naming in NAMINGS {
         let server = server(naming);
         let small = server.issue(&["small"]);
@@ -181,8 +180,8 @@ fn a_request_is_decided_by_its_method_its_host_and_its_path() {
 }
 
 #[test]
-fn what_is_protected_needs_a_token_with_every_method() {
-    // The IANA registry of 2025, and an invented one.
+fn a_protected_path_needs_a_token_with_every_method() {
+    // All methods of the IANA registry of 2025, and an invented one.
     let methods = "ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT CONNECT COPY DELETE GET HEAD LABEL LINK \
         LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE OPTIONS ORDERPATCH \
         PATCH POST PRI PROPFIND PROPPATCH PUT QUERY REBIND REPORT SEARCH TRACE UNBIND UNCHECKOUT \
@@ -206,7 +205,7 @@ fn what_is_protected_needs_a_token_with_every_method() {
 }
 
 #[test]
-fn a_name_that_is_sent_in_part_or_twice_is_refused() {
+fn missing_repeated_or_empty_headers_are_refused() {
     for naming in NAMINGS {
         let server = server(naming);
         let big = format!("Bearer {}", server.issue(&["big", "a"]));
@@ -232,7 +231,7 @@ fn a_name_that_is_sent_in_part_or_twice_is_refused() {
             let mut empty = named.clone();
             empty[index].1 = "";
             for wrong in [twice, without, joined, empty] {
-                // Not even where the query names an ability.
+                // They are refused even if the query names an ability.
                 for path in [path.clone(), format!("{path}?ability=a")] {
                     let answer = send(&path, &wrong);
                     assert_eq!(answer.status, 400, "{naming} {wrong:?}: {}", answer.body);
@@ -243,7 +242,7 @@ fn a_name_that_is_sent_in_part_or_twice_is_refused() {
 }
 
 #[test]
-fn a_refusal_names_the_headers_that_are_configured() {
+fn a_refusal_names_the_configured_headers() {
     for (naming, headers) in [
         ("x-forwarded", "X-Forwarded-Method, X-Forwarded-Host and X-Forwarded-Uri"),
         ("x-original-uri", "X-Original-Method, X-Original-URI and Host"),
@@ -265,7 +264,7 @@ fn a_refusal_names_the_headers_that_are_configured() {
 }
 
 #[test]
-fn a_whole_url_must_be_clear_about_its_host_and_its_path() {
+fn an_original_url_with_an_unclear_host_or_path_is_refused() {
     let server = server("x-original-url");
     for (url, status) in [
         ("https://app.example.org/public/x", 200),
@@ -292,7 +291,7 @@ fn a_whole_url_must_be_clear_about_its_host_and_its_path() {
 }
 
 #[test]
-fn envoy_appends_the_path_and_its_query_is_the_clients() {
+fn with_envoy_the_path_after_verify_names_the_request_and_its_query_is_ignored() {
     let server = server("envoy");
     let small = server.issue(&["small"]);
     let bearer = format!("Bearer {small}");
@@ -313,7 +312,7 @@ fn envoy_appends_the_path_and_its_query_is_the_clients() {
         let answer = server.send("GET", path, &headers, None);
         assert_eq!(answer.status, status, "{path}: {}", answer.body);
     }
-    // The paths go out as they are spelled here.
+    // The client does not normalize these paths.
     for (request, status) in [
         (format!("GET /api/verify/../tokens/current HTTP/1.1\r\nHost: {HOST}"), 400),
         (format!("GET /api/verify/%2e%2e/user HTTP/1.1\r\nHost: {HOST}"), 400),
@@ -330,11 +329,11 @@ fn envoy_appends_the_path_and_its_query_is_the_clients() {
     }
     let metrics = server.send("GET", "/metrics", &[], None).body;
     assert!(metrics.contains("/api/verify\""), "{metrics}");
-    assert!(!metrics.contains("posts"), "a client would choose what is counted: {metrics}");
+    assert!(!metrics.contains("posts"), "no label comes from a client: {metrics}");
 }
 
 #[test]
-fn below_verify_there_is_nothing_but_for_envoy() {
+fn paths_below_verify_exist_only_for_envoy() {
     for naming in &NAMINGS[..3] {
         let server = server(naming);
         let token = server.issue(&["*"]);
@@ -351,7 +350,7 @@ fn below_verify_there_is_nothing_but_for_envoy() {
 }
 
 #[test]
-fn no_preflight_that_envoy_asks_about_passes_for_permission() {
+fn with_envoy_a_preflight_needs_a_token() {
     let server = server("envoy").restart(|config| config.cors_origins = Origins::Any);
     let headers =
         [("Host", HOST), ("Origin", "https://x.example"), ("Access-Control-Request-Method", "GET")];
@@ -359,7 +358,7 @@ fn no_preflight_that_envoy_asks_about_passes_for_permission() {
 }
 
 #[test]
-fn only_a_trusted_proxy_names_a_request_in_any_way() {
+fn only_a_trusted_proxy_can_name_a_request() {
     for naming in NAMINGS {
         let server = server(naming).restart(|config| config.trusted_proxies.clear());
         let answer = ask(&server, naming, ("GET", HOST, "/public/x"), &[], None);
@@ -367,7 +366,7 @@ fn only_a_trusted_proxy_names_a_request_in_any_way() {
     }
 }
 
-/// Rules for a WebDAV server: what is below /sec takes more than what is below /pub.
+/// Rules for a WebDAV server: paths below /sec need another ability than paths below /pub.
 const DAV: &str = r#"
     [[rules]]
     host = "open.example.org"
@@ -397,7 +396,7 @@ const DAV: &str = r#"
 "#;
 
 #[test]
-fn copy_and_move_pass_with_what_both_paths_need() {
+fn copy_and_move_need_the_abilities_of_both_paths() {
     for naming in NAMINGS {
         let server = server(naming).restart(|config| set_rules(config, naming, DAV));
         let (public, both) = (server.issue(&["pub"]), server.issue(&["pub", "sec"]));
@@ -429,7 +428,7 @@ fn copy_and_move_pass_with_what_both_paths_need() {
                 tokens.map(|token| ask(&server, naming, (method, HOST, "/pub/x"), &more, token));
             assert_eq!(answers, statuses, "{naming} {method} {destination}");
         }
-        // Each of these tokens is enough for the paths themselves.
+        // This token has the abilities of both paths.
         for method in ["COPY", "MOVE", "Move"] {
             let twice = [("Destination", "/pub/y"), ("Destination", "/pub/z")];
             for more in [&[][..], &twice] {
@@ -443,7 +442,7 @@ fn copy_and_move_pass_with_what_both_paths_need() {
 }
 
 #[test]
-fn a_method_that_names_resources_in_its_body_passes_where_a_rule_lists_it() {
+fn a_method_that_names_resources_in_its_body_needs_a_rule_that_lists_it() {
     let server = server("x-forwarded").restart(|config| set_rules(config, "x-forwarded", DAV));
     let token = server.issue(&["pub"]);
     for (method, uri, status) in [

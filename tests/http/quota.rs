@@ -1,4 +1,4 @@
-//! How many tokens a user may have, and how many bearers issue.
+//! The limits on the number of tokens of a user, and on the tokens that bearers issue for a user.
 
 use bearerd::app;
 use bearerd::config::Config;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{EMAIL, INVALID_TOKEN, PASSWORD, Server, start, start_with};
 
-fn of_three() -> Server {
+fn start_with_quota_of_three() -> Server {
     start_with(|config: &mut Config| config.max_tokens_per_user = Some(3))
 }
 
@@ -15,7 +15,7 @@ fn status(server: &Server, token: &str) -> u16 {
     server.get("/api/user", token).status
 }
 
-/// What a token is answered that issues another.
+/// Has a token issue another one. Returns the status and the body.
 fn issue(server: &Server, by: &str) -> (u16, Value) {
     let body = json!({"device_name": "child", "abilities": []});
     let answer = server.send_json("POST", "/api/tokens", by, &body);
@@ -23,8 +23,8 @@ fn issue(server: &Server, by: &str) -> (u16, Value) {
 }
 
 #[test]
-fn a_login_beyond_the_quota_ends_the_login_token_that_was_used_least_recently() {
-    let server = of_three();
+fn a_login_beyond_the_quota_revokes_the_least_recently_used_login_token() {
+    let server = start_with_quota_of_three();
     let tokens: Vec<_> = (0..3)
         .map(|i| {
             server.set_clock(i);
@@ -44,8 +44,8 @@ fn a_login_beyond_the_quota_ends_the_login_token_that_was_used_least_recently() 
         assert_eq!(status(&server, token), 200);
     }
     assert_eq!(server.metric(r#"bearerd_token_events_total{event="revoked"}"#), before + 1);
-    // A cached one ends at once, too; it has a bound of its own.
-    let server = of_three();
+    // A cached token is revoked at once, too. These tokens have a lifetime of their own.
+    let server = start_with_quota_of_three();
     let body = json!({"email": EMAIL, "password": PASSWORD, "device_name": "x", "expires_in": 60});
     let tokens: Vec<_> = (0..3).map(|_| server.log_in(body.clone()).token()).collect();
     assert_eq!(status(&server, &tokens[0]), 200, "now it is cached");
@@ -55,8 +55,8 @@ fn a_login_beyond_the_quota_ends_the_login_token_that_was_used_least_recently() 
 }
 
 #[test]
-fn any_other_token_beyond_the_quota_is_refused() {
-    let server = of_three();
+fn issuing_any_other_token_beyond_the_quota_is_refused() {
+    let server = start_with_quota_of_three();
     let (first, second) = (server.log_in_with(&["*"]), server.log_in_with(&["*"]));
     assert_eq!(issue(&server, &first).0, 201);
     let (refused, body) = issue(&server, &first);
@@ -71,8 +71,8 @@ fn any_other_token_beyond_the_quota_is_refused() {
 }
 
 #[test]
-fn a_user_whose_quota_other_tokens_fill_can_log_in_once() {
-    let server = of_three();
+fn a_user_whose_quota_is_full_of_other_tokens_can_log_in_once() {
+    let server = start_with_quota_of_three();
     for _ in 0..3 {
         server.issue(&["a"]);
     }
@@ -123,7 +123,7 @@ fn without_a_quota_a_user_has_any_number_of_tokens() {
 }
 
 #[test]
-fn bearers_issue_sixty_tokens_a_minute_for_a_user() {
+fn bearers_can_issue_sixty_tokens_a_minute_for_a_user() {
     let server = start();
     server.create_user("bob@example.org", PASSWORD, &["*"]);
     let his = server.issue_for("bob@example.org", &["tokens:write"], None);

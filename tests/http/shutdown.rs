@@ -3,7 +3,7 @@ use bearerd::app;
 use crate::support::start;
 
 #[test]
-fn a_shutdown_writes_down_the_last_use_and_leaves_one_file() {
+fn a_shutdown_stores_the_last_use_and_leaves_one_file() {
     let mut server = start();
     let token = server.issue(&["*"]);
     server.set_clock(30);

@@ -1,5 +1,5 @@
-//! A server for a test, a clock that the test sets, and a client. What goes round HTTP calls the
-//! service; what goes round that too, and writes to the file, begins with `db_`.
+//! A server for a test, a clock that the test sets, and a client. Some helpers call the service instead of
+//! HTTP; those that access the file directly begin with `db_`.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 pub const EMAIL: &str = "ada@example.org";
 pub const ADMIN: &str = "root@example.org";
 pub const PASSWORD: &str = "correct horse battery";
-/// 2026-01-01T00:00:00Z, when every test begins.
+/// 2026-01-01T00:00:00Z, the time at which every test begins.
 pub const START: i64 = 1_767_225_600;
 
 pub struct Server {
@@ -38,7 +38,7 @@ pub struct Server {
     folder: Option<TempDir>,
 }
 
-/// A server with the settings that a test leaves alone, and Ada for a user.
+/// Starts a server with default settings and the user Ada.
 pub fn start() -> Server {
     start_with(|_| ())
 }
@@ -51,7 +51,7 @@ pub fn start_with(change: impl FnOnce(&mut Config)) -> Server {
     server
 }
 
-/// A server on the database that this SQL makes.
+/// Starts a server on the database that this SQL creates.
 pub fn start_on(sql: &str) -> Server {
     let (folder, config) = settings();
     let path = config.database.to_string_lossy();
@@ -65,7 +65,7 @@ fn settings() -> (TempDir, Config) {
         database: folder.path().join("test.sqlite"),
         listen: ([127, 0, 0, 1], 0).into(),
         bcrypt_cost: 4,
-        // So that a test is held up only if it is about that.
+        // So that only tests of the limit reach it.
         login_attempts_per_minute: 1000,
         ..Config::default()
     };
@@ -109,7 +109,7 @@ impl Server {
         app::block_on(self.auth.create_user(Actor::Operator, account)).unwrap();
     }
 
-    /// A login token of Ada's.
+    /// Logs Ada in. Returns the token.
     pub fn log_in_with(&self, abilities: &[&str]) -> String {
         let body = json!({
             "email": EMAIL, "password": PASSWORD, "device_name": "test", "abilities": abilities,
@@ -117,7 +117,7 @@ impl Server {
         self.log_in(body).token()
     }
 
-    /// A token for Ada, without a login: the operator's.
+    /// Issues a token for Ada as the operator, without a login.
     pub fn issue(&self, abilities: &[&str]) -> String {
         self.issue_for(EMAIL, abilities, None)
     }
@@ -132,7 +132,7 @@ impl Server {
         issued.unwrap().plain.expose().to_owned()
     }
 
-    /// A token for Ada, or why the operator can't issue it.
+    /// Issues a token for Ada as the operator, or returns the error.
     pub fn try_issue(&self, abilities: &[&str]) -> Result<String, auth::Error> {
         let request = TokenRequest {
             name: Name::parse("test").unwrap(),
@@ -143,13 +143,13 @@ impl Server {
         Ok(issued.plain.expose().to_owned())
     }
 
-    /// A token without abilities that another token issues.
+    /// Has a token issue another one without abilities.
     pub fn issue_by(&self, issuer: &str) -> String {
         let body = json!({"device_name": "child", "abilities": []});
         self.send_json("POST", "/api/tokens", issuer, &body).token()
     }
 
-    /// A token of a new administrator's, with the ability `admin`.
+    /// Creates an administrator. Returns a token of theirs with the ability `admin`.
     pub fn issue_admin(&self) -> String {
         self.create_user(ADMIN, PASSWORD, &["*"]);
         self.db_execute(&format!("UPDATE users SET admin = 1 WHERE email = '{ADMIN}'"));
@@ -174,7 +174,7 @@ impl Server {
         self.db_connect().batch_execute(sql).unwrap();
     }
 
-    /// The one value that `expression` has in `table`.
+    /// The value of `expression` in the only row of `table`.
     pub fn db_text(&self, expression: &str, table: &str) -> String {
         #[derive(QueryableByName)]
         struct Row {
@@ -185,21 +185,21 @@ impl Server {
         query.get_result::<Row>(&mut self.db_connect()).unwrap().text
     }
 
-    /// Returns when the server knows that another process wrote to its file: it asks before each
-    /// write of its own, and this is one that changes nothing.
-    pub fn heed_others(&self) {
+    /// Waits until the server has seen the writes of other processes. It looks for them before each of its
+    /// own writes, so this makes a write that changes nothing.
+    pub fn see_other_writes(&self) {
         app::block_on(self.auth.revoke(Actor::Operator, -1, None)).unwrap_err();
     }
 
-    /// What `/metrics` shows for this name and these labels.
+    /// The value in `/metrics` for this name with its labels.
     pub fn metric(&self, name: &str) -> u64 {
         let metrics = self.send("GET", "/metrics", &[], None).body;
         let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().unwrap()
     }
 
-    /// Runs SQL in a transaction that commits only when `passwords` of the request have been checked or
-    /// hashed: what the request read until then is older, and what it writes comes after.
+    /// Runs SQL in a transaction that commits after `passwords` of the request have been checked or hashed.
+    /// So the request has read the rows before the change, and writes after it.
     pub fn db_change_during(
         &self,
         sql: &str,
@@ -228,7 +228,7 @@ impl Server {
         })
     }
 
-    /// Moves the server's clock to this many seconds after the test's beginning.
+    /// Sets the server's clock to this many seconds after [`START`].
     pub fn set_clock(&self, seconds: i64) {
         self.now.store(START + seconds, Ordering::SeqCst);
     }
@@ -286,7 +286,7 @@ impl Server {
         Answer::read(response.unwrap())
     }
 
-    /// Sends bytes as they are, and reads the status and the body of the answer.
+    /// Sends these bytes unchanged. Returns the status and the body of the answer.
     pub fn send_raw(&self, request: &[u8]) -> (u16, String) {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -299,7 +299,7 @@ impl Server {
         (status.unwrap_or_else(|| panic!("no answer: {text:?}")), body)
     }
 
-    /// Ends the server as a signal would, and waits until it has.
+    /// Stops the server as a signal would, and waits for its end.
     pub fn stop(&mut self) {
         if let Some((stop, thread)) = self.running.take() {
             drop(stop);
@@ -307,7 +307,7 @@ impl Server {
         }
     }
 
-    /// Ends the server, and starts it again on the same file with other settings.
+    /// Stops the server, and starts it again on the same file with changed settings.
     pub fn restart(mut self, change: impl FnOnce(&mut Config)) -> Self {
         self.stop();
         let mut config = self.config.clone();
@@ -316,8 +316,7 @@ impl Server {
     }
 }
 
-/// Sets the access rules that a configuration file spells, for a proxy that names requests in this
-/// way.
+/// Sets the access rules of a configuration file, with `naming` as `forward_auth_headers`.
 pub fn set_rules(config: &mut Config, naming: &str, rules: &str) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), rules).unwrap();
@@ -367,13 +366,13 @@ impl Answer {
         self.json()["token"].as_str().unwrap().to_owned()
     }
 
-    /// Its challenges, in their order.
+    /// Its challenges, in order.
     pub fn challenges(&self) -> Vec<&str> {
         let values = self.headers.get_all("www-authenticate").iter();
         values.map(|value| value.to_str().unwrap()).collect()
     }
 
-    /// The whole of a refusal by the guard.
+    /// Asserts that the guard refused the request with this challenge.
     pub fn assert_refused(&self, challenge: &str) {
         assert_eq!(self.status, 401, "{}", self.body);
         assert_eq!(self.header("www-authenticate"), Some(challenge));

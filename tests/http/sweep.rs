@@ -26,7 +26,7 @@ fn ids(server: &Server) -> Vec<i64> {
 }
 
 #[test]
-fn dead_tokens_are_swept_away_after_they_were_kept_for_a_while() {
+fn dead_tokens_are_deleted_after_the_retention() {
     let server = start_with(|config| config.token_ttl = Lifetime::NEVER);
     let revoked = server.issue(&["*"]);
     server.issue_for(EMAIL, &["*"], Some(MINUTE));
@@ -45,7 +45,7 @@ fn dead_tokens_are_swept_away_after_they_were_kept_for_a_while() {
 }
 
 #[test]
-fn prune_counts_from_the_end_of_a_tokens_life() {
+fn prune_counts_from_the_time_a_token_died() {
     let server = start_with(|config| config.token_ttl = Lifetime::seconds(60 * MINUTE));
     let base = 1000 * MINUTE;
     for created_ago in [181, 179, 121] {
@@ -60,7 +60,7 @@ fn prune_counts_from_the_end_of_a_tokens_life() {
 }
 
 #[test]
-fn without_a_token_ttl_nothing_is_pruned_for_its_age() {
+fn without_a_token_ttl_no_token_is_pruned_because_of_its_age() {
     let server = start_with(|config| config.token_ttl = Lifetime::NEVER);
     let base = 1000 * MINUTE;
     for expired_ago in [121, 119] {
@@ -76,7 +76,7 @@ fn without_a_token_ttl_nothing_is_pruned_for_its_age() {
 }
 
 #[test]
-fn a_token_swept_away_does_not_come_back_when_the_clock_is_set_back() {
+fn a_deleted_token_stays_dead_if_the_clock_is_set_back() {
     let server = start_with(|config| config.token_ttl = Lifetime::NEVER);
     let token = server.issue_for(EMAIL, &["*"], Some(MINUTE));
     assert_eq!(server.get("/api/user", &token).status, 200);
@@ -87,7 +87,7 @@ fn a_token_swept_away_does_not_come_back_when_the_clock_is_set_back() {
 }
 
 #[test]
-fn a_sweep_deletes_what_revocations_of_all_tokens_and_deleted_users_left() {
+fn a_sweep_deletes_the_tokens_of_bulk_revocations_and_of_deleted_users() {
     let server = start_with(|config| config.token_ttl = Lifetime::NEVER);
     let admin = server.issue_admin();
     let revoke_others = |token: &str| {
@@ -115,7 +115,7 @@ fn a_sweep_deletes_what_revocations_of_all_tokens_and_deleted_users_left() {
     assert_eq!(server.get("/api/user", &admin).status, 200);
 }
 
-/// 400,000 tokens of Ada's: a quarter revoked, a quarter expired a minute after the beginning.
+/// Adds 400,000 tokens for Ada: a quarter is revoked, and a quarter expires after a minute.
 fn db_insert_400_000_tokens(server: &Server) {
     server.db_execute(&format!(
         "WITH RECURSIVE row(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM row WHERE i < 400000)
@@ -129,7 +129,7 @@ fn db_insert_400_000_tokens(server: &Server) {
 }
 
 #[test]
-fn a_large_sweep_fails_no_request_and_takes_no_live_token() {
+fn a_large_sweep_fails_no_request_and_deletes_no_live_token() {
     let server = start_with(|config| {
         config.token_ttl = Lifetime::NEVER;
         config.max_tokens_per_user = None;
@@ -147,7 +147,7 @@ fn a_large_sweep_fails_no_request_and_takes_no_live_token() {
                     let agent = ureq::Agent::new_with_defaults();
                     let url = format!("http://{address}/api/user");
                     let mut answered = 0;
-                    // Each status but 200 is an error here.
+                    // `call` fails for each status but 200.
                     while !swept.load(Ordering::Relaxed) {
                         let mut answer =
                             agent.get(&url).header("Authorization", &header).call().unwrap();
@@ -158,7 +158,7 @@ fn a_large_sweep_fails_no_request_and_takes_no_live_token() {
                 })
             })
             .collect();
-        // Writes get their turn between two chunks of the sweep.
+        // Other writes run between two chunks of the sweep.
         let writer = scope.spawn(|| {
             let mut issued = 0;
             while !swept.load(Ordering::Relaxed) {
@@ -181,7 +181,7 @@ fn a_large_sweep_fails_no_request_and_takes_no_live_token() {
 }
 
 #[test]
-fn a_shutdown_ends_the_present_sweep_refuses_the_next_and_writes_down_the_last_use() {
+fn a_shutdown_ends_the_running_sweep_refuses_queued_ones_and_stores_the_last_use() {
     let mut server = start_with(|config| {
         config.token_ttl = Lifetime::NEVER;
         config.max_tokens_per_user = None;

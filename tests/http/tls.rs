@@ -7,7 +7,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::support::{Server, set_rules, start, start_with};
 
-/// A server with a new certificate, and that certificate.
+/// Starts a server with a new certificate. Also returns the certificate.
 fn start_with_tls() -> (Server, CertificateDer<'static>) {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let server = start_with(|config| {
@@ -20,7 +20,7 @@ fn start_with_tls() -> (Server, CertificateDer<'static>) {
     (server, made.cert.der().clone())
 }
 
-/// A connection to the server by a client that speaks these protocols and trusts the certificate.
+/// Connects a client that offers these protocols and trusts the certificate.
 fn connect(
     server: &Server,
     cert: &CertificateDer<'static>,
@@ -43,7 +43,7 @@ fn connect(
 }
 
 #[test]
-fn every_answer_by_https_tells_browsers_to_stay_with_it() {
+fn every_answer_over_https_has_strict_transport_security() {
     let (server, cert) = start_with_tls();
     let token = server.issue(&["*"]);
     let bearer = format!("Authorization: Bearer {token}\r\n");
@@ -69,7 +69,7 @@ fn every_answer_by_https_tells_browsers_to_stay_with_it() {
 }
 
 #[test]
-fn without_https_nothing_is_added() {
+fn answers_over_http_have_no_strict_transport_security() {
     let server = start();
     for path in ["/", "/api/user", "/healthz"] {
         let answer = server.send("GET", path, &[("Origin", "https://app.example.org")], None);
@@ -79,7 +79,7 @@ fn without_https_nothing_is_added() {
 }
 
 #[test]
-fn http_2_is_spoken_with_whoever_offers_it() {
+fn http_2_is_used_with_clients_that_offer_it() {
     let (server, cert) = start_with_tls();
     let spoken = |stream: &StreamOwned<ClientConnection, _>| {
         stream.conn.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned())
@@ -95,8 +95,8 @@ fn http_2_is_spoken_with_whoever_offers_it() {
     assert_eq!(ask_by_http_2(&mut stream, &block), 0x88, "the answer's status is 200");
 }
 
-/// Sends one request with these header fields, encoded by HPACK, and gives the first byte of the
-/// answer's.
+/// Sends one request with these header fields, encoded with HPACK. Returns the first byte of the header
+/// fields of the answer.
 fn ask_by_http_2(stream: &mut StreamOwned<ClientConnection, TcpStream>, block: &[u8]) -> u8 {
     // RFC 9113: the preface, empty SETTINGS, and HEADERS that end both themselves and stream 1.
     let mut request = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
@@ -116,7 +116,7 @@ fn ask_by_http_2(stream: &mut StreamOwned<ClientConnection, TcpStream>, block: &
 }
 
 #[test]
-fn by_http_2_a_question_has_its_host_in_authority() {
+fn over_http_2_verify_takes_the_host_from_authority() {
     let (server, cert) = start_with_tls();
     let rules = "[[rules]]\nhost = \"app.example.org\"\npublic = true\n";
     for (naming, path, fields) in [

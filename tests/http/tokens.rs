@@ -47,7 +47,7 @@ fn the_list_shows_live_tokens_newest_first_page_by_page() {
 }
 
 #[test]
-fn somebody_elses_token_is_not_found() {
+fn a_token_of_another_user_is_not_found() {
     let server = start();
     server.create_user("bob@example.org", PASSWORD, &["*"]);
     let mine = server.issue(&["tokens:write"]);
@@ -71,7 +71,7 @@ fn one_token_revokes_another() {
 }
 
 #[test]
-fn all_tokens_of_a_user_and_nobody_elses_are_revoked() {
+fn revoking_all_tokens_of_a_user_revokes_no_other_users_tokens() {
     let server = start();
     server.create_user("bob@example.org", PASSWORD, &["*"]);
     let his = server.issue_for("bob@example.org", &["*"], None);
@@ -96,7 +96,7 @@ fn last_used(server: &Server, id: i64) -> Option<String> {
 }
 
 #[test]
-fn the_last_use_is_noted_once_a_minute_and_a_403_counts() {
+fn the_last_use_is_stored_once_a_minute_and_a_403_counts_as_a_use() {
     let server = start();
     let token = server.issue(&["posts:read"]);
     assert_eq!(last_used(&server, 1), None);
@@ -113,7 +113,7 @@ fn the_last_use_is_noted_once_a_minute_and_a_403_counts() {
 }
 
 #[test]
-fn a_failed_check_is_no_use() {
+fn a_failed_check_does_not_count_as_a_use() {
     let server = start();
     server.create_user("bob@example.org", PASSWORD, &["*"]);
     let expired = server.issue_for(EMAIL, &["*"], Some(60));
@@ -129,7 +129,7 @@ fn a_failed_check_is_no_use() {
 }
 
 #[test]
-fn a_token_issues_another_that_holds_no_more_than_itself() {
+fn a_token_can_issue_another_with_no_more_abilities_than_it_has() {
     let server = start();
     server.create_user("bob@example.org", PASSWORD, &["tokens:*", "posts:*"]);
     let issuer = server.issue_for("bob@example.org", &["tokens:write", "posts:*"], None);
@@ -155,11 +155,11 @@ fn a_token_issues_another_that_holds_no_more_than_itself() {
 }
 
 #[test]
-fn of_more_abilities_than_a_token_can_hold_some_must_be_named() {
+fn abilities_must_be_named_if_all_are_too_many_for_one_token() {
     let server = start();
     let names = |stem: &str| (0..98).map(|i| format!("{stem}:{i}")).collect::<Vec<_>>().join(" ");
     let issuer = server.issue(&["*"]);
-    // What both may do is 98 abilities of the one's, 98 of the other's, and one that both name.
+    // Both have 98 abilities of the user, 98 of the token, and one that both name.
     server.db_execute(&format!(
         "UPDATE users SET abilities = 'tokens:write a:* {}';
          UPDATE tokens SET abilities = 'tokens:write b:* {}'",
@@ -177,7 +177,7 @@ fn of_more_abilities_than_a_token_can_hold_some_must_be_named() {
 }
 
 #[test]
-fn only_a_token_that_may_write_tokens_issues_one() {
+fn issuing_a_token_needs_tokens_write() {
     let server = start();
     let body = json!({"device_name": "ci"});
     let reader = server.issue(&["tokens:read"]);
@@ -210,7 +210,7 @@ fn a_token_is_renamed() {
 }
 
 #[test]
-fn a_whole_number_may_be_written_with_a_point() {
+fn a_whole_number_can_have_a_decimal_point() {
     let server = start();
     let token = server.issue(&["tokens:write"]);
     let issue = |seconds: f64| {

@@ -1,5 +1,5 @@
-//! A database that an earlier release wrote: after the upgrade each token passes where it passed
-//! before, and nowhere else. These tests hold for that release itself, too.
+//! The upgrade of a database that an earlier release wrote: each token has the same access as before. These
+//! tests pass with that release itself, too.
 
 use serde_json::json;
 
@@ -22,11 +22,11 @@ struct Stored {
     created: i64,
     expires: Option<i64>,
     revoked: Option<i64>,
-    /// Which of [`REQUESTS`] it may send; none, if it is dead.
+    /// The letters of the [`REQUESTS`] that it may send. A dead token may send none.
     may: &'static str,
 }
 
-/// Requests that need no ability, or a certain one, each with a letter.
+/// Requests that need no ability or a certain one, each with a letter.
 const REQUESTS: [(char, &str, &str); 7] = [
     ('u', "GET", "/api/user"),
     ('r', "GET", "/api/tokens"),
@@ -57,7 +57,7 @@ const TOKENS: [Stored; 16] = [
     Stored { id: 16, owner: BOB_WHO_IS_LIMITED, abilities: "account:write posts:*", created: -DAY, expires: None, revoked: None, may: "up" },
 ];
 
-/// The token with this id: 40 characters, and their checksum.
+/// The string of the token with this id: 40 characters, and their checksum.
 fn string(id: i64) -> String {
     let random = format!("{id:0>40}");
     format!("bd_{random}{:08x}", crc32fast::hash(random.as_bytes()))
@@ -89,10 +89,10 @@ fn is_let_through(server: &Server, token: &str, request: &(char, &str, &str)) ->
 }
 
 #[test]
-fn every_stored_token_passes_where_it_passed_before_and_nowhere_else() {
+fn every_stored_token_has_the_same_access_as_before() {
     let server = upgraded();
     for token in &TOKENS {
-        // Looked up, and then from the cache.
+        // From the database, and then from the cache.
         for _ in 0..2 {
             let may = REQUESTS.iter().filter(|one| is_let_through(&server, &string(token.id), one));
             let may: String = may.map(|(letter, ..)| letter).collect();
@@ -102,7 +102,7 @@ fn every_stored_token_passes_where_it_passed_before_and_nowhere_else() {
 }
 
 #[test]
-fn a_stored_token_shows_the_abilities_and_the_end_that_it_had() {
+fn a_stored_token_shows_the_same_abilities_and_expiry_as_before() {
     let server = upgraded();
     for token in TOKENS.iter().filter(|token| token.may.contains('u')) {
         let data = server.get("/api/tokens/current", &string(token.id)).json()["data"].clone();
@@ -120,7 +120,7 @@ fn a_stored_token_shows_the_abilities_and_the_end_that_it_had() {
 }
 
 #[test]
-fn a_token_whose_owner_is_enabled_again_passes() {
+fn a_token_works_when_its_owner_is_enabled_again() {
     let server = upgraded();
     let enabled = json!({"disabled": false});
     let answer = server.send_json("PATCH", "/api/users/3", &string(13), &enabled);
@@ -129,7 +129,7 @@ fn a_token_whose_owner_is_enabled_again_passes() {
 }
 
 #[test]
-fn what_a_stored_token_issues_survives_it() {
+fn tokens_that_a_stored_token_issues_survive_it() {
     let server = upgraded();
     let body = json!({"device_name": "ci", "abilities": ["posts:read"]});
     let issued = server.send_json("POST", "/api/tokens", &string(1), &body).token();
@@ -138,7 +138,7 @@ fn what_a_stored_token_issues_survives_it() {
 }
 
 #[test]
-fn every_enabled_user_logs_in_as_before_also_under_a_look_alike_email() {
+fn every_enabled_user_can_log_in_as_before_even_with_a_look_alike_email() {
     let server = upgraded();
     for (email, status) in [
         ("ada@example.org", 201),

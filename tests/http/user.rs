@@ -9,7 +9,7 @@ fn start_open() -> Server {
 }
 
 #[test]
-fn a_user_changes_their_name_and_with_the_password_their_email() {
+fn a_user_changes_their_name_and_needs_the_password_to_change_their_email() {
     let server = start_open();
     let token = server.issue(&["account:write"]);
     let put = |body| server.send_json("PUT", "/api/user", &token, &body);
@@ -70,7 +70,7 @@ fn a_password_that_changes_while_it_is_checked_is_checked_again() {
         let hash = bcrypt::hash(password, cost).unwrap();
         format!("UPDATE users SET password_hash = '{hash}'")
     };
-    // The same password in a hash of another cost, as a login leaves it, and another password.
+    // The same password hashed with another cost, as a login does, and another password.
     let (same, other) = (set(PASSWORD, 5), set("another password", 4));
     let same_as_before = set(PASSWORD, 4);
     let token = server.issue(&["account:write"]);
@@ -90,7 +90,7 @@ fn a_password_that_changes_while_it_is_checked_is_checked_again() {
 }
 
 #[test]
-fn an_email_that_changes_meanwhile_needs_the_password() {
+fn the_stored_email_and_not_the_cached_one_decides_if_the_password_is_needed() {
     let server = start_open();
     let token = server.issue(&["account:write"]);
     assert_eq!(server.get("/api/user", &token).status, 200, "now it is cached");
@@ -102,7 +102,7 @@ fn an_email_that_changes_meanwhile_needs_the_password() {
 }
 
 #[test]
-fn who_is_gone_meanwhile_is_told_that_their_token_is_dead() {
+fn a_user_deleted_during_a_request_gets_invalid_token() {
     let server = start();
     let token = server.issue(&["account:write"]);
     let body = json!({"current_password": PASSWORD, "password": "a new password"});

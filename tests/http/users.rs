@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use crate::support::{ADMIN, EMAIL, INVALID_TOKEN, PASSWORD, start};
 
 #[test]
-fn administration_takes_an_administrator_and_the_ability() {
+fn administration_needs_an_administrator_and_the_ability() {
     let server = start();
     let admin = server.issue_admin();
     assert_eq!(server.get("/api/users", &admin).status, 200);
@@ -45,7 +45,7 @@ fn users_are_created_listed_changed_and_deleted() {
     assert!(patch(json!({"disabled": true})).json()["data"]["disabled_at"].is_string());
     server.get("/api/user", &token).assert_refused(INVALID_TOKEN);
     assert_eq!(patch(json!({"disabled": false})).status, 200);
-    assert_eq!(server.get("/api/user", &token).status, 200, "let in again");
+    assert_eq!(server.get("/api/user", &token).status, 200, "the token works again");
     assert_eq!(patch(json!({"password": "another password"})).status, 200);
     assert_eq!(server.get("/api/user", &token).status, 401, "a new password revokes");
     for bad in [
@@ -114,7 +114,7 @@ fn an_administrator_sees_and_revokes_the_tokens_of_a_user() {
 }
 
 #[test]
-fn the_last_enabled_administrator_stays() {
+fn the_last_enabled_administrator_cannot_be_removed() {
     let server = start();
     let admin = server.issue_admin();
     let patch = |id: i64, body: Value| {
@@ -126,14 +126,18 @@ fn the_last_enabled_administrator_stays() {
     assert_eq!(server.delete("/api/users/2", &admin).status, 422);
     assert_eq!(patch(1, json!({"admin": true, "disabled": true})), 200);
     assert_eq!(patch(2, json!({"admin": false})), 422, "a disabled one doesn't count");
-    assert_eq!(patch(2, json!({"abilities": ["posts:*"]})), 422, "nor does one who may not");
+    assert_eq!(
+        patch(2, json!({"abilities": ["posts:*"]})),
+        422,
+        "nor does one without the ability"
+    );
     assert_eq!(patch(1, json!({"disabled": false})), 200);
     assert_eq!(patch(2, json!({"admin": false})), 200);
     assert_eq!(server.get("/api/users", &admin).status, 403, "{EMAIL} administrates now");
 }
 
 #[test]
-fn shrinking_a_user_shrinks_every_token_at_once() {
+fn taking_abilities_from_a_user_takes_them_from_every_token_at_once() {
     let server = start();
     let admin = server.issue_admin();
     let token = server.issue(&["*"]);
@@ -144,7 +148,7 @@ fn shrinking_a_user_shrinks_every_token_at_once() {
 }
 
 #[test]
-fn who_is_shut_out_while_their_body_arrives_changes_nothing() {
+fn an_administrator_logged_out_while_the_body_arrives_changes_nothing() {
     use std::io::{Read, Write};
     let server = start();
     let admin = server.issue_admin();
@@ -160,7 +164,7 @@ fn who_is_shut_out_while_their_body_arrives_changes_nothing() {
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
-    // The handler asks for the body: the guard has let it through.
+    // The handler asks for the body, so the guard has let the request through.
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 100");
@@ -178,12 +182,12 @@ fn who_is_shut_out_while_their_body_arrives_changes_nothing() {
 }
 
 #[test]
-fn who_is_shut_out_while_a_password_is_hashed_changes_nothing() {
+fn an_administrator_who_loses_access_while_a_password_is_hashed_changes_nothing() {
     let server = start();
     let admin = server.issue_admin();
     let eve = json!({"name": "Eve", "email": "eve@example.org", "password": PASSWORD});
     let new = json!({"password": "another password"});
-    for (shut_out, status) in [
+    for (loss, status) in [
         ("UPDATE tokens SET revoked_at = 1", 401),
         ("UPDATE tokens SET expires_at = 1", 401),
         ("UPDATE users SET disabled_at = 1", 401),
@@ -195,8 +199,8 @@ fn who_is_shut_out_while_a_password_is_hashed_changes_nothing() {
         {
             assert_eq!(server.get("/api/users", &admin).status, 200, "now it is cached");
             let request = || server.send_json(method, path, &admin, body);
-            let answer = server.db_change_during(shut_out, 1, request);
-            assert_eq!(answer.status, status, "{method} {shut_out}: {}", answer.body);
+            let answer = server.db_change_during(loss, 1, request);
+            assert_eq!(answer.status, status, "{method} {loss}: {}", answer.body);
             server.db_execute(
                 "UPDATE tokens SET revoked_at = NULL, expires_at = NULL, abilities = 'admin';
                  UPDATE users SET disabled_at = NULL, admin = id = 2, abilities = '*'",
@@ -209,7 +213,7 @@ fn who_is_shut_out_while_a_password_is_hashed_changes_nothing() {
 }
 
 #[test]
-fn an_administrators_token_does_not_change_its_owners_password_or_email() {
+fn administrators_cannot_change_their_own_password_or_email_here() {
     let server = start();
     let admin = server.issue_admin();
     let patch = |id: i64, body: Value| {

@@ -10,7 +10,7 @@ use crate::support::{
     start_with,
 };
 
-/// Asks as Caddy does, for what a client sent to it.
+/// Asks about a client's request as Caddy does.
 fn ask(server: &Server, method: &str, host: &str, uri: &str, token: Option<&str>) -> Answer {
     let bearer = token.map(|token| format!("Bearer {token}"));
     let mut headers =
@@ -27,7 +27,7 @@ fn behind_a_proxy(text: &str) -> Server {
 }
 
 #[test]
-fn whoever_passes_is_named_in_headers() {
+fn the_headers_name_the_user_and_the_token() {
     let server = start();
     let token = server.issue(&["posts:read", "posts:write"]);
     for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"] {
@@ -47,7 +47,7 @@ fn whoever_passes_is_named_in_headers() {
 }
 
 #[test]
-fn an_owner_beyond_ascii_arrives_whole() {
+fn a_name_beyond_ascii_is_escaped_and_an_email_is_sent_as_utf_8() {
     let server = start();
     server.db_execute("UPDATE users SET name = 'Jörg 100%', email = 'jörg@example.org'");
     let answer = server.get("/api/verify", &server.issue_for("jörg@example.org", &["*"], None));
@@ -66,7 +66,7 @@ fn the_abilities_are_those_that_token_and_owner_share() {
 }
 
 #[test]
-fn a_query_names_what_is_needed() {
+fn a_query_names_the_needed_abilities() {
     let server = start();
     let token = server.issue(&["posts:read", "mail:*"]);
     for (query, status, scope) in [
@@ -143,13 +143,13 @@ fn the_first_rule_that_matches_decides() {
         assert_eq!(answer.status, status, "{method} {host}{uri} {token:?}: {}", answer.body);
     }
     let nobody = ask(&server, "GET", "open.example.org", "/docs/a", reader);
-    assert_eq!(nobody.header("remote-user"), None, "what is public is nobody's");
+    assert_eq!(nobody.header("remote-user"), None, "a public path has no user");
     let unmatched = ask(&server, "GET", "app.example.org", "/else", reader);
     assert_eq!(unmatched.json()["code"], "no_access_rule");
 }
 
 #[test]
-fn where_there_are_rules_a_question_must_say_what_it_is_about() {
+fn with_rules_verify_needs_the_original_request_or_abilities() {
     let server = behind_a_proxy("[[rules]]\npath = \"/open\"\npublic = true\n");
     let token = server.issue(&["a"]);
     let answer = server.get("/api/verify", &token);
@@ -165,7 +165,7 @@ fn where_there_are_rules_a_question_must_say_what_it_is_about() {
 }
 
 #[test]
-fn whom_nobody_trusts_can_not_name_the_request() {
+fn an_untrusted_client_cannot_name_the_request() {
     let server = start_with(|config: &mut Config| {
         set_rules(config, "x-forwarded", "[[rules]]\npath = \"/open\"\npublic = true\n");
     });
@@ -174,13 +174,13 @@ fn whom_nobody_trusts_can_not_name_the_request() {
     let refused = ask(&server, "GET", "x", "/open", Some(&token));
     assert_eq!(refused.status, 400);
     assert!(refused.body.contains("trusted_proxies"), "{}", refused.body);
-    // Nor does what the query names decide over it.
+    // Abilities in the query do not replace it.
     let headers = [("Authorization", &*format!("Bearer {token}")), ("X-Forwarded-Uri", "/admin")];
     assert_eq!(server.send("GET", "/api/verify?ability=a", &headers, None).status, 400);
 }
 
 #[test]
-fn what_a_query_does_wrong_often_is_told_once() {
+fn a_repeated_error_in_a_query_is_reported_once() {
     let server = start();
     let query = "a&".repeat(1000);
     let answer = server.send("GET", &format!("/api/verify?{query}"), &[], None);
@@ -189,7 +189,7 @@ fn what_a_query_does_wrong_often_is_told_once() {
 }
 
 #[test]
-fn no_preflight_passes_for_leave() {
+fn a_preflight_to_verify_needs_a_token() {
     let server = start_with(|config: &mut Config| config.cors_origins = Origins::Any);
     let headers = [("Origin", "https://x.example"), ("Access-Control-Request-Method", "GET")];
     assert_eq!(server.send("OPTIONS", "/api/verify", &headers, None).status, 401);
@@ -197,7 +197,7 @@ fn no_preflight_passes_for_leave() {
 }
 
 #[test]
-fn without_rules_the_original_request_does_not_matter() {
+fn without_rules_the_original_request_is_ignored() {
     let server = behind_a_proxy("");
     let token = server.issue(&["*"]);
     assert_eq!(ask(&server, "GET", "x", "/..%2f", Some(&token)).status, 200);
@@ -205,7 +205,7 @@ fn without_rules_the_original_request_does_not_matter() {
 }
 
 #[test]
-fn basics_password_is_a_token_where_the_setting_says_so() {
+fn verify_basic_auth_accepts_a_token_as_the_password() {
     use base64::Engine as _;
     let basic = |token: &str| {
         let pair = format!("git:{token}");
@@ -228,7 +228,7 @@ fn basics_password_is_a_token_where_the_setting_says_so() {
 }
 
 #[test]
-fn a_second_header_leaves_authorization_to_the_application_behind() {
+fn with_token_header_authorization_belongs_to_the_application() {
     let server = start_with(|config: &mut Config| {
         config.token_header = TokenHeader::parse("X-Api-Token");
     });
@@ -244,7 +244,7 @@ fn a_second_header_leaves_authorization_to_the_application_behind() {
 }
 
 #[test]
-fn a_user_whom_another_program_stored_is_named_in_headers_that_no_other_user_has() {
+fn control_characters_that_another_program_stored_are_escaped_in_the_headers() {
     let server = start();
     let email = "a\u{1b}da@example.org";
     server.db_execute(&format!(
