@@ -1,15 +1,15 @@
-//! Access rules against proxies that read paths in their own ways: however a path is spelled, what
-//! a proxy takes for a protected one is never decided by the rule for public ones.
+//! Access rules and the different ways in which proxies read paths. If any proxy routes a path to a
+//! protected one, the public rule must never match it, however the path is spelled.
 //!
-//! The models of nginx and Caddy below are written after what those do, on purpose in another way
-//! than the program: they know nothing of ambiguity, and route whatever they can.
+//! The models of nginx and Caddy below imitate those programs. Unlike the rules, they never refuse a path
+//! because it is ambiguous, and route every path that they can read.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use bearerd::domain::{Ambiguous, Original, PathPattern, Requirement, Rule, Rules};
 use proptest::prelude::*;
 use unicode_normalization::UnicodeNormalization;
 
-/// Decodes each escape once. Nginx and Go both answer a broken one with 400 by themselves.
+/// Decodes each escape once. Nginx and Go both answer an invalid escape with 400.
 fn decode(raw: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::new();
     let mut at = 0;
@@ -31,8 +31,8 @@ fn before(text: &[u8], ends: &[u8]) -> Vec<u8> {
     text.iter().copied().take_while(|byte| !ends.contains(byte)).collect()
 }
 
-/// The path that nginx compares with its locations: cut at `?` and `#`, decoded, slashes merged,
-/// dots resolved. A `..` above the root and a NUL are a 400.
+/// The path that nginx matches with its locations: cut at `?` and `#`, decoded, with slashes merged and dots
+/// resolved. Nginx answers a `..` above the root and a NUL with 400.
 fn nginx_path(target: &[u8], merge_slashes: bool) -> Option<Vec<u8>> {
     let path = decode(&before(target, b"?#"))?;
     if path.first() != Some(&b'/') || path.contains(&0) {
@@ -57,8 +57,8 @@ fn nginx_path(target: &[u8], merge_slashes: bool) -> Option<Vec<u8>> {
     Some(built)
 }
 
-/// The path that Caddy compares: decoded, then Go's `path.Clean`, then in lower case. Of `İ`, Go
-/// makes an `i`.
+/// The path that Caddy matches: decoded, cleaned by Go's `path.Clean`, then in lower case. Go turns `İ`
+/// into `i`.
 fn caddy_path(target: &[u8]) -> Option<String> {
     let path = String::from_utf8_lossy(&decode(&before(target, b"?"))?).into_owned();
     let rest = path.strip_prefix('/')?;
@@ -73,8 +73,9 @@ fn caddy_path(target: &[u8]) -> Option<String> {
     Some(format!("/{}", kept.join("/")).replace('İ', "i").to_lowercase())
 }
 
-/// What a backend on Windows, or one that drops parameters, keeps encoded slashes, resolves paths as
-/// references or decodes twice, makes of what nginx or Caddy passes on unchanged.
+/// The paths that unusual backends make of a path which nginx or Caddy forwards unchanged: backends on
+/// Windows, and backends that drop parameters, keep encoded slashes, resolve paths as references or decode
+/// twice.
 fn odd_paths(target: &[u8]) -> Vec<Vec<u8>> {
     let path = before(target, b"?");
     let backslashed: Vec<u8> =
@@ -84,7 +85,7 @@ fn odd_paths(target: &[u8]) -> Vec<Vec<u8>> {
         .map(|segment| before(segment, b";"))
         .collect::<Vec<_>>()
         .join(&b'/');
-    // As browsers resolve a reference: behind two slashes stands a host. JavaScript's URL does so.
+    // Browsers and JavaScript's URL read the text after two slashes at the start as a host.
     let behind_host: Vec<u8> =
         match nginx_path(&path, false).unwrap_or_default().strip_prefix(b"//") {
             Some(rest) => rest.iter().copied().skip_while(|&byte| byte != b'/').collect(),
@@ -105,7 +106,7 @@ fn odd_paths(target: &[u8]) -> Vec<Vec<u8>> {
         })
         .collect::<Vec<_>>()
         .join(&b'/');
-    // An application that normalises once it has decoded, and drops characters without a width.
+    // An application that normalizes after decoding, and drops characters without a width.
     let decoded = decode(&path).unwrap_or_default();
     let decoded = String::from_utf8_lossy(&decoded);
     let normalised = decoded.nfkc().filter(|c| !['\u{ad}', '\u{fe0f}'].contains(c));
@@ -126,7 +127,7 @@ fn is_below(path: &[u8], folder: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
-/// Whether some server takes `target` for a path below `folder`, which is in lower case.
+/// Whether some server routes `target` below `folder`, which is in lower case.
 fn is_routed_below(target: &[u8], folder: &str) -> bool {
     let routes = |target: &[u8]| {
         [true, false]
@@ -146,12 +147,12 @@ fn protecting(folder: &str) -> Rules {
     Rules::new(vec![rule(&format!("{folder}/**"), admin), rule("/**", Requirement::Nothing)])
 }
 
-/// The number of the rule that decides on a GET.
+/// The number of the rule that matches a GET.
 fn decide(rules: &Rules, target: &[u8]) -> Result<usize, Ambiguous> {
     Ok(rules.decide("GET", "app.example.org", target)?.map_or(0, |(number, _)| number))
 }
 
-/// A letter as clients may spell it.
+/// Spellings of a letter.
 fn letter(letter: char) -> impl Strategy<Value = String> + use<> {
     let (upper, byte) = (letter.to_ascii_uppercase(), letter as u8);
     prop_oneof![
@@ -175,7 +176,7 @@ fn word(word: &'static str) -> impl Strategy<Value = String> {
     letters.prop_map(|letters| letters.concat())
 }
 
-/// What may stand between two segments, and mean no more than a slash.
+/// Separators of two segments that some server reads as a slash.
 fn slash() -> impl Strategy<Value = String> {
     prop_oneof![
         12 => Just("/"),
@@ -215,7 +216,7 @@ fn slash() -> impl Strategy<Value = String> {
     .prop_map(str::to_owned)
 }
 
-/// What may follow a segment.
+/// Text after a segment that some server ignores.
 fn tail() -> impl Strategy<Value = String> {
     prop_oneof![
         16 => Just(""),
@@ -237,7 +238,7 @@ fn tail() -> impl Strategy<Value = String> {
     .prop_map(str::to_owned)
 }
 
-/// Spellings of `/admin/kiosks/1`, most of which some server takes for it.
+/// Spellings of `/admin/kiosks/1`. Some server routes most of them there.
 fn spelling() -> impl Strategy<Value = String> {
     let end = prop_oneof![
         4 => Just(""), 1 => Just("/"), 1 => Just("?x"), 1 => Just("?/../.."), 1 => Just("/.."),
@@ -250,8 +251,8 @@ fn spelling() -> impl Strategy<Value = String> {
     )
 }
 
-/// Paths of few characters that matter, in any order.
-fn jumble() -> impl Strategy<Value = Vec<u8>> {
+/// Random paths of parts that servers read in different ways.
+fn random_path() -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         4 => Just("/"), 2 => Just("admin"), 1 => Just("Admin"), 1 => Just("x"), 2 => Just(".."),
         1 => Just("."), 1 => Just("%2e"), 1 => Just("%2f"), 1 => Just("%5c"), 1 => Just("%25"),
@@ -286,7 +287,7 @@ fn the_models_route_as_nginx_and_caddy_do() {
 }
 
 #[test]
-fn spellings_that_once_opened_some_server_are_decided_or_refused() {
+fn known_spellings_of_a_protected_path_match_its_rule_or_are_refused() {
     let rules = protecting("/admin");
     for target in [
         "/admin",
@@ -340,7 +341,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
-    fn no_spelling_of_a_protected_path_is_decided_by_the_public_rule(target in spelling()) {
+    fn no_spelling_of_a_protected_path_matches_the_public_rule(target in spelling()) {
         for folder in ["/admin", "/admin/kiosks"] {
             let decision = decide(&protecting(folder), target.as_bytes());
             if is_routed_below(target.as_bytes(), folder) {
@@ -350,7 +351,7 @@ proptest! {
     }
 
     #[test]
-    fn no_spelling_of_a_protected_path_is_a_destination_of_the_public_rule(
+    fn no_spelling_of_a_protected_destination_matches_the_public_rule(
         target in spelling(),
         origin in prop::sample::select(vec!["", "http://app.example.org", "https://x:8443"]),
     ) {
@@ -371,7 +372,7 @@ proptest! {
     }
 
     #[test]
-    fn no_jumble_that_leads_to_a_protected_path_is_decided_by_the_public_rule(target in jumble()) {
+    fn no_random_path_to_a_protected_one_matches_the_public_rule(target in random_path()) {
         let decision = decide(&protecting("/admin"), &target);
         if is_routed_below(&target, "/admin") {
             let target = String::from_utf8_lossy(&target);
@@ -380,7 +381,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_decided_leads_every_server_to_the_same_rule(target in jumble()) {
+    fn every_server_routes_an_accepted_path_to_the_same_rule(target in random_path()) {
         if let Ok(rule) = decide(&protecting("/admin"), &target) {
             let by_nginx = nginx_path(&target, true).is_some_and(|path| is_below(&path, "/admin"));
             prop_assert_eq!(by_nginx, rule == 1);
@@ -390,9 +391,9 @@ proptest! {
         }
     }
 
-    /// Else refusing everything would pass the tests above.
+    /// Without this, rules that refuse everything would pass the tests above.
     #[test]
-    fn what_servers_agree_about_is_decided(
+    fn paths_that_servers_agree_about_are_accepted(
         escaped in prop::collection::vec(any::<bool>(), 11),
         slashes in prop::collection::vec(prop::sample::select(vec!["/", "//", "/./", "/x/../"]), 3),
         end in prop::sample::select(vec!["", "/", "?x=%2f;..", "/.", "/x/.."]),
@@ -405,8 +406,7 @@ proptest! {
             }).collect()
         };
         let (admin, kiosks) = (spell("admin", &escaped[..5]), spell("kiosks", &escaped[5..]));
-        // An empty segment is refused at the start and before a `..`: no two of these stand side
-        // by side.
+        // An empty segment is refused at the start and before a `..`, so there must be no such pair.
         let (root, last) = (slashes[0].replace("//", "/"), slashes[2]);
         let target = format!("{root}{admin}{}{kiosks}{last}1{end}", slashes[1]);
         prop_assert_eq!(decide(&protecting("/admin/kiosks"), target.as_bytes()), Ok(1));
@@ -415,7 +415,7 @@ proptest! {
     }
 
     #[test]
-    fn no_request_makes_it_panic(
+    fn no_request_makes_the_rules_panic(
         method in any::<String>(),
         host in any::<String>(),
         target in prop::collection::vec(any::<u8>(), 0..64),

@@ -30,7 +30,7 @@ fn prose(text: &str) -> String {
     text.split("\n```").step_by(2).collect::<Vec<_>>().join("\n")
 }
 
-/// The anchors that GitHub gives to a page's headings.
+/// The anchors that GitHub generates for the headings of a page.
 fn anchors(text: &str) -> Vec<String> {
     let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
     let anchor = |heading: &str| {
@@ -42,7 +42,7 @@ fn anchors(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_link_leads_to_a_file_and_a_heading() {
+fn every_link_resolves_to_a_file_and_a_heading() {
     let mut broken = Vec::new();
     for page in pages() {
         let text = prose(&fs::read_to_string(&page).unwrap());
@@ -80,7 +80,7 @@ fn every_setting_is_listed_with_its_names_and_its_default() {
 }
 
 #[actix_web::test]
-async fn every_request_and_error_code_and_metric_is_listed() {
+async fn every_request_error_code_and_metric_is_listed() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("b.sqlite");
     let bearerd = Bearerd::open(&Config { database, ..Config::default() }).unwrap();
@@ -120,7 +120,7 @@ async fn every_request_and_error_code_and_metric_is_listed() {
 }
 
 #[test]
-fn the_figures_of_the_readme_are_those_of_the_benchmarks() {
+fn the_figures_in_the_readme_are_in_the_benchmarks() {
     let (readme, benchmarks) = (read("README.md"), read("docs/benchmarks.md"));
     let figures = readme.split_once("| what | measured |").unwrap().1;
     for row in figures.lines().take_while(|line| !line.starts_with('#')) {

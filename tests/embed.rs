@@ -1,4 +1,4 @@
-//! bearerd inside an application: `examples/posts.rs`, started as a program of its own, and smaller ones.
+//! bearerd inside an application: in `examples/posts.rs`, started as its own process, and in smaller ones.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use std::io::{BufRead, BufReader, Write};
@@ -62,22 +62,22 @@ impl Posts {
     }
 }
 
-/// The program, built now: with `--test`, cargo builds the test alone, and what lies there may be old.
-/// Whoever builds a second time at the same moment waits, and finds it done.
+/// Builds the example. Returns its path. With `--test`, cargo builds only the test, so an older build of the
+/// example could be there. Cargo makes a concurrent second build wait.
 fn example() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().unwrap().parent().unwrap();
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "--example", "posts", "--target-dir"]);
     build.arg(profile.parent().unwrap());
-    // What cargo tells the tests would have it build some crates again.
+    // Cargo sets these for tests. They would make the build compile some crates again.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
             build.env_remove(name);
         }
     }
-    // The folder's name is the profile's, but for this one.
+    // The folder has the name of the profile, except for the profile `dev`.
     match profile.file_name().unwrap().to_str().unwrap() {
         "debug" => {}
         name => drop(build.args(["--profile", name])),
@@ -94,7 +94,7 @@ impl Drop for Posts {
 }
 
 #[test]
-fn an_application_mounts_the_routes_guards_its_own_and_asks_for_itself() {
+fn an_application_mounts_the_routes_and_guards_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let posts = Posts::start(&folder.path().join("posts.sqlite"));
     let (reader, writer) = (posts.log_in(&["posts:read"]), posts.log_in(&["posts:*"]));
@@ -114,12 +114,12 @@ fn an_application_mounts_the_routes_guards_its_own_and_asks_for_itself() {
     let (status, page) = get("/auth/api/user", &writer);
     assert_eq!((status, &page["data"]["email"]), (200, &json!("writer@example.org")));
     assert_eq!(posts.send("DELETE", "/auth/api/tokens/current", &reader, Value::Null).0, 204);
-    assert_eq!(get("/posts", &reader).0, 401, "a revoked token is shut out of the application");
-    assert_eq!(get("/api/user", &writer).0, 404, "the application's own paths are its own");
+    assert_eq!(get("/posts", &reader).0, 401, "the application refuses a revoked token");
+    assert_eq!(get("/api/user", &writer).0, 404, "the routes are only below /auth");
 }
 
 #[test]
-fn links_lead_to_where_the_routes_are_mounted() {
+fn links_have_the_prefix_under_which_the_routes_are_mounted() {
     let folder = tempfile::tempdir().unwrap();
     let posts = Posts::start(&folder.path().join("posts.sqlite"));
     let writer = posts.log_in(&["tokens:read"]);
@@ -133,10 +133,14 @@ fn links_lead_to_where_the_routes_are_mounted() {
         assert!(!named.to_string().contains("/auth/docs"), "there are no pages");
     }
     let (status, answer) = posts.send("GET", "/auth/api/nowhere", &writer, Value::Null);
-    assert_eq!((status, answer), (404, Value::Null), "what is no route is the application's");
+    assert_eq!(
+        (status, answer),
+        (404, Value::Null),
+        "the application answers for an unknown route"
+    );
 }
 
-/// bearerd on a fresh database, and a token of its one user's.
+/// Opens bearerd on a fresh database. Also returns a token of its only user.
 async fn open(folder: &Path) -> (Bearerd, String) {
     let config = Config { database: folder.join("x.sqlite"), bcrypt_cost: 4, ..Config::default() };
     let bearerd = Bearerd::open(&config).unwrap();
@@ -156,7 +160,7 @@ async fn open(folder: &Path) -> (Bearerd, String) {
 }
 
 #[actix_web::test]
-async fn once_closed_it_lets_nobody_in_whom_it_knew() {
+async fn after_close_a_cached_token_is_not_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let (bearerd, token) = open(folder.path()).await;
     assert!(bearerd.auth().authenticate(token.as_bytes()).await.is_ok());
@@ -166,7 +170,7 @@ async fn once_closed_it_lets_nobody_in_whom_it_knew() {
 }
 
 #[actix_web::test]
-async fn a_route_that_needs_nothing_hears_of_nobody_within_another_guard() {
+async fn a_public_route_inside_another_guard_gets_no_current_token() {
     let folder = tempfile::tempdir().unwrap();
     let (bearerd, token) = open(folder.path()).await;
     let whose = |current: Option<CurrentToken>| async move {
@@ -195,7 +199,7 @@ fn public_rules() -> Rules {
 }
 
 #[actix_web::test]
-async fn rules_without_a_way_to_name_requests_do_not_open() {
+async fn rules_without_forward_auth_headers_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("x.sqlite");
     let config = Config { database: database.clone(), rules: public_rules(), ..Config::default() };
@@ -205,7 +209,7 @@ async fn rules_without_a_way_to_name_requests_do_not_open() {
 }
 
 #[actix_web::test]
-async fn envoy_asks_below_the_place_where_the_routes_are_mounted() {
+async fn with_envoy_verify_works_below_the_prefix_of_the_routes() {
     let folder = tempfile::tempdir().unwrap();
     let config = Config {
         database: folder.path().join("x.sqlite"),

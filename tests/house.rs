@@ -1,13 +1,12 @@
-//! The walls of `src/`: which module may use which. A module that reaches past them fails here, and so do
-//! files that import one another in a circle.
+//! Rules for the source: which module may use which, no cycles of imports, and no long files.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each place, and what it must not name.
-const WALLS: &[(&str, &[&str])] = &[
+/// Files and folders, and the names that must not occur in them.
+const FORBIDDEN: &[(&str, &[&str])] = &[
     ("src/main.rs", &["crate::", "diesel", "actix"]),
     ("src/cli", &["diesel", "actix", "crate::store", "crate::http", "crate::actors"]),
     (
@@ -67,12 +66,12 @@ fn rust_files(place: &Path) -> Vec<PathBuf> {
     files.filter(|file| !is_test(file)).collect()
 }
 
-/// Tests may use what they test from outside.
+/// Tests may use modules that the code beside them may not.
 fn is_test(file: &Path) -> bool {
     file.ends_with("tests.rs") || file.parent().is_some_and(|folder| folder.ends_with("tests"))
 }
 
-/// The code of a file, without its comments and its tests.
+/// The lines of a file without comments and tests, each with its number.
 fn code(file: &Path) -> Vec<(usize, String)> {
     let text = fs::read_to_string(file).unwrap();
     let lines = text.lines().enumerate();
@@ -83,38 +82,37 @@ fn code(file: &Path) -> Vec<(usize, String)> {
 }
 
 #[test]
-fn no_module_reaches_past_its_walls() {
+fn no_module_uses_a_forbidden_name() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut breaches = Vec::new();
-    for (place, forbidden) in WALLS {
+    let mut violations = Vec::new();
+    for (place, forbidden) in FORBIDDEN {
         for file in rust_files(&root.join(place)) {
             for (number, line) in code(&file) {
                 for name in forbidden.iter().chain(&["crate::{"]) {
                     if line.contains(name) {
                         let file = file.strip_prefix(root).unwrap().display();
-                        breaches.push(format!("{file}:{number}: {name}"));
+                        violations.push(format!("{file}:{number}: {name}"));
                     }
                 }
             }
         }
     }
-    assert!(breaches.is_empty(), "{breaches:#?}");
+    assert!(violations.is_empty(), "{violations:#?}");
 }
 
 #[test]
-fn every_file_stands_in_a_place_that_has_walls() {
+fn every_file_has_a_list_of_forbidden_names() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for file in rust_files(&root.join("src")) {
-        let walled = WALLS.iter().any(|(place, _)| file.starts_with(root.join(place)));
-        assert!(walled || file.ends_with("src/lib.rs"), "{}", file.display());
+        let listed = FORBIDDEN.iter().any(|(place, _)| file.starts_with(root.join(place)));
+        assert!(listed || file.ends_with("src/lib.rs"), "{}", file.display());
     }
 }
 
 /// The path of a module from the root of the crate: `["http", "guard"]`.
 type Module = Vec<String>;
 
-/// The files of `src`, each with its imports: whether it re-exports them, and their paths as they are
-/// written.
+/// The files of `src`, each with its imports: whether they are re-exported, and their paths as written.
 struct Imports(BTreeMap<Module, Vec<(bool, String)>>);
 
 impl Imports {
@@ -126,7 +124,7 @@ impl Imports {
         Self(files.collect())
     }
 
-    /// The file that defines what `module` imports; none for another crate's.
+    /// The file that defines an import of `module`, or none if another crate defines it.
     fn target(&self, module: &[String], path: &str) -> Option<Module> {
         let names: Vec<String> = path.split("::").map(str::to_owned).collect();
         let up = names.iter().take_while(|name| *name == "super").count();
@@ -149,36 +147,35 @@ impl Imports {
         imported.and_then(|(_, path)| self.target(file, path)).or_else(|| Some(file.to_vec()))
     }
 
-    /// The files that a file depends on. A folder's `mod.rs` and the files beside it are one whole: what
-    /// they import of it, and what it re-exports of them, doesn't count.
+    /// The files that a file depends on. A `mod.rs` and the files below it belong together: their imports
+    /// from it and its re-exports of them do not count.
     fn targets(&self, module: &Module) -> BTreeSet<Module> {
         let targets = self.0[module].iter().filter_map(|(is_public, path)| {
             let target = self.target(module, path)?;
-            let is_whole =
-                module.starts_with(&target) || (*is_public && target.starts_with(module));
-            (!is_whole).then_some(target)
+            let is_own = module.starts_with(&target) || (*is_public && target.starts_with(module));
+            (!is_own).then_some(target)
         });
         targets.collect()
     }
 
-    /// A circle of imports that begins with the modules of `way`, and goes on with `next`.
-    fn circle(
+    /// Searches for a cycle of imports that continues from the modules of `path` to `next`.
+    fn cycle(
         &self,
-        way: &mut Vec<Module>,
+        path: &mut Vec<Module>,
         next: Module,
         seen: &mut BTreeSet<Module>,
     ) -> Option<Vec<Module>> {
-        if let Some(start) = way.iter().position(|module| *module == next) {
-            return Some(way[start..].to_vec());
+        if let Some(start) = path.iter().position(|module| *module == next) {
+            return Some(path[start..].to_vec());
         }
         if !seen.insert(next.clone()) {
             return None;
         }
         let targets = self.targets(&next);
-        way.push(next);
-        let circle = targets.into_iter().find_map(|target| self.circle(way, target, seen));
-        way.pop();
-        circle
+        path.push(next);
+        let cycle = targets.into_iter().find_map(|target| self.cycle(path, target, seen));
+        path.pop();
+        cycle
     }
 }
 
@@ -231,12 +228,12 @@ fn paths(tree: &str) -> Vec<String> {
 }
 
 #[test]
-fn no_files_import_one_another_in_a_circle() {
+fn no_files_import_each_other_in_a_cycle() {
     let imports = Imports::read();
     let mut seen = BTreeSet::new();
     for module in imports.0.keys() {
-        let circle = imports.circle(&mut Vec::new(), module.clone(), &mut seen);
-        assert_eq!(circle, None);
+        let cycle = imports.cycle(&mut Vec::new(), module.clone(), &mut seen);
+        assert_eq!(cycle, None);
     }
 }
 

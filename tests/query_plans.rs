@@ -1,5 +1,5 @@
-//! That no request and no sweep scans a table: every statement that the server sends to SQLite is
-//! explained.
+//! No request and no sweep may scan a table. This test asks SQLite for the plan of every statement that the
+//! server runs.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use std::collections::BTreeSet;
@@ -42,13 +42,13 @@ fn no_request_and_no_sweep_scans_a_table() {
         listen: ([127, 0, 0, 1], 0).into(),
         bcrypt_cost: 4,
         email_change: EmailChange::Owner,
-        // The sweep finds the revoked.
+        // So that the sweep deletes tokens that have just been revoked.
         retention: Duration::ZERO,
-        // The last logins go beyond it.
+        // So that the last logins exceed it.
         max_tokens_per_user: Some(3),
         ..Config::default()
     };
-    // Opening may look at the whole of a small table: the migrations'.
+    // Opening the database may scan the small table of migrations, so it is not recorded.
     app::block_on(async {
         app::Services::open(&config, app::system_clock()).unwrap().close().await;
     });
@@ -75,7 +75,7 @@ fn no_request_and_no_sweep_scans_a_table() {
             .load(&mut connection)
             .unwrap();
         for Step { detail } in plan {
-            // What a subquery found is gone through; how it found that is a step of its own.
+            // The result of a subquery may be scanned. The plan has a separate step for the subquery itself.
             let of_subquery = detail.starts_with("SCAN (subquery");
             let scans = detail.starts_with("SCAN") && detail != "SCAN CONSTANT ROW" && !of_subquery;
             let wasteful = scans || detail.contains("TEMP B-TREE");
@@ -84,7 +84,7 @@ fn no_request_and_no_sweep_scans_a_table() {
     }
 }
 
-/// Everything that a request or the sweeper has the store do.
+/// Runs every operation of the store that a request or the sweeper uses.
 async fn exercise(server: &Server) {
     let auth = server.bearerd().auth();
     let email = Email::parse("ada@example.org").unwrap();

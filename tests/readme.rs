@@ -1,16 +1,15 @@
-//! The commands in README.md do what it shows. They are run as they stand there, one after the
-//! other, in one shell and one new folder, and what they print is compared.
+//! The commands in README.md print the output that it shows. They run unchanged, one after the other, in
+//! one shell and a new folder.
 //!
-//! In what the page shows as printed, `…` stands for anything: for the rest of a line or a part of
-//! it, or for any lines if it stands alone. Columns may be wider or narrower. Otherwise the page is
-//! taken at its word, but for this:
+//! In the output on the page, `…` matches any text within a line, or any lines if it is alone on a line.
+//! Columns may be wider or narrower. The differences from the page are:
 //!
-//! - A server gets a free port in place of the page's; from then on the page's means that one.
-//! - `bd_…` in a command is the token printed last: a person pastes it.
-//! - Where the page shows `Password:`, the command gets a terminal, and a password is typed.
-//! - [`NOT_RUN`] isn't run.
+//! - A server gets a free port instead of the port on the page, which is replaced in later commands.
+//! - `bd_…` in a command is replaced by the token printed last, as a reader pastes it.
+//! - If the page shows `Password:`, the command gets a terminal, and a password is typed.
+//! - The commands in [`NOT_RUN`] are not run.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
-#![allow(clippy::print_stderr, reason = "a test that is passed over says so")]
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
 #![cfg(unix)]
 
 use std::fs;
@@ -23,14 +22,14 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-/// What a command that is not run begins with, and why it isn't.
+/// The beginnings of commands that are not run, and the reasons.
 const NOT_RUN: &[(&str, &str)] = &[
     ("cargo run --release -- serve --demo", "it builds; tests/browser and tests/cli start a demo"),
     ("tests/run", "it runs this"),
     ("cargo install --path .", "it builds, and changes its user's home"),
 ];
 
-/// What runs the page's commands, and what they use; each with arguments that it succeeds with.
+/// The programs that the commands need, each with arguments with which it succeeds.
 const PROGRAMS: &[(&str, &[&str])] = &[
     ("bash", &["--version"]),
     ("curl", &["--version"]),
@@ -38,16 +37,16 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("script", &["-E", "never", "-qec", "true", "/dev/null"]),
 ];
 
-/// What is typed for each password: the page logs in with it.
+/// The password to type at each prompt. The page logs in with it.
 const PASSWORD: &str = "correct horse";
 
 /// How long a command may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the shell prints after each command, before its exit code.
+/// The shell prints this after each command, before the exit code.
 const END: &str = "\n-- the command ended with ";
 
-/// A command of the page, and the lines that it shows as printed.
+/// A command of the page, and its output on the page.
 struct Step {
     command: String,
     shown: Vec<String>,
@@ -75,7 +74,7 @@ fn steps(page: &str) -> Vec<Step> {
     steps
 }
 
-/// Whether these lines were printed as they are shown.
+/// Whether the printed lines match the shown ones.
 fn lines_match(shown: &[String], printed: &[&str]) -> bool {
     match shown.split_first() {
         None => printed.is_empty(),
@@ -100,13 +99,13 @@ fn words(line: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The first whole token in a text.
+/// The first complete token in a text.
 fn token_in(text: &str) -> Option<&str> {
     let tokens = text.match_indices("bd_").filter_map(|(at, _)| text.get(at..at + 51));
     tokens.into_iter().find(|token| token[3..].bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// The command that starts a server on a free port.
+/// Changes a command to start its server on a free port.
 fn on_a_free_port(command: &str) -> String {
     match command.split_once("--listen ") {
         None => command.replace("bearerd serve", "bearerd serve --listen 127.0.0.1:0"),
@@ -118,12 +117,12 @@ fn on_a_free_port(command: &str) -> String {
     }
 }
 
-/// A shell in a folder of its own, where `bearerd` is the program under test.
+/// A shell in a new folder, in which `bearerd` is the program under test.
 struct Shell {
     bash: Child,
     input: ChildStdin,
     output: mpsc::Receiver<Vec<u8>>,
-    /// The page's ports and the servers', each after a colon.
+    /// The ports on the page and the ports of the servers, each after a colon.
     ports: Vec<(String, String)>,
     /// The token printed last.
     token: Option<String>,
@@ -139,7 +138,7 @@ impl Shell {
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_bearerd"), programs.join("bearerd"))
             .unwrap();
         let path = std::env::var("PATH").unwrap();
-        // No setting, proxy or curlrc from outside. A process group holds the servers too.
+        // No settings, proxies or curlrc from outside. The process group includes the servers.
         let mut command = Command::new("bash");
         command.env_clear().env("PATH", format!("{}:{path}", programs.display()));
         command.current_dir(work).process_group(0);
@@ -153,12 +152,12 @@ impl Shell {
             }
         });
         let mut input = bash.stdin.take().unwrap();
-        // Should the test be interrupted, the shell's input ends, and the servers with it.
+        // If the test is interrupted, the shell's input ends, and it stops the servers.
         writeln!(input, "trap 'kill $servers 2> /dev/null' EXIT").unwrap();
         Self { bash, input, output, ports: Vec::new(), token: None, folder }
     }
 
-    /// Does what the page says, and fails if something else is printed.
+    /// Runs a step, and fails if its output differs from the page.
     fn follow(&mut self, step: Step) {
         let Step { mut command, shown } = step;
         if let Some(token) = &self.token {
@@ -188,7 +187,7 @@ impl Shell {
         self.ports.iter().fold(text.to_owned(), |text, (page, free)| text.replace(page, free))
     }
 
-    /// The command starts a server and waits for its first line.
+    /// Changes a command to start a server in the background and wait for its first line.
     fn in_the_background(&self, command: &str) -> String {
         let announcement = self.folder.path().join(format!("announcement-{}", self.ports.len()));
         let (announcement, log) = (announcement.display(), self.folder.path().join("log"));
@@ -199,8 +198,7 @@ impl Shell {
         )
     }
 
-    /// Runs a command, types a password at each prompt, and gives what was printed and the exit
-    /// code.
+    /// Runs a command, and types a password at each prompt. Returns the output and the exit code.
     fn run(&mut self, command: &str) -> (String, String) {
         writeln!(self.input, "{command}; printf '\\n{}%s.\\n' $?", END.trim_start()).unwrap();
         let (mut printed, mut typed) = (Vec::new(), 0);
@@ -232,7 +230,7 @@ impl Drop for Shell {
     }
 }
 
-/// The command gets a terminal that echoes nothing, and takes from the shell's input what is typed.
+/// Changes a command to run in a terminal without echo, which reads from the shell's input.
 fn on_a_terminal(command: &str) -> String {
     format!("script -qef -E never -c '{}' /dev/null", command.replace('\'', r"'\''"))
 }
