@@ -1,8 +1,8 @@
-"""What clients send to get by a proxy."""
+"""Requests by which clients try to bypass a proxy."""
 
 from servers import HOST
 
-# The registry of HTTP methods that IANA keeps.
+# IANA's registry of HTTP methods.
 REGISTERED = """
     ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT CONNECT COPY DELETE GET HEAD LABEL LINK LOCK MERGE
     MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE OPTIONS ORDERPATCH PATCH POST PRI
@@ -12,14 +12,14 @@ REGISTERED = """
 METHODS = sorted({spelling for method in [*REGISTERED, "INVENTED"]
                   for spelling in (method, method.lower(), method.title())})
 
-# Headers that hold no live token.
+# Headers without a live token.
 WITHOUT_A_TOKEN = [[], *([("Authorization", value)] for value in (
     "", "x", "Bearer", "Bearer\tx", "Bearer bd_nonsense", "Basic eDp5", "Digest x"))]
 
 
 def spellings(name):
-    """A header's name in other cases, and as applications may read it that turn what is neither a
-    letter nor a digit into an underscore."""
+    """A header's name in other cases, and with other punctuation: some applications turn each character
+    that is neither a letter nor a digit into an underscore."""
     yield from (name, name.lower(), name.upper())
     for other in "!#$%&'*+.^_`|~":
         yield name.replace("-", other)
@@ -27,8 +27,7 @@ def spellings(name):
         yield other.join(name.rsplit("-", 1))
 
 
-# The headers in which some proxy names the request that it passes on or asks about, and in which some
-# application takes another one.
+# Headers by which some proxies name the original request, and some applications read another one from.
 NAMINGS = [
     *({name: "{uri}"} for name in (
         "X-Forwarded-Uri", "X-Forwarded-Path", "X-Original-URI", "X-Original-Uri", "X-Original-Path",
@@ -51,8 +50,8 @@ NAMINGS = [
 
 
 def forgeries(namings=NAMINGS):
-    """Headers that name another request: one that is public, or that a token of little use may make.
-    Each naming alone, twice, in other spellings, named in Connection, and all of them at once."""
+    """Headers that name another request, which is public or needs a lesser token: each naming alone,
+    twice, with underscores, listed in Connection, and all namings at once."""
     for host, uri in [(HOST, "/public/page"), ("git.example.org", "/code.git/HEAD")]:
         texts = {"host": host, "uri": uri, "method": "GET", "url": f"http://{host}{uri}"}
         every = []

@@ -1,4 +1,4 @@
-"""What the tests share: servers that are started once."""
+"""Fixtures that several tests share: servers that are started once."""
 
 from types import SimpleNamespace
 
@@ -15,7 +15,7 @@ def site(request):
 
 @pytest.fixture(scope="session")
 def tokens(site):
-    """Tokens that no test revokes, by what they may do."""
+    """Tokens that no test revokes, named after their abilities."""
     issue = site.bearerd.token
     return SimpleNamespace(reader=issue("posts:read"), writer=issue("posts:*"),
                            admin=issue("app:admin"), root=issue("*"),

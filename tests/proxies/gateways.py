@@ -18,13 +18,13 @@ PROXIED = """\
 
 
 class Gateway:
-    """nginx, and behind it an application of some kind that tells what it sees of a request."""
+    """nginx, and behind it an application of some kind that answers with the request that it sees."""
 
     def __init__(self, kind, address, bearerd):
         self.kind, self.address, self.bearerd = kind, address, bearerd
 
     def ask(self, target, headers, host=servers.HOST):
-        """Sends a POST request. Gives the status, and what the application saw, if it did."""
+        """Sends a POST request. Returns the status, and the request that the application saw or None."""
         if self.kind == "grpc_pass":
             return self.call(target, headers, host)
         answer = servers.send(self.address, target, headers, "POST", host, b"x")
@@ -37,14 +37,14 @@ class Gateway:
                 seen = channel.unary_unary(target)(b"", timeout=servers.PATIENCE, metadata=metadata)
                 return 200, json.loads(seen)
             except grpc.RpcError as error:
-                # What gRPC makes of statuses of HTTP, and of those that it doesn't know.
+                # gRPC's codes for these HTTP statuses; UNKNOWN is its code for those that it doesn't know.
                 statuses = {grpc.StatusCode.INTERNAL: 400, grpc.StatusCode.UNAUTHENTICATED: 401,
                             grpc.StatusCode.PERMISSION_DENIED: 403, grpc.StatusCode.UNKNOWN: 421}
                 return statuses[error.code()], None
 
 
 class Service(grpc.GenericRpcHandler):
-    """Has every method, each of which answers with the request's metadata."""
+    """Has every method. Each answers with the request's metadata."""
 
     def service(self, details):
         seen = [[":path", details.method],

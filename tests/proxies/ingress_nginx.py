@@ -1,6 +1,6 @@
-"""What the controller ingress-nginx makes of an Ingress: the part of its nginx configuration that
-external authentication needs, in the order of the controller's template. Its Lua is left out, which
-chooses the server behind."""
+"""The nginx configuration that the controller ingress-nginx generates from an Ingress: the part for
+external authentication, in the order of the controller's template. It is without the Lua that chooses
+the backend."""
 
 from urllib.parse import urlsplit
 
@@ -9,7 +9,7 @@ ANNOTATION = "nginx.ingress.kubernetes.io"
 
 def server(ingress, config_map, listen, application, auth_headers=None):
     """The server block of an Ingress with one host and one path. `auth_headers` is the ConfigMap that
-    its annotation auth-proxy-set-headers names. Gives text for nginx's `http`."""
+    its annotation auth-proxy-set-headers names. Returns text for nginx's `http`."""
     annotations = ingress["metadata"]["annotations"]
     [rule] = ingress["spec"]["rules"]
     [path] = rule["http"]["paths"]

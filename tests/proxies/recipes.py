@@ -1,12 +1,12 @@
-"""The configurations that docs/proxies.md shows, cut out of it."""
+"""The configurations in docs/proxies.md."""
 
 import re
 from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs/proxies.md"
 
-# A line with nothing but a file's name, and the block below it.
-# A block “at the end of” a file is appended to it.
+# A line with only the name of a file, and the block below it. A block for "the end of" a file is appended
+# to the file.
 FILE = re.compile(r"^(?:At the end of )?`([^`\n]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 RECIPES = {}
@@ -15,7 +15,7 @@ for name, block in FILE.findall(PAGE.read_text()):
 
 
 def recipe(name, changes):
-    """A file as the page shows it, but for `changes`: text to text, each of which must occur."""
+    """A file from the page. `changes` maps texts, which must occur, to their replacements."""
     text = RECIPES[name]
     for shown, ours in changes.items():
         assert shown in text, f"{PAGE.name}: {name} no longer has {shown}"
@@ -24,6 +24,6 @@ def recipe(name, changes):
 
 
 def naming(section):
-    """The value of `forward_auth_headers` that a proxy's section of the page asks for."""
+    """The value of `forward_auth_headers` in a proxy's section of the page."""
     text = PAGE.read_text().split(f"\n## {section}\n")[1].split("\n## ")[0]
     return re.search(r'^In `bearerd.toml`: `forward_auth_headers = "([^"]+)"`', text, re.MULTILINE)[1]

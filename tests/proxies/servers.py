@@ -1,4 +1,4 @@
-"""Starts bearerd and the proxies on free ports, each in a folder of its own, and ends them."""
+"""Starts bearerd and the proxies on free ports, each in its own folder, and stops them."""
 
 import contextlib
 import http.client
@@ -16,12 +16,12 @@ import ingress_nginx
 from recipes import recipe
 
 BEARERD = os.path.abspath(os.environ.get("BEARERD_BIN", "target/debug/bearerd"))
-# Settings of whoever runs the tests don't count.
+# Settings from outside must not affect the tests.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("BEARERD_")}
 ENVIRONMENT |= {"BEARERD_BCRYPT_COST": "4", "BEARERD_LOG": "warn"}
 HOST = "app.example.org"
 PATIENCE = 20
-# Where pip puts the programs of the packages that tests need.
+# pip installs the programs of the required packages here.
 PROGRAMS = Path(sysconfig.get_path("scripts"))
 
 
@@ -33,7 +33,7 @@ def free_port():
 
 @contextlib.contextmanager
 def running(command, folder, **options):
-    """A process in the foreground, ended with the block. What it says is in the folder."""
+    """Runs a process until the block ends. Its output goes to the file `log` in the folder."""
     with open(Path(folder) / "log", "ab") as log:
         process = subprocess.Popen(command, cwd=folder, stderr=log, stdin=subprocess.DEVNULL,
                                    **{"stdout": log, **options})
@@ -49,7 +49,7 @@ def running(command, folder, **options):
 
 
 def await_answer(process, folder, connect):
-    """Waits until a server that has just been started takes connections."""
+    """Waits until a server that has just been started accepts connections."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
@@ -62,7 +62,7 @@ def await_answer(process, folder, connect):
 
 @contextlib.contextmanager
 def temporary_folder():
-    """A folder that a server may read that gives up being root."""
+    """A folder that servers can read after they give up being root."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         yield Path(folder)
@@ -82,7 +82,7 @@ class Answer:
 
 
 def send(address, target, headers=(), method="GET", host=HOST, body=None):
-    """One request, its target and its headers sent as they are."""
+    """Sends one request, with its target and headers unchanged."""
     connection = http.client.HTTPConnection(address, timeout=PATIENCE)
     connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
     for name, value in [("Host", host), *headers]:
@@ -99,7 +99,7 @@ def bearer(token):
 
 
 class Bearerd:
-    """bearerd with the page's settings and one user, Ada. Stopped, it starts again where it was."""
+    """bearerd with the page's settings and one user, Ada. It can be stopped and started again."""
 
     def __init__(self, folder, naming, extra, rules):
         self.folder = folder
@@ -123,7 +123,7 @@ class Bearerd:
         self.served.close()
 
     def token(self, *abilities):
-        """A new token of Ada's."""
+        """Issues a token for Ada."""
         named = [word for ability in abilities for word in ("--ability", ability)]
         user = ["--email", "ada@example.org", "--name", "test"]
         return self.run("token", "issue", *user, *named).strip()
@@ -135,8 +135,8 @@ class Bearerd:
 
 @contextlib.contextmanager
 def nginx(folder, bearerd, sites, changes=()):
-    """nginx with sites of the page: by their names, what changes in them; and what changes in the
-    snippets."""
+    """nginx with sites of the page. `sites` maps their names to the changes in them, and `changes` are
+    those in the snippets."""
     address = f"127.0.0.1:{free_port()}"
     upstream = recipe("/etc/nginx/conf.d/bearerd.conf", {"127.0.0.1:8080": bearerd})
     files = {"conf.d/bearerd.conf": upstream}
@@ -155,7 +155,7 @@ def nginx(folder, bearerd, sites, changes=()):
 
 @contextlib.contextmanager
 def running_nginx(folder, address, files):
-    """nginx with these configuration files, those in `conf.d` and `sites-enabled` as parts of
+    """nginx with these configuration files. Those in `conf.d` and `sites-enabled` are included in
     `http`."""
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     temporary = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
@@ -179,7 +179,7 @@ def running_nginx(folder, address, files):
 
 @contextlib.contextmanager
 def ingress(folder, bearerd, application, changes=()):
-    """nginx with the configuration that ingress-nginx makes of the page's Ingress and ConfigMaps."""
+    """nginx, configured as ingress-nginx does for the page's Ingress and ConfigMaps."""
     address = f"127.0.0.1:{free_port()}"
     verify = "bearerd.auth.svc.cluster.local:8080"
     ingress = yaml.safe_load(recipe("ingress.yaml", {verify: bearerd, **dict(changes)}))
@@ -192,7 +192,7 @@ def ingress(folder, bearerd, application, changes=()):
 
 @contextlib.contextmanager
 def caddy(folder, bearerd, application, changes=(), program="caddy"):
-    """Debian's Caddy, or another."""
+    """Caddy, by default Debian's."""
     port = free_port()
     site = recipe("Caddyfile", {
         "app.example.org {": f"http://app.example.org:{port} {{\n\tbind 127.0.0.1",
@@ -210,7 +210,7 @@ def caddy(folder, bearerd, application, changes=(), program="caddy"):
 
 
 def caddy_of_pip(folder, bearerd, application, changes=()):
-    """A Caddy of today's, of which pip has a package."""
+    """A recent Caddy, from a package on PyPI."""
     return caddy(folder, bearerd, application, changes, PROGRAMS / "caddy")
 
 
@@ -224,7 +224,7 @@ def traefik(folder, bearerd, application, changes=()):
         "127.0.0.1:8080": bearerd, "127.0.0.1:3000": application, **dict(changes)}))
 
     def ready():
-        # Traefik listens before it has read its routes.
+        # Traefik listens before its routes are loaded.
         if send(address, "/posts/1").status == 404:
             raise ConnectionError("no routes yet")
 
@@ -249,7 +249,7 @@ def envoy(folder, bearerd, application, changes=()):
         yield address
 
 
-# What Debian's a2enmod switches on, by itself or as the page says.
+# The modules that Debian enables by default, or a2enmod as the page says.
 APACHE_MODULES = ("mpm_event", "authn_core", "authz_core", "authz_user", "alias", "setenvif",
                   "headers", "proxy", "proxy_http", "rewrite", "auth_openidc")
 

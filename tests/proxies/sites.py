@@ -1,4 +1,4 @@
-"""A proxy with bearerd at its side and an application behind, as the tests use them."""
+"""Starts proxies together with bearerd and an application behind them."""
 
 import contextlib
 
@@ -8,13 +8,13 @@ from upstream import Upstream
 
 
 class Site:
-    """A proxy, with bearerd at its side and an application behind."""
+    """A proxy that asks bearerd, and an application behind the proxy."""
 
     def __init__(self, proxy, address, bearerd, upstream):
         self.proxy, self.address, self.bearerd, self.upstream = proxy, address, bearerd, upstream
 
     def ask(self, target, token=None, headers=(), **options):
-        """Sends a request; gives the answer, and what of it the application got to see, if it did."""
+        """Sends a request. Returns the answer, and the request that the application saw or None."""
         self.upstream.taken()
         every = [*servers.bearer(token), *headers]
         answer = servers.send(self.address, target, every, **options)
@@ -23,15 +23,15 @@ class Site:
         return answer, asked[0] if asked else None
 
 
-# The proxies that run here, and the sections of the page that show their recipes. Apache asks
-# for introspection, so how it would name a request plays no part.
+# The proxies, and the sections of the page whose `forward_auth_headers` they need. Apache uses
+# introspection, so the setting does not matter to it.
 SECTIONS = {"nginx": "nginx", "caddy": "Caddy", "caddy_of_pip": "Caddy", "traefik": "Traefik",
             "ingress": "ingress-nginx", "envoy": "Envoy", "apache": "nginx"}
 
 
 @contextlib.contextmanager
 def started_bearerd(proxy="nginx", extra="", rules=""):
-    """bearerd as this proxy needs it, with further settings, and further rules."""
+    """bearerd configured for this proxy, with extra settings and rules."""
     with servers.temporary_folder() as folder:
         bearerd = servers.Bearerd(folder, naming(SECTIONS[proxy]), extra, rules)
         bearerd.start()
@@ -43,8 +43,8 @@ def started_bearerd(proxy="nginx", extra="", rules=""):
 
 @contextlib.contextmanager
 def started_proxy(proxy, bearerd, application, changes=()):
-    """A proxy, with bearerd at its side and an application behind; gives its address. `changes` are
-    texts of its recipe and what takes their place."""
+    """Starts a proxy that asks bearerd, in front of an application. Gives the proxy's address. `changes`
+    maps texts of its recipe to their replacements."""
     with servers.temporary_folder() as folder:
         to = (folder, bearerd.address)
         start = {

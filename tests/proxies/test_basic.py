@@ -1,4 +1,4 @@
-"""git, pip and Docker's first steps through nginx, with a token as the password of HTTP Basic."""
+"""git, pip and requests like Docker's through nginx, with a token as the password of HTTP Basic."""
 
 import base64
 import contextlib
@@ -21,7 +21,7 @@ def basic(token, user="anybody"):
 
 @contextlib.contextmanager
 def fcgiwrap():
-    """fcgiwrap behind a socket; gives the socket's path."""
+    """Runs fcgiwrap. Gives the path of its socket."""
     with servers.temporary_folder() as folder:
         socket = folder / "socket"
         command = ["fcgiwrap", "-c", "1", "-s", f"unix:{socket}"]
@@ -67,7 +67,7 @@ def site(basic_bearerd, repositories):
 
 
 class Git:
-    """git as a user has it: the server's name stands for the proxy, and the password comes from
+    """Runs git as a user does. The server's name leads to the proxy, and the password comes from
     GIT_ASKPASS, never from a URL or a command line."""
 
     def __init__(self, site, folder):
@@ -118,7 +118,7 @@ def test_with_a_token_a_clone_succeeds_until_it_is_revoked(git, site):
     assert "Authentication failed" in git(*fetch, token=token).stdout
 
 
-def test_who_may_read_may_not_push(git, site):
+def test_a_token_for_reading_cannot_push(git, site):
     reader, writer = site.bearerd.token("git:read"), site.bearerd.token("git:*")
     assert git("clone", URL, token=reader).returncode == 0
     git("-C", "code", "commit", "-q", "--allow-empty", "-m", "Second")
@@ -139,10 +139,10 @@ def test_a_push_larger_than_gits_buffer_arrives(git, site):
     assert pushed.returncode == 0, pushed.stdout
 
 
-def test_gits_program_gets_the_user_and_not_the_token(basic_bearerd, tmp_path):
+def test_the_git_backend_gets_the_user_and_not_the_token(basic_bearerd, tmp_path):
     with servers.temporary_folder() as folder:
         program = folder / "program"
-        # Not a shell's: that would drop what stands twice.
+        # Not a shell script: a shell would drop repeated variables.
         program.write_text(f"#!{sys.executable}\nprint('Content-Type: text/plain\\n')\n"
                            "print(open('/proc/self/environ').read())\n")
         program.chmod(0o755)
@@ -151,7 +151,7 @@ def test_gits_program_gets_the_user_and_not_the_token(basic_bearerd, tmp_path):
             headers = [*basic(token, user="forged"), ("Remote-User", "forged")]
             answer, _ = site.ask("/code.git/HEAD?q", headers=headers, host="git.example.org")
     variables = answer.body.split("\0")
-    # A name that stands twice would mean one thing to one program and another to another.
+    # Programs would read a repeated name in different ways.
     users = [variable for variable in variables if variable.startswith("REMOTE_USER=")]
     assert users == ["REMOTE_USER=1"]
     assert "PATH_INFO=/code.git/HEAD" in variables and "QUERY_STRING=q" in variables
@@ -166,7 +166,7 @@ def test_a_challenge_offers_basic(site):
         assert 'Basic realm="' in answer.challenge
 
 
-def test_no_method_and_no_header_gets_through_without_a_token(site):
+def test_no_method_and_no_header_passes_without_a_token(site):
     for host, target in [("git.example.org", "/code.git/HEAD"), ("packages.example.org", "/v2/")]:
         for method in METHODS:
             for headers in WITHOUT_A_TOKEN:
@@ -178,7 +178,7 @@ def test_no_method_and_no_header_gets_through_without_a_token(site):
 
 
 @pytest.mark.parametrize("target", ["/v2/", "/simple/", "/simple/bearerd-example/"])
-def test_the_application_behind_sees_the_user_and_not_the_token(site, target):
+def test_the_application_sees_the_user_and_not_the_token(site, target):
     token = site.bearerd.token("packages:read")
     for headers in (basic(token), basic(token, user=""), servers.bearer(token)):
         answer, asked = site.ask(target, headers=headers, host="packages.example.org")

@@ -1,4 +1,4 @@
-"""Every method without a token, through each recipe: only public paths reach the application."""
+"""Every method without a token, through each recipe: only requests for public paths pass."""
 
 from attacks import METHODS, WITHOUT_A_TOKEN
 
@@ -18,7 +18,7 @@ def test_options_without_a_token_is_challenged(site):
         assert answer.challenge.startswith("Bearer")
 
 
-def test_options_passes_where_it_is_public_and_with_a_token(site, tokens):
+def test_options_passes_for_public_paths_and_with_a_token(site, tokens):
     for target, token in [("/public/page", None), ("/posts/1", tokens.writer)]:
         answer, asked = site.ask(target, token, method="OPTIONS")
         assert (answer.status, asked.method) == (200, "OPTIONS")

@@ -1,4 +1,4 @@
-"""What nginx asks bearerd, seen on the wire between them."""
+"""The requests that nginx sends to bearerd, recorded between them."""
 
 import contextlib
 import socket
@@ -12,8 +12,8 @@ from upstream import Upstream
 
 
 class Wire:
-    """Stands between nginx and bearerd until the block ends, counts connections, and keeps what
-    nginx says."""
+    """Relays between nginx and bearerd until the block ends. Counts connections, and records the bytes
+    that nginx sends."""
 
     def __init__(self, address):
         host, port = address.split(":")
@@ -27,7 +27,7 @@ class Wire:
         return self
 
     def __exit__(self, *_):
-        # Wakes the thread that accepts.
+        # Wakes the thread that accepts connections.
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
 
@@ -50,7 +50,7 @@ class Wire:
 
 @pytest.fixture(scope="module")
 def wired():
-    """A site of nginx's, and the wire."""
+    """A site behind nginx, and the wire between nginx and bearerd."""
     with contextlib.ExitStack() as stack:
         bearerd = stack.enter_context(started_bearerd())
         upstream = stack.enter_context(Upstream())
@@ -61,19 +61,19 @@ def wired():
         yield Site("nginx", address, bearerd, upstream), wire
 
 
-def test_one_connection_serves_all_questions_and_each_request_asks_once(wired):
+def test_nginx_checks_each_request_once_over_one_connection(wired):
     site, wire = wired
     token = site.bearerd.token("posts:*")
     before = wire.said.count(b"/api/verify")
     for target, status in [("/posts/1", 200), ("/admin", 403), ("/admin%2f", 400),
                            ("/public/page", 200), ("/posts/2", 200)]:
-        body = b"what the application alone is to see"
+        body = b"for the application only"
         assert site.ask(target, token, method="POST", body=body)[0].status == status
     assert wire.said.count(b"/api/verify") == before + 5
     assert wire.connections == 1
 
 
-def test_of_a_request_bearerd_sees_the_token_the_method_the_host_and_the_uri(wired):
+def test_bearerd_sees_only_the_token_the_method_the_host_and_the_uri(wired):
     site, wire = wired
     token = site.bearerd.token("posts:*")
     before = len(wire.said)
@@ -89,7 +89,7 @@ def test_of_a_request_bearerd_sees_the_token_the_method_the_host_and_the_uri(wir
                                "X-Original-Method: PUT", "X-Original-URI: /posts/1?q"]
 
 
-def test_nobody_outside_reaches_the_location_that_asks(wired):
+def test_a_client_cannot_request_the_internal_location(wired):
     site, _ = wired
     answer, asked = site.ask("/_bearerd", site.bearerd.token("*"))
     assert (answer.status, asked) == (404, None)

@@ -1,4 +1,4 @@
-"""What the recipe for nginx promises, asked with applications that speak gRPC, uwsgi, SCGI and
+"""The promises of the recipe for nginx, tested with applications that speak gRPC, uwsgi, SCGI and
 FastCGI."""
 
 import pytest
@@ -11,8 +11,7 @@ IDENTITY = {"remote-user": "ada@example.org", "x-auth-user-id": "1",
 
 
 def identity(seen):
-    """The identity headers that an application sees, by their names in HTTP, but for the token's
-    id."""
+    """The identity headers that an application sees, by their names in HTTP, without the token's id."""
     names = {name.lower().removeprefix("http_").replace("_", "-"): value for name, value in seen
              if name != "REMOTE_USER"}
     return {name: value for name, value in names.items()
@@ -35,15 +34,15 @@ FORGED = [("Remote-User", "forged"), ("X-Auth-User-Id", "7"), ("X-Auth-User-Name
           ("X_Auth_User_Id", "7"), ("X.Auth.User.Id", "7"), ("Remote_User", "forged")]
 
 
-def test_the_application_sees_whose_request_it_is_and_not_the_token(gateway, token):
+def test_the_application_sees_the_user_and_not_the_token(gateway, token):
     status, seen = gateway.ask("/posts/Read", servers.bearer(token))
     assert status == 200 and identity(seen) == IDENTITY
-    # gRPC has no variables beside its metadata.
+    # gRPC has only metadata and no variables.
     assert dict(seen).get("REMOTE_USER") == (None if gateway.kind == "grpc_pass" else "1")
     assert token not in str(seen)
 
 
-def test_identity_headers_of_the_clients_never_arrive(gateway, token):
+def test_forged_identity_headers_never_arrive(gateway, token):
     for forged in ([], *([header] for header in FORGED), FORGED):
         status, seen = gateway.ask("/posts/Read", [*servers.bearer(token), *forged])
         assert status == 200 and identity(seen) == IDENTITY, forged
@@ -53,7 +52,7 @@ def test_identity_headers_of_the_clients_never_arrive(gateway, token):
             assert "REMOTE_USER" not in dict(seen) and token not in str(seen)
 
 
-def test_what_a_token_may_not_is_refused(gateway, bearerd):
+def test_a_request_without_the_ability_is_refused(gateway, bearerd):
     for headers, status in [([], 401), (servers.bearer("bd_nonsense"), 401),
                             (servers.bearer(bearerd.token("posts:read")), 403)]:
         assert gateway.ask("/posts/Write", headers) == (status, None)
@@ -67,11 +66,11 @@ def test_a_request_for_another_host_is_refused(gateway, token):
         assert dict(gateway.ask("/public/Read", [])[1])["HTTP_HOST"] == servers.HOST
 
 
-def test_the_application_sees_the_one_destination_that_was_decided_on(gateway, token):
+def test_the_application_sees_only_the_checked_destination(gateway, token):
     for destinations in (["/posts/2"], ["/posts/2", "/admin"]):
         named = [("Destination", destination) for destination in destinations]
         _, seen = gateway.ask("/posts/Write", [*servers.bearer(token), *named])
-        # Since 1.23 nginx joins the two, and bearerd refuses that.
+        # Since version 1.23, nginx joins the two headers, and bearerd refuses the result.
         if seen:
             arrived = [value for name, value in seen
                        if name.lower().removeprefix("http_") == "destination"]

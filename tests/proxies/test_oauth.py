@@ -1,4 +1,4 @@
-"""Introspection and revocation, as authlib's own client asks for them."""
+"""Introspection and revocation with the client of authlib."""
 
 import time
 
@@ -10,7 +10,7 @@ from authlib.oauth2.rfc8414 import AuthorizationServerMetadata, get_well_known_u
 
 @pytest.fixture
 def metadata(bearerd):
-    """What the well-known URL says of the server."""
+    """The server's metadata at the well-known URL."""
     url = get_well_known_url(f"http://{bearerd.address}", external=True)
     answer = requests.get(url)
     assert answer.status_code == 200
@@ -19,7 +19,7 @@ def metadata(bearerd):
 
 @pytest.fixture
 def client(bearerd):
-    """A service's client, with a token that may introspect as its secret."""
+    """A client of a service. Its secret is a token with the ability to introspect."""
     secret = bearerd.token("introspect")
     return OAuth2Session("service", secret, token_endpoint_auth_method="client_secret_basic")
 
@@ -35,9 +35,9 @@ def test_the_metadata_names_the_endpoints(bearerd, metadata):
 
 
 def test_the_metadata_are_well_formed(metadata, monkeypatch):
-    # On loopback there is no HTTPS.
+    # There is no HTTPS on loopback.
     monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
-    # Not all of validate(): there are no grants, so no response types and no other endpoints.
+    # Not validate() as a whole: without grants there are no response types and no other endpoints.
     for member in ("introspection_endpoint", "introspection_endpoint_auth_methods_supported",
                    "revocation_endpoint", "revocation_endpoint_auth_methods_supported",
                    "grant_types_supported", "service_documentation"):
@@ -57,7 +57,7 @@ def test_a_live_token_is_described(bearerd, metadata, client):
                          "iss": metadata["issuer"]}
 
 
-def test_of_a_token_that_is_not_live_nothing_is_said(bearerd, metadata, client):
+def test_a_dead_token_is_reported_only_as_inactive(bearerd, metadata, client):
     token = bearerd.token("posts:read")
     bearerd.revoke(token)
     for dead in (token, "bd_nonsense"):
@@ -88,7 +88,7 @@ def test_a_revoked_token_is_dead_at_once(bearerd, metadata, client):
         assert client.introspect_token(introspection, token=token).json() == {"active": False}
 
 
-def test_a_token_may_be_its_own_secret(bearerd, metadata):
+def test_a_token_can_be_its_own_secret(bearerd, metadata):
     token = bearerd.token("introspect")
     client = OAuth2Session("service", token)
     introspection = metadata["introspection_endpoint"]

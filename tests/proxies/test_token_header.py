@@ -1,5 +1,5 @@
-"""The recipes with `token_header`, changed as the page says: `Authorization` is the application's own,
-and no token is taken from there."""
+"""The recipes changed for `token_header` as the page says: `Authorization` belongs to the application,
+and bearerd takes no token from it."""
 
 import pytest
 
@@ -13,7 +13,7 @@ SHOWN = PAGE.read_text()
 
 
 def shown(line):
-    """A line that the page tells to add."""
+    """A line that the page says to add."""
     assert line in SHOWN
     return line
 
@@ -67,7 +67,7 @@ def test_no_token_is_taken_from_authorization(site):
         assert (answer.status, asked) == (401, None), headers
 
 
-def test_what_is_public_passes_without_the_token(site):
+def test_public_paths_pass_without_the_token(site):
     for headers in ([], [("X-Api-Token", site.token)], own()):
         answer, asked = site.ask("/public/page", headers=headers)
         assert answer.status == 200 and asked.identity == []

@@ -1,4 +1,4 @@
-"""WebDAV's COPY and MOVE, which name a second path in Destination: the rules decide on both."""
+"""WebDAV's COPY and MOVE, which name a second path in Destination: the rules apply to both paths."""
 
 import contextlib
 from types import SimpleNamespace
@@ -9,7 +9,7 @@ import servers
 from servers import HOST
 from sites import SECTIONS, started_bearerd, started_proxy
 
-# Where only the second path is protected.
+# For a client that may change the first path but not the second.
 RULES = """
 [[rules]]
 host = "app.example.org"
@@ -35,7 +35,7 @@ def dav_server():
             server {{
                 listen {address};
                 root {folder}/root;
-                # It reads the host of a Destination that is a URL.
+                # nginx compares the host of a Destination with this name.
                 server_name {HOST};
                 dav_methods PUT DELETE COPY MOVE;
             }}
@@ -55,7 +55,7 @@ def dav(request):
 
 
 def ask(dav, method, token, destinations):
-    """COPY or MOVE of /pub/x. Gives the status."""
+    """Sends COPY or MOVE for /pub/x. Returns the status."""
     (dav.files / "pub/x").write_text("content")
     headers = [("Destination", destination) for destination in destinations]
     sent = [*servers.bearer(dav.token[token]), *headers]
@@ -90,7 +90,7 @@ def test_both_paths_need_their_abilities(dav, method):
 
 
 @pytest.mark.parametrize("method", ["COPY", "MOVE"])
-def test_no_spelling_of_a_destination_gets_by_its_rule(dav, method):
+def test_no_spelling_of_a_destination_bypasses_its_rule(dav, method):
     for destination in PROTECTED:
         for destinations in ([destination], ["/pub/y", destination], [destination, "/pub/y"]):
             status = ask(dav, method, "pub", destinations)
@@ -104,7 +104,7 @@ def test_without_a_destination_copy_and_move_are_refused(dav):
         assert files(dav) == sorted({*before, "pub/x"})
 
 
-def test_the_application_sees_the_one_destination_that_was_decided_on(site, tokens):
+def test_the_application_sees_only_the_checked_destination(site, tokens):
     for destinations in (["/posts/2"], ["/posts/2", "/admin"], ["/admin", "/posts/2"],
                          ["/posts/2", "/posts/3"]):
         headers = [("Destination", destination) for destination in destinations]
@@ -115,7 +115,7 @@ def test_the_application_sees_the_one_destination_that_was_decided_on(site, toke
                 assert seen == ["/posts/2"], destinations
 
 
-def test_no_destination_arrives_that_is_not_utf8(site, tokens):
+def test_a_destination_that_is_not_utf8_is_refused(site, tokens):
     for destination in ("/posts/\xff", "/posts/\xff../../admin", f"http://{HOST}/posts/\xff"):
         answer, asked = site.ask("/posts/1", tokens.writer, [("Destination", destination)],
                                  method="COPY")

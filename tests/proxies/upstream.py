@@ -1,4 +1,4 @@
-"""The application behind the proxies: it answers everything, and remembers what it was asked."""
+"""The application behind the proxies, which answers and records every request."""
 
 import json
 import re
@@ -9,28 +9,28 @@ from urllib.parse import unquote
 
 
 class Asked:
-    """A request as it arrived."""
+    """A request as it arrived at the application."""
 
     def __init__(self, method, target, headers):
         self.method, self.target, self.headers = method, target, headers
 
     @property
     def host(self):
-        """The host that the application was asked for."""
+        """The host in the request."""
         return dict((name.lower(), value) for name, value in self.headers)["host"]
 
     @property
     def identity(self):
-        """The identity headers by their names, as loosely as an application may read those."""
+        """The identity headers, with names matched as loosely as an application may match them."""
         loose = [(re.sub("[^a-z0-9]", "-", name.lower()), value) for name, value in self.headers]
         return sorted((name, value) for name, value in loose
                       if name.startswith("x-auth-") or name == "remote-user")
 
     @property
     def is_admin(self):
-        """Whether an application may take this for something under /admin, however it reads paths:
-        decoded twice, without parameters, folded by compatibility (NFKC), without blanks and what
-        can't be seen, slashes merged, dots resolved, in any case."""
+        """Whether some application may read the path as one below /admin: decoded twice, without
+        parameters, normalized to NFKC, without blanks and invisible characters, with slashes merged and
+        dots resolved, in any case."""
         path = re.sub(r";[^/]*", "", unquote(unquote(self.target.split("?")[0])))
         path = re.sub(r"^\w+://[^/]*", "", unicodedata.normalize("NFKC", path).replace("\u3164", ""))
         segments = []
@@ -46,7 +46,7 @@ class Asked:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Head and body are two writes; the second must not wait for the first to be acknowledged.
+    # The head and the body are two writes. The second must not wait for the acknowledgement of the first.
     disable_nagle_algorithm = True
 
     def handle_one_request(self):
@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         self.raw_requestline = self.rfile.readline(65537)
         if not self.raw_requestline or not self.parse_request():
             return
-        # http.server merges the slashes that a path begins with; the request line has it whole.
+        # http.server merges slashes at the start of a path, but not in the request line.
         target = self.requestline.split(" ")[1]
         asked = Asked(self.command, target, self.headers.items())
         self.server.asked.append(asked)
@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Upstream:
-    """Listens until the block ends. `asked` has every request; `pages` may hold bodies by target."""
+    """Listens until the block ends. `pages` may map targets to bodies."""
 
     def __enter__(self):
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -93,6 +93,6 @@ class Upstream:
         return self.server.pages
 
     def taken(self):
-        """What has been asked since the last time."""
+        """The requests since the last call."""
         asked, self.server.asked = self.server.asked, []
         return asked

@@ -1,4 +1,4 @@
-"""The application that uWSGI runs for the tests: it answers with what it got to see of a request."""
+"""The application that uWSGI runs for the tests. It answers with the request that it sees."""
 
 import json
 

@@ -1,5 +1,5 @@
-"""Prepares the server for each call, so that no call spoils the next: a token of its own, freshly
-issued; an account of its own for what changes the account; for valid data, what no schema can say.
+"""Prepares the server for each call, so that no call affects the next. Each call gets a new token, and a
+new account if it changes the account. Valid data is corrected where no schema can express the rules.
 """
 
 import itertools
@@ -13,7 +13,7 @@ from schemathesis import GenerationMode
 ORIGIN = os.environ["FUZZ_ORIGIN"]
 PASSWORD = os.environ["FUZZ_PASSWORD"]
 ADMIN = os.environ["FUZZ_ADMIN"]
-# Those who log in for the calls, whom no call may remove or lock out.
+# The users that log in for the calls. No call may delete or disable them.
 KEPT = {"1", "2"}
 numbers = itertools.count(1)
 
@@ -32,7 +32,7 @@ def log_in(email):
 
 
 def new_user():
-    """Somebody whom a call may change or delete."""
+    """Creates a user that a call may change or delete."""
     email = f"user{next(numbers)}@fuzz.example"
     body = {"name": "Fuzz", "email": email, "password": PASSWORD, "admin": True}
     return post("/api/users", body, log_in(ADMIN)["token"])["data"]
@@ -56,23 +56,23 @@ def before_call(context, case, kwargs):
     if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
         return
     if case.path.endswith("/{token}"):
-        # Nothing that is answered leads to a user and one of their tokens.
+        # No other answer has the ids of a user and one of their tokens.
         user = new_user()
         token = log_in(user["email"])["access_token"]["id"]
         case.path_parameters.update(id=user["id"], token=token)
     body = case.body
     if not isinstance(body, dict):
         return
-    # A password is measured in bytes; and it must be the right one.
+    # The limit of a password is in bytes, and the current password must be right.
     if "password" in body:
         body["password"] = cut(body["password"])
     if "current_password" in body:
         body["current_password"] = PASSWORD
-    # Which characters hide depends on their neighbours, and on the version of Unicode.
+    # Which characters are refused depends on their neighbours and on the version of Unicode.
     for field in {"name", "device_name"} & body.keys():
         kept = (c for c in body[field] if c.isprintable() and c < "\u0300")
         body[field] = "".join(kept).strip() or "x"
-    # An email must be free, and a new one of one's own needs the password.
+    # An email must not be taken, and a user who changes their own needs the password.
     if "email" in body and case.path != "/api/tokens":
         body["email"] = f"{next(numbers)}." + body["email"][-180:].lstrip(".")
         if case.path == "/api/user":
