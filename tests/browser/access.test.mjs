@@ -1,4 +1,4 @@
-// The page for everyone: by keyboard, on a narrow screen, in light and in dark.
+// Accessibility of the page: keyboard, narrow screens, light and dark colours.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -7,7 +7,7 @@ import { demoServer, keptToken, logIn, notice, press, standing, watchedBrowser }
 const server = demoServer();
 const browser = watchedBrowser();
 
-/** Presses Tab until an element has the focus, which each stop on the way must show. */
+/** Presses Tab until an element has the focus. The focus must be visible at each stop. */
 async function tabTo(page, selector) {
   for (let stops = 0; stops < 60; stops += 1) {
     await page.keyboard.press('Tab');
@@ -30,7 +30,7 @@ function focusOn(page, selector) {
   return page.locator(`${selector}:focus`).waitFor();
 }
 
-test('the whole job can be done by keyboard alone', async () => {
+test('every step can be done by keyboard alone', async () => {
   const page = await browser.page(server);
   await tabTo(page, '.skip');
   await page.keyboard.press('Enter');

@@ -1,4 +1,4 @@
-// A client of the API as an application's front end would have it: three steps, nothing more.
+// A minimal client of the API, as in the front end of an application.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';

@@ -1,4 +1,4 @@
-// The viewer of the API's description, at /docs.
+// Swagger UI at /docs, which shows the API's description.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -15,7 +15,7 @@ async function open() {
   return page;
 }
 
-test('the page leads to a viewer that shows every operation, and that for all methods once', async () => {
+test('Swagger UI shows every operation, and the one for all methods only once', async () => {
   const page = await open();
   const { paths } = await (await fetch(`${server.origin}/api/openapi.json`)).json();
   const once = { ...paths, '/api/verify': { get: {} } };
@@ -23,7 +23,7 @@ test('the page leads to a viewer that shows every operation, and that for all me
   assert.equal(await page.locator('.opblock').count(), described);
 });
 
-test('a token that is authorized is sent with what is tried out', async () => {
+test('Swagger UI sends the authorized token with a request', async () => {
   const { email, password } = server;
   const login = await fetch(`${server.origin}/api/tokens`, {
     method: 'POST',

@@ -1,4 +1,4 @@
-// Runs the real server in demo mode, and a browser on its page, for one file of tests.
+// Runs the server in demo mode and a browser for one file of tests.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -22,7 +22,7 @@ const START_LIMIT_MS = 30_000;
 const STOP_LIMIT_MS = 15_000;
 
 /**
- * A server in demo mode for the tests of a file: started before the first, stopped after the last.
+ * A server in demo mode for the tests of a file. It starts before the first test and stops after the last.
  * @returns {{origin: string, email: string, password: string}} filled in before the first test
  */
 export function demoServer() {
@@ -41,7 +41,7 @@ async function start() {
       HOME: folder,
       TMPDIR: folder,
       BEARERD_LISTEN: '127.0.0.1:0',
-      // The tests log in more often than a person does.
+      // The tests log in more often than the default limit allows.
       BEARERD_LOGIN_ATTEMPTS_PER_MINUTE: '1000',
     },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -74,7 +74,7 @@ async function start() {
   return { origin, stop, ...(await demoAccount(origin)) };
 }
 
-/** The rest of the output is read too, so that a full pipe never stops the server. */
+/** The first line of a stream. The rest is read too, because a full pipe would block the server. */
 function firstLine(stream) {
   return new Promise((resolve) => createInterface(stream).on('line', resolve));
 }
@@ -98,28 +98,28 @@ function unescaped(text) {
 }
 
 /**
- * A browser for the tests of a file. Pages opened with it are watched: what the console complains
- * of, a request to another host and an exception in the page fail the file in the end.
+ * A browser for the tests of a file. It watches its pages: errors and warnings in the console, failed
+ * loads of the page's own files, requests to other hosts and exceptions fail the file at its end.
  */
 export function watchedBrowser() {
   const complaints = [];
   let browser;
-  // Launched by the first test, so that none is left running when the server does not start.
+  // The first test launches it, so that no browser is left running if the server does not start.
   const launched = () => (browser ??= chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_ARGUMENTS }));
   after(async () => {
     await (await browser)?.close();
-    assert.deepEqual(complaints, [], 'the pages should give the console nothing to complain of');
+    assert.deepEqual(complaints, [], 'the pages should cause no errors');
   });
 
   return {
-    /** A fresh browser, as far as storage goes. */
+    /** A browser context with empty storage. */
     async context(server, options = {}) {
       const context = await (await launched()).newContext({ baseURL: server.origin, reducedMotion: 'reduce', ...options });
       context.setDefaultTimeout(10_000);
       context.on('page', (page) => watch(page, server.origin, complaints));
       return context;
     },
-    /** The demo page in a fresh browser. */
+    /** The demo page in a new context. */
     async page(server, options = {}) {
       const page = await (await this.context(server, options)).newPage();
       await page.goto('/');
@@ -131,7 +131,7 @@ export function watchedBrowser() {
 function watch(page, origin, complaints) {
   page.on('pageerror', (error) => complaints.push(`exception: ${error.message}`));
   page.on('console', (message) => {
-    // Chromium reports each 4xx answer and each broken connection, which these tests provoke.
+    // Chromium reports each 4xx answer and each failed connection. These tests cause such errors on purpose.
     const provoked = message.text().startsWith('Failed to load resource');
     if (['error', 'warning'].includes(message.type()) && !provoked) complaints.push(message.text());
   });
@@ -144,12 +144,12 @@ function watch(page, origin, complaints) {
   });
 }
 
-/** Waits until the page says, in its status, how things stand. */
+/** Waits until the page's status of the login contains this text. */
 export function standing(page, text) {
   return page.locator('#standing', { hasText: text }).waitFor();
 }
 
-/** Waits until the page says, in its status, how the last request went. */
+/** Waits until the page's status of the last request contains this text. */
 export function notice(page, text) {
   return page.locator('#notice', { hasText: text }).waitFor();
 }
@@ -175,7 +175,7 @@ export async function logIn(page, { email, password }) {
   await standing(page, 'Logged in as');
 }
 
-/** The token that the page's browser keeps, or `undefined`. */
+/** The token in the browser's storage, or `undefined`. */
 export function keptToken(page) {
   return page.evaluate(() => JSON.parse(localStorage.getItem('bearerd.session') ?? '{}').token);
 }

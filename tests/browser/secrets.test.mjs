@@ -1,4 +1,4 @@
-// What must not be seen: tokens until asked for, passwords ever. And the curl line, which keeps to it.
+// Secrets on the page and in its curl lines: tokens are shown only on request, and passwords never.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -10,7 +10,7 @@ const server = demoServer();
 const browser = watchedBrowser();
 const clipboard = { permissions: ['clipboard-read', 'clipboard-write'] };
 
-/** Runs a line as a person would who pasted it into a shell. */
+/** Runs a line as if it were pasted into a shell. */
 async function inShell(line, environment = {}) {
   const { stdout } = await promisify(execFile)('sh', ['-c', line], {
     env: { PATH: process.env.PATH, ...environment },
@@ -24,7 +24,7 @@ async function copiedLine(page) {
   return page.evaluate(() => navigator.clipboard.readText());
 }
 
-test('the token is masked everywhere until it is asked for', async () => {
+test('the token is masked everywhere until the user asks to see it', async () => {
   const page = await browser.page(server);
   await logIn(page, server);
   const token = await keptToken(page);
@@ -72,7 +72,7 @@ test('a password never appears in the log, a curl line or the address', async ()
   assert.equal(await page.getByLabel('Password').inputValue(), '');
 });
 
-test('the curl line works in a shell that has TOKEN, and says it in full once it is shown', async () => {
+test('the curl line uses the variable TOKEN, or the token itself while it is shown', async () => {
   const page = await browser.page(server, clipboard);
   await logIn(page, server);
   const token = await keptToken(page);
@@ -91,7 +91,7 @@ test('the curl line works in a shell that has TOKEN, and says it in full once it
   assert.match(await inShell(shown), /^HTTP\/\S+ 200/);
 });
 
-test('the curl line of each kind of request does in a shell what it did in the page', async () => {
+test('the curl line of each kind of request gets the same answer in a shell', async () => {
   const page = await browser.page(server, clipboard);
   assert.ok(await press(page, 'bare'));
   assert.match(await inShell(await copiedLine(page)), /^HTTP\/\S+ 401/);

@@ -1,4 +1,4 @@
-// What the page is for: log in, request, log out, and say what went wrong.
+// The main steps of the page: log in, send requests, log out, and report errors.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -7,7 +7,7 @@ import { demoServer, keptToken, logIn, newest, notice, press, standing, watchedB
 const server = demoServer();
 const browser = watchedBrowser();
 
-test('the page and its files come with a policy that admits nothing inline and nothing foreign', async () => {
+test('the Content-Security-Policy allows no inline code and no other origins', async () => {
   const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     + "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
   const types = {
@@ -70,7 +70,7 @@ test('a request without a token, or with a broken one, shows 401 and WWW-Authent
   assert.match(broken, /www-authenticate: Bearer .*error="invalid_token"/i);
 });
 
-test('a refused request leaves a login alone when it did not carry its token', async () => {
+test('a refused request without the token of the login does not end the login', async () => {
   const page = await browser.page(server);
   await logIn(page, server);
   await press(page, 'bare');
@@ -121,7 +121,7 @@ test('too many attempts show how long to wait', async () => {
   await page.locator('#timer', { hasText: /^retry in \d+ s$/ }).waitFor();
 });
 
-test('a server that cannot be reached is named as that, and the login is kept', async () => {
+test('an unreachable server is reported, and the login is kept', async () => {
   const page = await browser.page(server);
   await logIn(page, server);
   await page.route('**/api/**', (route) => route.abort('connectionrefused'));

@@ -1,4 +1,4 @@
-// A login belongs to the browser: it outlives a reload and is shared by the tabs.
+// A login is stored in the browser: it survives a reload, and all tabs share it.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -39,7 +39,7 @@ test('logging in or out in one tab is seen in the other', async () => {
   assert.match(await (await press(other, 'dead')).textContent(), /401/);
 });
 
-test('a kept token that was revoked meanwhile is let go of at the next visit', async () => {
+test('a stored token that was revoked is removed at the next visit', async () => {
   const page = await browser.page(server);
   await logIn(page, server);
   const gone = await fetch(`${server.origin}/api/tokens/current`, {
@@ -53,7 +53,7 @@ test('a kept token that was revoked meanwhile is let go of at the next visit', a
   assert.equal(await keptToken(page), undefined);
 });
 
-test('what is not a login in the storage counts as logged out', async () => {
+test('invalid data in the storage counts as logged out', async () => {
   const page = await browser.page(server);
   for (const left of ['not JSON', 'null', '{"token":7}']) {
     await page.evaluate((text) => localStorage.setItem('bearerd.session', text), left);
