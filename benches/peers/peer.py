@@ -1,5 +1,5 @@
-"""What the peers' scripts share: installing what is pinned into target/peers, starting a server on
-loopback, and telling benches/run how to ask it who one is."""
+"""Shared code of the peers' scripts. It installs the pinned packages into target/peers, starts a server on
+loopback, and tells benches/run how to request the user of a token."""
 
 import json
 import os
@@ -18,7 +18,7 @@ EMAIL, PASSWORD = "ada@example.org", "long enough"
 
 
 def installed(name, pins, install):
-    """Where a peer is installed: by `install`, once for each state of the file of its pins."""
+    """Runs `install` once for each version of the file of pins. Returns the folder of the installation."""
     place = os.path.join(INSTALLED, name)
     with open(os.path.join(HERE, name, pins)) as file:
         wanted = file.read()
@@ -32,7 +32,7 @@ def installed(name, pins, install):
 
 
 def from_pypi(name):
-    """The commands of what a peer's requirements.txt pins."""
+    """Installs a peer's requirements.txt. Returns the folder of its commands."""
     def install(place):
         venv.create(place, with_pip=True, clear=True)
         requirements = os.path.join(HERE, name, "requirements.txt")
@@ -42,7 +42,7 @@ def from_pypi(name):
 
 
 def post(url, body, token=None, method="POST"):
-    """The JSON that is answered to this JSON."""
+    """Posts JSON. Returns the JSON of the answer."""
     headers = {"Content-Type": "application/json"}
     if token:
         headers["Authorization"] = token
@@ -52,8 +52,8 @@ def post(url, body, token=None, method="POST"):
 
 
 def serve(name, command, enter, **how):
-    """Starts a server, `command` with its address in place of `{}`, and serves until SIGTERM.
-    `enter` makes a user and a token at its URL, and gives the path to ask and the headers."""
+    """Starts `command`, with the address of the server in place of `{}`, and waits for SIGTERM. `enter`
+    creates a user and a token at the URL of the server. It returns the path to request and the headers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{listener.getsockname()[1]}"

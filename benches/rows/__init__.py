@@ -1,4 +1,4 @@
-"""The rows of benches/run: a function each, in the order in which they are measured."""
+"""The rows of benches/run, a function each, in the order of measurement."""
 
 from . import check, peers, login, writes, owner, process, proxy  # noqa: F401
 from .bench import ROWS, Bench, Figure, LeftOut, fail

@@ -1,4 +1,4 @@
-"""What every row is given, and what it gives back."""
+"""The parameters and the results of a row."""
 
 import dataclasses
 import os
@@ -6,7 +6,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CORES = sorted(os.sched_getaffinity(0))
-# On a machine of one core the two share it.
+# On a machine with one core, the server and the load share it.
 SERVER_CORES, LOAD_CORES = {CORES[0]}, {CORES[-1]}
 CONNECTIONS = 64
 
@@ -16,9 +16,9 @@ class Bench:
     """One run of one row."""
 
     programs: dict  # paths by name: bearerd, and the bench programs
-    folder: str     # the row's own, gone afterwards; on a disk, where a commit costs what it costs
-    kept: str       # for what takes long to make, and is used again: target/bench
-    quick: bool     # whether it is to show that it works, and no more
+    folder: str     # a temporary folder for the row, on a disk, so that commits have their real cost
+    kept: str       # target/bench, for files that take long to create and are used again
+    quick: bool     # whether the run only has to show that it works
 
     @property
     def rounds(self):
@@ -26,17 +26,17 @@ class Bench:
 
     @property
     def seconds(self):
-        """How long one side of one round takes."""
+        """The duration of one side of one round."""
         return 1 if self.quick else 3
 
     def sized(self, count, least=10_000):
-        """As many tokens as a figure is about; a hundredth, but so many at least, for a quick run."""
+        """The number of tokens: `count`, or in a quick run a hundredth of it, but at least `least`."""
         return min(count, max(count // 100, least)) if self.quick else count
 
 
 @dataclasses.dataclass
 class Figure:
-    """Something measured: a value a round, and the goal, if there is one."""
+    """A measured figure: one value for each round, and the goal, if there is one."""
 
     what: str
     values: list
@@ -58,7 +58,7 @@ class Figure:
 
 @dataclasses.dataclass
 class LeftOut:
-    """A row that can't be measured here, and why."""
+    """A row that can't be measured on this machine, and the reason."""
 
     why: str
 
@@ -67,8 +67,8 @@ ROWS = {}
 
 
 def row(measure):
-    """Makes a function a row, under its name. It takes a `Bench` and gives a list of `Figure`, or
-    `LeftOut`; its docstring says what is measured."""
+    """Registers a function as a row, under its name. The function takes a `Bench` and returns a list of
+    `Figure`, or `LeftOut`. Its docstring describes the measurement."""
     ROWS[measure.__name__] = measure
     return measure
 

@@ -1,4 +1,4 @@
-"""The check of a token, which is what nearly every request is."""
+"""The check of a token, by far the most frequent request."""
 
 import contextlib
 import os
@@ -11,14 +11,14 @@ from .servers import VERIFY, bare, bearerd, commands, create_user, issue_token, 
 
 @row
 def check(bench):
-    """A request whether one token, checked before, is live; against a handler that answers the same
-    and does nothing else."""
+    """The check of one cached token, against a bare handler, which sends the same answer and does nothing
+    else."""
     return _guarded(bench, VERIFY, "`GET /api/verify`, a cached token", 0.92)
 
 
 @row
 def user(bench):
-    """The same of the request who one is, and its JSON."""
+    """The request for the user of a token, which answers with JSON, against a bare handler."""
     return _guarded(bench, "/api/user", "`GET /api/user`", 0.90)
 
 
@@ -34,7 +34,7 @@ def _guarded(bench, path, what, goal):
 
 
 def _against(what, sides, other, others, goal):
-    """Two sides, and their ratio by processor time."""
+    """The figures of two sides, and the ratio of their requests per second of processor time."""
     own, others_own = [load.own for load in sides], [load.own for load in others]
     return [
         Figure(f"{what}, requests a second", [load.rate for load in sides]),
@@ -46,8 +46,8 @@ def _against(what, sides, other, others, goal):
 
 @row
 def many(bench):
-    """The check with 100,000 live tokens, drawn by Zipf's law, all of them in the cache; against one
-    of them over and over."""
+    """The check of 100,000 live tokens, all of them cached and drawn by Zipf's law, against the check of
+    one token."""
     tokens = token_file(bench, bench.sized(100_000))
     drawn, one = _draws(bench, tokens), os.path.join(bench.folder, "one")
     with open(one, "w") as lines:
@@ -61,10 +61,10 @@ def many(bench):
 
 @row
 def command(bench):
-    """The check with 100,000 live tokens, as in the row many, while `bearerd user list` and `bearerd
-    token issue` take turns, one after the other, on the load's core. They use the server's database, or a
-    copy of it: the ratio of the two is what they cost the server's cache, without what they take of the
-    machine. Also against no command. All tokens are cached before each side counts."""
+    """The check of 100,000 live tokens, as in the row many, while `bearerd user list` and `bearerd token
+    issue` take turns on the load's core. They use the server's database, or a copy of it. The ratio of the
+    two shows what the commands cost the server's cache, without the processor time that they take. A third
+    side runs no command. All tokens are cached before each side is measured."""
     tokens = token_file(bench, bench.sized(100_000))
     drawn = _draws(bench, tokens)
     served, copy = (tokens.copy(bench.folder, name) for name in ("served", "copy"))
@@ -86,7 +86,7 @@ def command(bench):
 
 
 def _draws(bench, tokens):
-    """The path of a file of draws from a file's tokens."""
+    """Writes random draws from the tokens to a file. Returns its path."""
     drawn = os.path.join(bench.folder, "drawn")
     with open(drawn, "w") as lines:
         lines.writelines(zipf(tokens.strings, bench.sized(1_000_000)))
@@ -95,9 +95,9 @@ def _draws(bench, tokens):
 
 @row
 def cold(bench):
-    """The check of tokens that are in no cache: each request has another one of 1,000,000, and each
-    round another server, because the one before would know them. The file is read through first, so
-    that its pages are in memory. Against the bare handler."""
+    """The check of uncached tokens, against the bare handler. Each request has another one of 1,000,000
+    tokens, and each round starts another server, because the previous one has them in its cache. The file
+    is read first, so that its pages are in memory."""
     tokens = token_file(bench, bench.sized(1_000_000))
     token = tokens.some(1)[0]
     with bearerd(bench, tokens.database) as (address, _):
@@ -112,15 +112,15 @@ def cold(bench):
 
 
 def _walk_cold(bench, tokens, seconds):
-    """A new server's load with tokens that it has never seen; it ends with the last one. How long the
-    system keeps a large file's pages in memory is not what is measured."""
+    """Loads a new server with tokens that it has never seen, until the last one. The file is read first,
+    so that the result does not depend on which of its pages are in memory."""
     with open(tokens.database, "rb") as file:
         while file.read(1 << 24):
             pass
     with bearerd(bench, tokens.database) as (address, process):
         result = load(process, address + VERIFY, seconds,
                       **walk(tokens.strings, once=True))
-        # Until wrk has stopped, some connections have begun again with the first tokens.
+        # Before wrk stops, some connections start again with the first tokens.
         if (hits := metric(address, r"bearerd_token_checks_total.*hit")) > CONNECTIONS:
             fail(f"{hits:.0f} tokens were in the cache")
     return result
@@ -128,9 +128,9 @@ def _walk_cold(bench, tokens, seconds):
 
 @row
 def grow(bench):
-    """The check with 10,000,000 tokens in the file, against 10,000: of one that is cached, and of
-    those that are not. Of those, each side asks for 10,000 and then starts anew, because the small
-    file has no more; the files are read through first."""
+    """The check with 10,000,000 tokens in the file, against 10,000: of a cached token, and of uncached
+    ones. For these, each side checks 10,000 tokens and then starts a new server, because the small file has
+    no more. The files are read first."""
     few, plenty = bench.sized(10_000), bench.sized(10_000_000)
     small, large = (token_file(bench, count, keep=few) for count in (few, plenty))
     with (bearerd(bench, large.database) as (address, process),

@@ -1,8 +1,8 @@
-"""Large token files: filled in SQL, and kept in target/bench for as long as they fit.
+"""Large token files, filled with SQL, and kept in target/bench until the schema changes.
 
-bearerd creates the file with its one user; the rows are those that it would have written for tokens
-drawn here. The indexes and triggers are dropped first and made afterwards, which takes a tenth of the
-time.
+bearerd creates the file with its first user. The rows are those that bearerd would write for the tokens
+that are generated here. The indexes and triggers are dropped before and created afterwards, which takes a
+tenth of the time.
 """
 
 import binascii
@@ -17,7 +17,7 @@ import time
 from .servers import create_user
 
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-# A byte to a character; the first eight are likelier than the rest, which is as good here.
+# Maps each byte to a character. The first eight are likelier than the rest, which does not matter here.
 CHARACTERS = bytes(ALPHABET[byte % 62] for byte in range(256))
 BLOCK = 100_000
 YEAR = 365 * 24 * 60 * 60
@@ -28,27 +28,27 @@ INSERT = ("INSERT INTO tokens (user_id, name, digest, abilities, created_at, exp
 @dataclasses.dataclass
 class Tokens:
     database: str  # the file
-    strings: str   # live tokens of it, shuffled, a line each
+    strings: str   # its known live tokens, shuffled, one per line
 
     def some(self, count):
         with open(self.strings) as lines:
             return [next(lines).strip() for _ in range(count)]
 
     def copy(self, folder, name="copy"):
-        """The path of a copy that may be spoilt."""
+        """Copies the file, so that a row can change it. Returns the path of the copy."""
         return shutil.copy(self.database, os.path.join(folder, f"{name}.sqlite"))
 
 
 def token_file(bench, live, dead=0, keep=None):
-    """A file with so many live tokens and, spread among them, so many dead ones, that expired a year
-    ago and more; the strings of `keep` of the live ones are known."""
+    """A file with `live` live tokens and, spread among them, `dead` tokens that expired at least a year
+    ago. The strings of `keep` live tokens are stored beside it."""
     keep = keep or live
     fresh = os.path.join(bench.folder, "fresh.sqlite")
     create_user(bench, fresh)
     name = f"tokens-{live}-{dead}-{keep}-{_schema(fresh)}"
     kept = Tokens(*(os.path.join(bench.kept, name + end) for end in (".sqlite", ".txt")))
     if not os.path.exists(kept.strings):
-        # The strings come last: a file that was given up half-way is made anew.
+        # The strings are written last, so that an incomplete file is created again.
         strings = _fill(fresh, live, dead, keep)
         shutil.move(fresh, kept.database)
         with open(f"{kept.strings}.part", "w") as lines:
@@ -60,7 +60,7 @@ def token_file(bench, live, dead=0, keep=None):
 
 
 def _schema(path):
-    """A name for what the tables look like: a file of another schema is made anew."""
+    """A hash of the schema: a file with another schema is created again."""
     with sqlite3.connect(path) as database:
         statements = database.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
     database.close()
@@ -90,7 +90,7 @@ def _fill(path, live, dead, keep):
 
 
 def add_tokens(path, user_id, count):
-    """Adds so many live tokens of a user, few enough to be added row by row; gives their strings."""
+    """Adds `count` live tokens for a user, row by row. Returns their strings."""
     strings = []
     with sqlite3.connect(path) as database:
         database.executemany(INSERT, _rows(user_id, count, 0, count, strings))
@@ -99,7 +99,7 @@ def add_tokens(path, user_id, count):
 
 
 def _rows(user_id, live, dead, keep, strings):
-    """The rows of a user, dead ones evenly among the live; appends to `strings` what is to be known."""
+    """The rows of a user, with the dead ones spread evenly. Appends the strings to keep to `strings`."""
     now, total = int(time.time()), live + dead
     alive = 0
     for index, token in enumerate(_draw(user_id, total)):
@@ -115,7 +115,7 @@ def _rows(user_id, live, dead, keep, strings):
 
 
 def _draw(user_id, count):
-    """Token strings, the same each time, and others for another user."""
+    """Generates token strings: the same in each run, and different ones for each user."""
     source = random.Random(f"{user_id} {count}")
     for start in range(0, count, BLOCK):
         drawn = source.randbytes(40 * BLOCK).translate(CHARACTERS)
@@ -125,7 +125,7 @@ def _draw(user_id, count):
 
 
 def zipf(strings, draws):
-    """As many draws from a file's tokens, the n-th as likely as 1/n: Zipf's law with exponent 1."""
+    """Draws from a file's tokens by Zipf's law with exponent 1: the n-th is drawn in proportion to 1/n."""
     with open(strings) as lines:
         tokens = lines.readlines()
     total, sums = 0.0, []

@@ -1,4 +1,4 @@
-"""What the kernel is asked to do with processes, and says of them."""
+"""System calls for processes, and measurements from /proc."""
 
 import contextlib
 import os
@@ -7,23 +7,23 @@ import signal
 
 
 def pinned(cores):
-    """For a child process: keeps it to these cores."""
+    """A function for a child process that pins it to these cores."""
     return lambda: os.sched_setaffinity(0, cores)
 
 
 def interrupt(process):
-    """As Ctrl-C does."""
+    """Stops a process as Ctrl-C does."""
     process.send_signal(signal.SIGINT)
 
 
 def processor_seconds(process):
-    """The processor time that a process, its threads and its children have taken."""
+    """The processor time that a process has used, with its threads and children."""
     tick = os.sysconf("SC_CLK_TCK")
     return sum(sum(map(int, _stat(pid)[11:15])) for pid in _family(process.pid)) / tick
 
 
 def processor_milliseconds(process):
-    """The processor time that a process and its threads have taken, to the nanosecond."""
+    """The processor time that a process has used with its threads, to the nanosecond."""
     threads = f"/proc/{process.pid}/task"
     return sum(_scheduled(f"{threads}/{thread}") for thread in os.listdir(threads)) / 1e6
 
@@ -34,13 +34,13 @@ def _scheduled(task):
 
 
 def _stat(pid):
-    """What follows the name in /proc/PID/stat: the state, the parent, … ."""
+    """The fields after the name in /proc/PID/stat: the state, the parent, … ."""
     with open(f"/proc/{pid}/stat") as stat:
         return stat.read().rsplit(")", 1)[1].split()
 
 
 def _family(pid):
-    """A process and its descendants that live."""
+    """A process and its running descendants."""
     children = {}
     for entry in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -52,6 +52,6 @@ def _family(pid):
 
 
 def resident(process):
-    """What a process holds in memory, in MiB."""
+    """The resident memory of a process, in MiB."""
     with open(f"/proc/{process.pid}/status") as status:
         return int(re.search(r"VmRSS:\s+(\d+) kB", status.read())[1]) / 1024

@@ -1,4 +1,4 @@
-"""Load: wrk, and comparisons of what it measures."""
+"""Load with wrk, and comparisons of its results."""
 
 import dataclasses
 import os
@@ -15,11 +15,11 @@ SCRIPTS = os.path.dirname(os.path.abspath(__file__))
 
 @dataclasses.dataclass
 class Load:
-    """What became of a server under load."""
+    """The result of a server under load."""
 
     rate: float      # requests a second
     own: float       # requests a second of the server's processor time
-    p99: float       # milliseconds, that 99 of 100 requests took at most
+    p99: float       # the 99th percentile of the latency, in milliseconds
     requests: int
 
 
@@ -35,7 +35,7 @@ def start(url, seconds, headers=(), script=None, arguments=(), connections=CONNE
 
 
 def finish(wrk, spent=0.0, refusals=False):
-    """What wrk says at its end; nothing may have failed, unless refusals are looked for."""
+    """Waits for wrk. Returns its results. No request may have failed, unless `refusals` are expected."""
     output = wrk.communicate()[0]
     broken = "Socket errors" in output or ("Non-2xx" in output and not refusals)
     if wrk.returncode or broken:
@@ -48,7 +48,7 @@ def finish(wrk, spent=0.0, refusals=False):
 
 
 def load(process, url, seconds, **how):
-    """Loads a server for so long."""
+    """Loads a server for this many seconds."""
     before = processor_seconds(process)
     wrk = start(url, seconds, **how)
     wrk.wait()
@@ -60,13 +60,13 @@ def with_token(token):
 
 
 def walk(path, once=False):
-    """The tokens of a file, a line each, one a request; from the start again, unless `once`."""
+    """Options to send the tokens of a file, one per request, again from the start unless `once`."""
     return {"script": "tokens.lua", "arguments": [path, "once" if once else "over"]}
 
 
 def alternate(bench, *sides):
-    """Has the sides take turns, and every other round the other way round; gives what each gave,
-    round by round."""
+    """Runs the sides in turns, in every other round in reverse order. Returns the results of each side, one
+    for each round."""
     results = [[] for _ in sides]
     for number in range(bench.rounds):
         order = list(zip(sides, results))
@@ -76,8 +76,8 @@ def alternate(bench, *sides):
 
 
 def compare(bench, *sides):
-    """Loads servers in turns, each for a second before it counts. A side is what `load` takes, but
-    for the seconds."""
+    """Loads servers in turns, each for a second before it is measured. A side has the arguments of `load`
+    without the seconds."""
     for process, url, how in sides:
         load(process, url, 1, **how)
     return alternate(bench, *[
@@ -91,7 +91,7 @@ def ratios(above, below):
 
 
 def spread(values, digits):
-    """The median, and how far it goes."""
+    """The median, with the minimum and the maximum."""
     low, middle, high = min(values), statistics.median(values), max(values)
     text = f"{middle:,.{digits}f}"
     return text if len(values) == 1 else f"{text} ({low:,.{digits}f} to {high:,.{digits}f})"

@@ -1,4 +1,4 @@
-"""Logins, whose cost is bcrypt's, and what a flood of them does to others."""
+"""Logins, which cost as much as bcrypt does, and the effect of a flood of logins on other requests."""
 
 import http.client
 import json
@@ -13,7 +13,7 @@ from .load import alternate, finish, load, ratios, start, with_token
 from .servers import VERIFY, bearerd, create_user, disable_user, issue_token, rounds_of
 
 FLOOD = 256
-# What benches/bcrypt.rs does, in PHP.
+# The same as benches/bcrypt.rs, in PHP.
 PHP = """
 $hash = password_hash("long enough", PASSWORD_BCRYPT, ["cost" => 12]);
 for ($i = 0; $i < 5; $i++) {
@@ -27,7 +27,7 @@ echo min($times);
 
 @row
 def login(bench):
-    """Logins at once on all cores, at bcrypt's cost 12; against as many of bcrypt's own checks."""
+    """Concurrent logins on all cores, with bcrypt's cost 12, against as many checks by bcrypt alone."""
     rounds = rounds_of(bench, "logins")
     return [
         Figure("logins a second, on all cores", [r[0] for r in rounds], 1),
@@ -38,8 +38,8 @@ def login(bench):
 
 @row
 def bcrypt(bench):
-    """One password checked at the default cost; against PHP, on one core, so that both sides meet
-    the same neighbours."""
+    """The check of one password at the default cost, against PHP. Both run on one core, so that other
+    programs on the machine affect both."""
     sides = [[bench.programs["bcrypt"], "--bench"]]
     if shutil.which("php"):
         sides.append(["php", "-n", "-r", PHP])
@@ -56,9 +56,9 @@ def bcrypt(bench):
 
 @row
 def refusals(bench):
-    """Logins that fail, one after the other, where hashes of cost 8 and 10 are stored and 9 is set: with
-    an unknown email, a wrong password for either cost, and a disabled user's password. Compared are the
-    medians of the four, of what a client waits and of the server's processor time."""
+    """Logins that fail, one after the other, with stored hashes of cost 8 and 10 and the setting 9: an
+    unknown email, a wrong password for each cost, and the password of a disabled user. The figures compare
+    the medians of the four kinds: of the time that a client waits, and of the server's processor time."""
     create_user(bench, email="low@example.org", BEARERD_BCRYPT_COST="8")
     create_user(bench, email="high@example.org", BEARERD_BCRYPT_COST="10")
     create_user(bench, email="disabled@example.org", BEARERD_BCRYPT_COST="8")
@@ -69,7 +69,7 @@ def refusals(bench):
     with bearerd(bench, BEARERD_LOGIN_ATTEMPTS_PER_MINUTE="1000000",
                  BEARERD_BCRYPT_COST="9") as server:
         for _ in range(bench.rounds):
-            # The kinds take turns, so that all of them meet the same neighbours.
+            # The kinds take turns, so that other programs on the machine affect all of them.
             turns = [[_refusal(*server, *kind) for kind in kinds]
                      for _ in range(5 if bench.quick else 25)]
             medians = [tuple(map(statistics.median, zip(*kind))) for kind in zip(*turns)]
@@ -84,8 +84,8 @@ def refusals(bench):
 
 
 def _refusal(address, process, email, password):
-    """The milliseconds that a login which fails takes: those of the client's wait, and those of the
-    server's processor time."""
+    """Sends a login that fails. Returns the milliseconds that the client waits, and those of the server's
+    processor time."""
     body = json.dumps({"email": email, "password": password, "device_name": "bench"})
     connection = http.client.HTTPConnection(address.split("/")[2], timeout=30)
     start, before = time.perf_counter(), processor_milliseconds(process)
@@ -106,9 +106,8 @@ def _milliseconds(bench, command):
 
 @row
 def storm(bench):
-    """The check while 256 clients of 64 networks flood the server with logins, all on its one core;
-    against none.
-    Whoever is refused with 503 waits for as long as `Retry-After` says; a second flood doesn't."""
+    """The check while 256 clients from 64 networks flood the server with logins, against no flood. The
+    server has one core. The clients obey the `Retry-After` of a 503. In a second flood they don't."""
     create_user(bench)
     token = issue_token(bench)
     with bearerd(bench, BEARERD_LOGIN_ATTEMPTS_PER_MINUTE="1000000",
@@ -121,7 +120,7 @@ def storm(bench):
             flood = start(f"{address}/api/tokens", bench.seconds + 2, script="login.lua",
                           arguments=[patience], connections=FLOOD)
             try:
-                # Once all of them have been answered, and the queue is full.
+                # A second later, all clients have been answered once, and the queue is full.
                 load(process, url, 1, **how)
                 return load(process, url, bench.seconds, **how)
             finally:

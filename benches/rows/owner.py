@@ -1,4 +1,4 @@
-"""A user with very many tokens, and what changing that user costs the others."""
+"""A user with very many tokens, and the effect of changes of that user on other requests."""
 
 import http.client
 import itertools
@@ -15,7 +15,7 @@ from .servers import VERIFY, bearer, bearerd, create_user, issue_token
 from .writes import purged
 
 OTHER, ADMIN = "grace@example.org", "root@example.org"
-# Those of the user with many tokens, who is the file's first, and of the next.
+# The ids of the user with many tokens, the first in the file, and of the next user.
 OWNER_ID, OTHER_ID = 1, 2
 JSON = {"Content-Type": "application/json"}
 LOGIN = {"email": OTHER, "password": "long enough", "device_name": "bench"}
@@ -23,11 +23,11 @@ LOGIN = {"email": OTHER, "password": "long enough", "device_name": "bench"}
 
 @row
 def one_owner(bench):
-    """One user with 1,000,000 live tokens: the time to change the user's abilities, to revoke all tokens
-    but the one that is sent, to disable the user, and to delete the user. Three clients watch on the
-    load's core: one polls `GET /readyz`, one logs another user in, with bcrypt of cost 4, and one checks
-    tokens of that user that are in no cache. They do so before the changes, during them, and during the
-    sweep that follows, for four times as long as a side of a round at most."""
+    """A user with 1,000,000 live tokens: the time to change the user's abilities, to revoke all tokens
+    except the one in the request, to disable the user, and to delete the user. Three clients run on the
+    load's core: the first polls `GET /readyz`, the second logs another user in, with bcrypt's cost 4, and
+    the third checks uncached tokens of the other user. They run before the changes, during them, and during
+    the sweep that follows, at most four times as long as a side of a round."""
     tokens = token_file(bench, bench.sized(1_000_000))
     rounds = [_Round(bench, tokens) for _ in range(bench.rounds)]
     each = lambda value: [value(of) for of in rounds]  # noqa: E731
@@ -44,7 +44,7 @@ def one_owner(bench):
                             ("check", "check of their uncached tokens", None)):
         during, before = (each(lambda of: getattr(of, when)[key]) for when in ("during", "before"))
         figures += [
-            # Not the slowest of a hundred: a client that has to wait sends few requests meanwhile.
+            # The slowest, not the 99th percentile: a client that waits sends few requests meanwhile.
             Figure(f"slowest {what} during these and the sweep", list(map(max, during)), 1, " ms",
                    most=most),
             Figure("… before", list(map(max, before)), 1, " ms"),
@@ -55,11 +55,11 @@ def one_owner(bench):
 
 
 class _Round:
-    """Two servers, each with a copy of the file, because a user's tokens can be killed once only."""
+    """Runs two servers, each with a copy of the file, because a user's tokens can be revoked only once."""
 
     def __init__(self, bench, tokens):
         self.took = {}
-        # Milliseconds by watcher.
+        # Milliseconds of each request, by watcher.
         self.before, self.during = ({name: [] for name in ("ready", "login", "check")}
                                     for _ in range(2))
         owner, account = tokens.some(1)[0], f"/api/users/{OWNER_ID}"
@@ -73,12 +73,12 @@ class _Round:
         })
 
     def _watch(self, bench, tokens, changes):
-        """Makes changes, by their names, with the token of each or an administrator's."""
+        """Makes the changes, each with its token, or an administrator's token if it has none."""
         database = tokens.copy(bench.folder)
         create_user(bench, database, OTHER, BEARERD_BCRYPT_COST="4")
         create_user(bench, database, ADMIN, "--admin")
         admin = issue_token(bench, database, ADMIN, "admin")
-        # More than a client can check in the time.
+        # More tokens than a client can check in the time.
         others = add_tokens(database, OTHER_ID, bench.sized(50_000))
         settings = {"LOG": "error", "BCRYPT_COST": "4", "LOGIN_ATTEMPTS_PER_MINUTE": "1000000", "RETENTION": "0s",
                     "MAX_TOKENS_PER_USER": "never", "SWEEP_INTERVAL": f"{bench.seconds + 1}s"}
@@ -105,8 +105,8 @@ class _Round:
 
 
 class _Watcher(threading.Thread):
-    """A client that sends one request after the other, until it is told to end, with a rest after each.
-    An answer that is an error counts with the time that it took."""
+    """A client that sends one request after the other, with a pause after each, until `end` is called. The
+    time of an answer that is an error counts, too."""
 
     REST = 0.002
 
@@ -128,7 +128,7 @@ class _Watcher(threading.Thread):
                 return
 
     def end(self):
-        """When each request was answered, and the milliseconds that it took."""
+        """Stops the client. Returns the time of each answer, and the milliseconds that it took."""
         if not self.is_alive():
             fail("a client has run out of requests, or failed")
         self.ending.set()
@@ -138,7 +138,7 @@ class _Watcher(threading.Thread):
 
 
 def _change(address, admin, method, path, body, token):
-    """The milliseconds that a change takes."""
+    """Makes a change. Returns the milliseconds that it took."""
     connection = _connect(address)
     connection.connect()
     headers = {**bearer(token or admin), **JSON}

@@ -1,4 +1,4 @@
-"""What one would otherwise pick: the same question, put to three peers of benches/peers."""
+"""Alternatives to bearerd: the same request to the three peers in benches/peers."""
 
 import contextlib
 import json
@@ -16,8 +16,8 @@ PEERS = ["knox", "better_auth", "pocketbase"]
 
 @row
 def peers(bench):
-    """Who one is, by token; against the fastest of three peers, by processor time. Each gets the
-    server's core alone, and is idle while others are asked."""
+    """The request for the user of a token, against the fastest of three peers, per second of processor
+    time. Each server runs on the server's core, and is idle while the others are measured."""
     if bench.quick:
         return LeftOut("a quick run installs no peers")
     scripts = [os.path.join(ROOT, "benches/peers", name, "run") for name in PEERS]
@@ -40,7 +40,7 @@ def peers(bench):
 
 @contextlib.contextmanager
 def _peer(bench, script):
-    """Runs a peer until the block ends; gives its process and what its script says: `name`, `url`,
+    """Runs a peer until the block ends. Gives its process and the output of its script: `name`, `url` and
     `headers`."""
     process = subprocess.Popen([script, bench.folder], stdout=subprocess.PIPE, text=True,
                                preexec_fn=pinned(SERVER_CORES))

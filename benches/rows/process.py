@@ -1,4 +1,4 @@
-"""What a server takes by itself: memory, and time to start."""
+"""The memory of a server, and its time to start."""
 
 import time
 
@@ -11,14 +11,14 @@ from .servers import VERIFY, bearerd, create_user, get
 
 @row
 def memory(bench):
-    """What is resident, on all cores: soon after a start, and when 100,000 tokens are cached."""
+    """The resident memory, on all cores: soon after a start, and with 100,000 cached tokens."""
     tokens = token_file(bench, bench.sized(100_000))
     create_user(bench)
     idle, full = [], []
     for _ in range(bench.rounds):
         with bearerd(bench, cores=None) as (address, process):
             get(f"{address}/readyz")
-            # The first sweep, and whatever else a start sets off.
+            # Time for the first sweep and other work at the start.
             time.sleep(1)
             idle.append(resident(process))
         with bearerd(bench, tokens.database, cores=None) as (address, process):
@@ -34,7 +34,7 @@ def memory(bench):
 
 @row
 def start(bench):
-    """From the start of the process to the first token checked, with 10,000,000 in the file."""
+    """The time from the start of the process to the first checked token, with 10,000,000 in the file."""
     tokens = token_file(bench, bench.sized(10_000_000), keep=bench.sized(10_000))
     times = []
     for token in tokens.some(4 * bench.rounds):

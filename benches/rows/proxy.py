@@ -1,4 +1,4 @@
-"""What asking bearerd costs a reverse proxy."""
+"""The cost of asking bearerd for a reverse proxy."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from recipes import recipe
 
 @row
 def proxy(bench):
-    """Requests through an nginx that asks bearerd about each; against one that doesn't."""
+    """Requests through nginx when it asks bearerd about each, against nginx when it doesn't."""
     if not shutil.which("nginx"):
         return LeftOut("nginx is missing (Debian: apt-get install nginx)")
     create_user(bench)
@@ -38,9 +38,8 @@ def proxy(bench):
 
 @contextlib.contextmanager
 def _nginx(folder, bearerd_address):
-    """Runs nginx until the block ends, configured as docs/proxies.md shows it; gives two URLs, of
-    which bearerd is asked about the first alone, and the process. The application behind both is
-    nginx as well."""
+    """Runs nginx until the block ends, configured as docs/proxies.md shows. Gives two URLs and the process.
+    nginx asks bearerd only about requests to the first URL. The application behind both is nginx, too."""
     asking, plain, application = [f"127.0.0.1:{free_port()}" for _ in range(3)]
     _configure(folder, bearerd_address, asking, plain, application)
     process = subprocess.Popen(["nginx", "-p", folder, "-c", "nginx.conf", "-e", "log"], cwd=folder,

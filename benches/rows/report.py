@@ -1,4 +1,4 @@
-"""What was measured, as a Markdown table, as a plot, and as numbers."""
+"""The results as a Markdown table, as a plot, and as numbers."""
 
 import html
 import json
@@ -21,7 +21,7 @@ STYLE = """
 
 
 def circumstances(quick, rounds, seconds):
-    """Where and with what it was measured, a line each."""
+    """Lines that describe the machine and the programs of the measurement."""
     say = lambda *command: subprocess.run(  # noqa: E731
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
     commit = say("git", "describe", "--always", "--dirty").strip()
@@ -51,7 +51,7 @@ def left_out(name, why):
 
 
 def write(folder, lines, rows):
-    """Writes speed.md, speed.svg and speed.json. `rows` is the figures by row."""
+    """Writes speed.md, speed.svg and speed.json. `rows` maps each row to its figures."""
     table = [table_head()]
     for name, row in rows.items():
         table += [table_line(figure) for figure in row] if isinstance(row, list) \
@@ -68,8 +68,8 @@ def write(folder, lines, rows):
 
 
 def plot(lines, rows):
-    """Each figure on a line with a scale of its own, from nought: the rounds' range, their median,
-    and the goal."""
+    """Plots each figure on a line with its own scale from zero: the range of the rounds, the median, and
+    the goal."""
     parts, y = [_text(16, 28, "What bearerd takes", "title")], 28
     for line in lines:
         y += 17

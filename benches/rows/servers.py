@@ -1,4 +1,4 @@
-"""Building the programs, running servers, and asking them."""
+"""Builds the programs, runs servers, and sends requests to them."""
 
 import contextlib
 import http.client
@@ -17,12 +17,12 @@ from .kernel import pinned
 
 BENCHES = ["bare", "bcrypt", "commits", "logins", "revocations"]
 VERIFY = "/api/verify"
-# The library sets these for each answer by itself.
+# The library sets these for each answer.
 OF_EACH_ANSWER = {"date", "content-length", "connection"}
 
 
 def build():
-    """Builds in release, and gives the paths of the server and of the bench programs."""
+    """Builds in release mode. Returns the paths of the server and of the bench programs."""
     benches = [argument for name in BENCHES for argument in ("--bench", name)]
     output = subprocess.run(
         ["cargo", "build", "--release", "--locked", "--bins", *benches,
@@ -35,7 +35,7 @@ def build():
 
 
 def rounds_of(bench, program):
-    """What a bench program prints: a line of figures for each round."""
+    """The output of a bench program: a line of figures for each round."""
     output = subprocess.run([bench.programs[program], "--bench", str(bench.rounds)],
                             cwd=bench.folder, check=True, stdout=subprocess.PIPE, text=True).stdout
     return [tuple(map(float, line.split())) for line in output.splitlines()]
@@ -43,8 +43,8 @@ def rounds_of(bench, program):
 
 @contextlib.contextmanager
 def running(arguments, folder, cores=SERVER_CORES, **settings):
-    """Runs a server that prints where it listens, until the block ends; gives its URL and its
-    process, of which `began` is when it was started."""
+    """Runs a server that prints its address, until the block ends. Gives its URL and its process, whose
+    `began` is the time of the start."""
     own = {"BEARERD_LISTEN": "127.0.0.1:0", "BEARERD_LOG": "warn"}
     began = time.monotonic()
     process = subprocess.Popen(arguments, cwd=folder, env={**os.environ, **own, **settings},
@@ -60,14 +60,14 @@ def running(arguments, folder, cores=SERVER_CORES, **settings):
 
 
 def bearerd(bench, database="bearerd.sqlite", cores=SERVER_CORES, **settings):
-    """Runs bearerd until the block ends. Tokens in a file made earlier don't die of age."""
+    """Runs bearerd until the block ends, without a token_ttl, since a file may be old."""
     own = {"BEARERD_DATABASE_URL": f"sqlite://{database}", "BEARERD_TOKEN_TTL": "never"}
     command = [bench.programs["bearerd"], "serve"]
     return running(command, bench.folder, cores, **own, **settings)
 
 
 def bare(bench, url, token):
-    """Runs an actix-web handler that answers as `url` does now, and does nothing else."""
+    """Runs an actix-web handler that always sends the present answer of `url`, and does nothing else."""
     status, headers, body = get(url, token)
     path = "/" + url.split("/", 3)[3]
     if status != 200:
@@ -77,30 +77,30 @@ def bare(bench, url, token):
 
 
 def create_user(bench, database="bearerd.sqlite", email="ada@example.org", *flags, **settings):
-    """Has bearerd create a user, and the database if it is the first."""
+    """Creates a user with bearerd, and the database if it is missing."""
     arguments = ["user", "create", "--email", email, "--name", "Ada", *flags]
     _command(bench, database, arguments, **settings)
 
 
 def disable_user(bench, email, database="bearerd.sqlite"):
-    """Has bearerd disable a user."""
+    """Disables a user with bearerd."""
     _command(bench, database, ["user", "disable", email])
 
 
 def list_users(bench, database="bearerd.sqlite"):
-    """Has bearerd list the users."""
+    """Lists the users with bearerd."""
     _command(bench, database, ["user", "list"])
 
 
 def issue_token(bench, database="bearerd.sqlite", email="ada@example.org", ability="*"):
-    """Has bearerd issue a token of a user, who may have any number of them."""
+    """Issues a token for a user with bearerd, without a limit on their number."""
     arguments = ["token", "issue", "--email", email, "--name", "bench", "--ability", ability]
     return _command(bench, database, arguments, BEARERD_MAX_TOKENS_PER_USER="never").strip()
 
 
 @contextlib.contextmanager
 def commands(bench, database):
-    """Has bearerd list the users and issue a token, in turns, until the block ends."""
+    """Lists the users and issues a token with bearerd, in turns, until the block ends."""
     ending = threading.Event()
 
     def run():
@@ -115,7 +115,7 @@ def commands(bench, database):
             yield
         finally:
             ending.set()
-    # A command that failed has ended them.
+    # Raises the error of a command that failed.
     running.result()
 
 
@@ -127,7 +127,7 @@ def _command(bench, database, arguments, **settings):
 
 
 def get(url, token=None):
-    """The status, the headers in order, and the body that a GET is answered with."""
+    """Sends a GET. Returns the status, the headers in order, and the body."""
     _, _, address, path = url.split("/", 3)
     connection = http.client.HTTPConnection(address, timeout=30)
     try:
@@ -143,7 +143,7 @@ def bearer(token):
 
 
 def metric(address, name):
-    """A sum of bearerd's metrics whose names, with their labels, match."""
+    """The sum of bearerd's metrics whose names with labels match."""
     text = get(f"{address}/metrics")[2].decode()
     return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if re.match(name, line))
 
@@ -155,7 +155,7 @@ def free_port():
 
 
 def await_connection(address, process):
-    """Waits until a server that prints nothing takes connections."""
+    """Waits until a server that prints nothing accepts connections."""
     host, port = address.split(":")
     while process.poll() is None:
         with contextlib.suppress(ConnectionRefusedError):

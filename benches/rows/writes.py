@@ -1,4 +1,4 @@
-"""What is written: tokens issued, revoked, and swept away."""
+"""Writes: tokens that are issued, revoked, and deleted by the sweeper."""
 
 import time
 
@@ -11,15 +11,15 @@ from .servers import VERIFY, bearerd, metric, rounds_of
 
 @row
 def issue(bench):
-    """Tokens issued by 64 clients at once, on disk before they are answered; against one commit
-    each."""
+    """Tokens issued by 64 concurrent clients, each stored on disk before the answer, against one commit for
+    each token."""
     return _commits(bench, "commits", "tokens issued")
 
 
 @row
 def revoke(bench):
-    """The same for revocations over HTTP, each refused at the very next check, which comes by another
-    connection."""
+    """The same for revocations over HTTP. Each token must be refused at the next check, which comes on
+    another connection."""
     return _commits(bench, "revocations", "tokens revoked and refused")
 
 
@@ -34,9 +34,9 @@ def _commits(bench, program, what):
 
 @row
 def sweep(bench):
-    """1,000,000 dead tokens swept away from among 2,000,000, while the same core checks tokens as fast
-    as it can; for ten seconds at most. How long checks take meanwhile, against a server that keeps
-    the dead ones."""
+    """The deletion of 1,000,000 dead tokens out of 2,000,000, while the same core checks tokens as fast as
+    it can, for at most ten seconds. Also the latency of these checks, against a server that keeps the dead
+    tokens."""
     dead = bench.sized(1_000_000, least=100_000)
     tokens = token_file(bench, dead, dead)
     sweeping, keeping = alternate(
@@ -53,8 +53,8 @@ def sweep(bench):
 
 
 def _sweep(bench, tokens, dead, **settings):
-    """The load of a server that begins with a sweep, for as long as that takes, and the dead tokens
-    that it removes a second."""
+    """Loads a server that starts with a sweep, until the sweep ends. Returns the result, and the number of
+    dead tokens deleted per second."""
     seconds = 3 * bench.seconds + 1
     with bearerd(bench, tokens.copy(bench.folder), **settings) as (address, _):
         how = with_token(tokens.some(1)[0])
@@ -63,8 +63,8 @@ def _sweep(bench, tokens, dead, **settings):
         began = ended = time.monotonic()
         while wrk.poll() is None and (not dead or removed < dead):
             time.sleep(0.05)
-            # Rows are counted when their batch's heads are gone: the time since the last count is left
-            # out.
+            # Rows are counted once the digest prefixes of their batch are deleted, so the time since the
+            # last count is left out.
             if (now := purged(address)) > removed:
                 removed, ended = now, time.monotonic()
         rate = (removed - at_first) / (ended - began) if ended > began else 0
@@ -73,5 +73,5 @@ def _sweep(bench, tokens, dead, **settings):
 
 
 def purged(address):
-    """How many tokens a server has swept away."""
+    """The number of tokens that a server has deleted as dead."""
     return metric(address, r"bearerd_token_events_total\{.*purged")

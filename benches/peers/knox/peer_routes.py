@@ -1,4 +1,4 @@
-"""One view: who one is, by token."""
+"""One view: the user of a token."""
 
 from django.urls import path
 from rest_framework.response import Response

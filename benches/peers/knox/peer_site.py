@@ -12,7 +12,7 @@ MIDDLEWARE = ["django.middleware.security.SecurityMiddleware",
 ROOT_URLCONF = "peer_routes"
 DATABASES = {"default": {
     "ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["PEER_DATABASE"],
-    # A connection is kept from one request to the next.
+    # Connections are kept open between requests.
     "CONN_MAX_AGE": None,
     "OPTIONS": {"transaction_mode": "IMMEDIATE",
                 "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"},

@@ -1,4 +1,4 @@
-"""Makes a user of an email and a password, and prints a token of theirs."""
+"""Creates a user with an email and a password, and prints a token for the user."""
 
 import sys
 
