@@ -37,7 +37,7 @@ const REQUESTS: [(char, &str, &str); 7] = [
     ('p', "GET", "/api/verify?ability=posts:read"),
 ];
 
-#[rustfmt::skip] // A row a line.
+#[rustfmt::skip] // One row per line.
 const TOKENS: [Stored; 16] = [
     Stored { id: 1, owner: ADA, abilities: "*", created: -DAY, expires: None, revoked: None, may: "urwaip" },
     Stored { id: 2, owner: ADA, abilities: "", created: -DAY, expires: None, revoked: None, may: "u" },
