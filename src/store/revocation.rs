@@ -18,7 +18,7 @@ statements! {
         " WHERE revoked_at IS NULL AND id = " [id: i64 as BigInt];
     Children: "SELECT id FROM tokens WHERE revoked_at IS NULL AND parent_id = " [id: i64 as BigInt];
     RevokeAll: "UPDATE users \
-        SET revoked_through = (SELECT seq FROM sqlite_sequence WHERE name = 'tokens'), kept_token = "
+        SET revoked_through = ifnull((SELECT max(id) FROM tokens), 0), kept_token = "
         [kept: Option<i64> as Nullable<BigInt>] ", all_revoked_at = " [at: i64 as BigInt]
         " WHERE id = " [user_id: i64 as BigInt];
 }

@@ -1,11 +1,10 @@
-//! Rows of `tokens` and `users` as types of the domain. A token is found by the first eight bytes of its digest,
-//! in the index `tokens_digest_prefix`.
+//! Rows of `tokens` and `users` as types of the domain.
 
 use diesel::prelude::*;
 
 use super::schema::{tokens, users};
 use crate::domain::{
-    Abilities, Bond, Email, Name, PasswordHash, Timestamp, Token, TokenHash, TokenKind, User,
+    Abilities, Bond, Email, Name, PasswordHash, Timestamp, Token, TokenKind, User,
 };
 
 #[derive(Queryable, QueryableByName, Selectable)]
@@ -109,19 +108,5 @@ pub(super) fn by_id(
 ) -> QueryResult<Option<(Token, User)>> {
     let row = tokens::table.inner_join(users::table).filter(tokens::id.eq(id));
     let row = row.select((TokenRow::as_select(), UserRow::as_select()));
-    Ok(row.get_result(connection).optional()?.map(into_domain))
-}
-
-/// The token with this digest, and its owner.
-pub(super) fn by_hash(
-    connection: &mut SqliteConnection,
-    hash: &TokenHash,
-) -> QueryResult<Option<(Token, User)>> {
-    let digest = hash.as_bytes().as_slice();
-    let row = tokens::table
-        .inner_join(users::table)
-        .filter(tokens::digest_prefix.eq(&digest[..8]))
-        .filter(tokens::digest.eq(digest))
-        .select((TokenRow::as_select(), UserRow::as_select()));
     Ok(row.get_result(connection).optional()?.map(into_domain))
 }

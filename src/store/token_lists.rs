@@ -21,12 +21,12 @@ statements! {
         " ORDER BY id DESC LIMIT " [limit: i64 as BigInt] " OFFSET " [offset: i64 as BigInt]
         ") ORDER BY id DESC";
     // The unrevoked ones of enabled users, without those that have expired and wait for the sweeper.
-    CountAllLive: "SELECT ifnull((SELECT sum(unrevoked) FROM token_counts JOIN users ON users.id = user_id \
-        WHERE disabled_at IS NULL), 0) - (SELECT count(*) FROM tokens JOIN users ON users.id = user_id \
+    CountAllLive: "SELECT ifnull((SELECT sum(unrevoked) FROM token_counts CROSS JOIN users ON users.id = user_id \
+        WHERE disabled_at IS NULL), 0) - (SELECT count(*) FROM tokens CROSS JOIN users ON users.id = user_id \
         WHERE expires_at <= " [now: i64 as BigInt]
         " AND revoked_at IS NULL AND disabled_at IS NULL \
         AND (tokens.id > revoked_through OR tokens.id = kept_token)) \
-        - (SELECT count(*) FROM tokens JOIN users ON users.id = user_id WHERE tokens.created_at <= "
+        - (SELECT count(*) FROM tokens CROSS JOIN users ON users.id = user_id WHERE tokens.created_at <= "
         [age_cutoff: i64 as BigInt] " AND ifnull(expires_at > " [later: i64 as BigInt]
         ", TRUE) AND revoked_at IS NULL AND disabled_at IS NULL \
         AND (tokens.id > revoked_through OR tokens.id = kept_token)) AS number";

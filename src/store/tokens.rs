@@ -1,11 +1,12 @@
-//! The table `tokens`: how a token is looked up, inserted and renamed.
+//! The table `tokens`: how a token is looked up, inserted and renamed. It is looked up by the first eight bytes
+//! of its digest, which have an index.
 
 use diesel::define_sql_function;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 
 use super::emails::by_email;
-use super::rows::{UserRow, by_hash, by_id};
+use super::rows::{TokenRow, UserRow, by_id, into_domain};
 use super::schema::{tokens, users};
 use super::sqlite::statements::statements;
 use super::{ActingToken, Quota, Store, StoreError};
@@ -62,7 +63,17 @@ impl Store {
         &self,
         hash: TokenHash,
     ) -> Result<Option<(Token, User)>, StoreError> {
-        self.read(move |c| by_hash(c, &hash)).await
+        let row = self.read(move |c| {
+            let digest = hash.as_bytes().as_slice();
+            tokens::table
+                .inner_join(users::table)
+                .filter(tokens::digest_prefix.eq(&digest[..8]))
+                .filter(tokens::digest.eq(digest))
+                .select((TokenRow::as_select(), UserRow::as_select()))
+                .get_result(c)
+                .optional()
+        });
+        Ok(row.await?.map(into_domain))
     }
 
     /// The token with this id and its owner, live or not.
