@@ -1,8 +1,8 @@
-//! A bounded queue of jobs in flows, such as one for each network: fair queueing (J. Nagle, RFC 970). The
-//! flows take turns, and a flow that holds few places gets one even when the queue is full, from the
-//! flow that holds the most. So a flood in one flow does not block the jobs of the others.
+//! Fair queueing (J. Nagle, RFC 970): a bounded queue of jobs in flows, such as one flow for each network.
+//! The flows take turns. If the queue is full, a flow that holds few places takes one from the flow that
+//! holds the most. So a flood in one flow does not block the jobs of the others.
 //!
-//! A job holds a place from when it is pushed until it is done.
+//! A job holds a place from [`FairQueue::push`] until [`FairQueue::done`].
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -22,7 +22,7 @@ struct Flow<J> {
     running: usize,
 }
 
-/// There is no place for a job.
+/// The queue has no place for a job.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
@@ -44,10 +44,10 @@ impl<K: Copy + Eq + Hash, J> FairQueue<K, J> {
 
     /// Adds a job to a flow that may hold `share` places. If the queue is full, the newest waiting job of
     /// the flow that holds the most places is removed and returned, unless that flow would then hold
-    /// fewer places than this one. A flow that `yields` to this one gives up its last place too.
+    /// fewer places than this one. A flow that `yields` to this one gives up even its last place.
     ///
     /// # Errors
-    /// [`Full`] if the flow holds its share, or no place can be made.
+    /// [`Full`] if the flow holds its share already, or no other flow can give up a place.
     pub(super) fn push(
         &mut self,
         key: K,
@@ -76,7 +76,8 @@ impl<K: Copy + Eq + Hash, J> FairQueue<K, J> {
         Ok(displaced)
     }
 
-    /// Takes the newest job of the flow that holds the most places, among those that `may` lose one.
+    /// Removes the newest waiting job of the flow that holds the most places, among the flows that `may`
+    /// lose one.
     fn displace(&mut self, may: impl Fn(&K, usize) -> bool) -> Option<J> {
         let held = |key: &K| self.flows.get(key).map_or(0, Flow::held);
         let flows = self.turns.iter().copied().enumerate();
@@ -91,8 +92,8 @@ impl<K: Copy + Eq + Hash, J> FairQueue<K, J> {
         Some(job)
     }
 
-    /// Takes the next job of the flow whose turn it is. Its place stays taken until [`Self::done`].
-    /// Jobs that are no longer wanted are dropped, and don't use up a turn.
+    /// Takes the next job of the flow whose turn it is. The job keeps its place until [`Self::done`].
+    /// Unwanted jobs are dropped and don't use up a turn.
     pub(super) fn next(&mut self, is_wanted: impl Fn(&J) -> bool) -> Option<(K, J)> {
         while let Some(key) = self.turns.pop_front() {
             while let Some(flow) = self.flows.get_mut(&key)
@@ -112,7 +113,7 @@ impl<K: Copy + Eq + Hash, J> FairQueue<K, J> {
         None
     }
 
-    /// Frees the place of a job of this flow that [`Self::next`] gave.
+    /// Frees the place of one job of this flow that [`Self::next`] returned.
     pub(super) fn done(&mut self, key: K) {
         if let Some(flow) = self.flows.get_mut(&key) {
             flow.running -= 1;
@@ -120,7 +121,7 @@ impl<K: Copy + Eq + Hash, J> FairQueue<K, J> {
         }
     }
 
-    /// Counts a place as free, and forgets a flow that holds none.
+    /// Counts one place as free, and removes the flow if it holds no other.
     fn free(&mut self, key: K) {
         self.taken -= 1;
         if self.flows.get(&key).is_some_and(|flow| flow.held() == 0) {

@@ -16,19 +16,19 @@ use crate::metrics::{Metrics, Queue};
 #[cfg(test)]
 mod tests;
 
-/// Passwords that may wait for a thread or be on one; further ones are refused.
+/// The most passwords that wait for a thread or are on one. Further ones are refused.
 const PLACES: usize = 64;
-/// How many of them one network may have.
+/// The most places that one network may hold.
 const NETWORK_SHARE: usize = 8;
 
 /// The handle of the password hasher. Clones share it.
 #[derive(Clone)]
 pub struct Hasher {
     address: Addr<Worker>,
-    /// What new hashes cost.
+    /// The cost of new hashes.
     cost: u32,
-    /// A `SyncArbiter` queues messages without bound, and in their order. So the jobs wait here, and a
-    /// message only calls a thread.
+    /// A `SyncArbiter` queues messages without bound, first in, first out. So the jobs wait here, and a
+    /// message only wakes a thread.
     jobs: Jobs,
     metrics: Metrics,
 }
@@ -38,19 +38,19 @@ struct Jobs(Arc<Mutex<Waiting>>);
 
 struct Waiting {
     queue: FairQueue<Caller, Box<dyn Job>>,
-    /// The messages that no thread has received yet: at least one for each job that waits, so that every job
-    /// is run, and at most one for each place. They are counted because a job whose caller has hung up is
-    /// dropped while the message that was sent for it remains.
+    /// The messages that no thread has received yet: at least one for each waiting job, so that every job
+    /// is run, and at most one for each place. They are counted because the message for a job remains when
+    /// its caller hangs up and the job is dropped.
     calls: usize,
 }
 
 impl Jobs {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // No code panics while it holds the queue; were it poisoned, it would still be whole.
+        // No code panics while it holds the lock, so a poisoned queue would still be consistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a job. Gives the job that it displaced, and whether another thread must be called.
+    /// Adds a job. Returns the job that it displaced, and whether another message must be sent.
     fn push(
         &self,
         caller: Caller,
@@ -63,7 +63,7 @@ impl Jobs {
         Ok((displaced, is_called))
     }
 
-    /// Takes the next job of a caller who waits for it, once a message has been received.
+    /// Takes the next job whose caller still waits for it. Called once for each message received.
     fn next(&self) -> Option<(Caller, Box<dyn Job>)> {
         let Waiting { queue, calls } = &mut *self.lock();
         *calls -= 1;
@@ -71,20 +71,20 @@ impl Jobs {
     }
 }
 
-/// Who asks for a password to be hashed or checked.
+/// Who wants a password hashed or checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Caller {
-    /// A client, for an account of its own.
+    /// A client, for its own account.
     Network(Network),
-    /// A client in a network from which the account was logged in to of late. An attacker may have more
+    /// A client in a network from which the account's user has logged in recently. An attacker may have more
     /// networks than there are places, for example those of an IPv6 /56, but none of these.
     KnownNetwork(Network),
-    /// An administrator, or the operator of the server.
+    /// An administrator, or the server's operator.
     Administration,
 }
 
 impl Caller {
-    /// How many places the caller may have.
+    /// The most places that the caller may hold.
     fn share(self) -> usize {
         match self {
             Self::Network(_) | Self::KnownNetwork(_) => NETWORK_SHARE,
@@ -101,15 +101,15 @@ impl Caller {
 /// Why a password was not hashed or checked.
 #[derive(Debug, thiserror::Error)]
 pub enum HasherError {
-    /// Too many are waiting already, of all callers or of this one.
+    /// Too many passwords are waiting already, of all callers or of this one.
     #[error("the password hasher's queue is full")]
     Busy,
-    /// The hasher has ended, or failed.
+    /// The hasher has stopped, or failed.
     #[error("the password hasher failed: {0}")]
     Failed(String),
 }
 
-/// A password to be checked.
+/// A password to check.
 #[derive(Debug)]
 pub struct Guess {
     /// The password.
@@ -137,7 +137,7 @@ impl Hasher {
         Self { address, cost, jobs, metrics }
     }
 
-    /// Whether a hash has another cost than new ones.
+    /// Whether a hash's cost differs from that of new hashes.
     pub fn is_outdated(&self, hash: &PasswordHash) -> bool {
         hash.cost() != Some(self.cost)
     }
@@ -154,8 +154,8 @@ impl Hasher {
         self.ask(caller, move |worker| worker.hash(&password)).await
     }
 
-    /// Whether a guess is right. A wrong guess takes the rounds of the highest cost, with a hash of any
-    /// cost or without one, so that its time reveals nothing about the account.
+    /// Whether a guess is right. Every wrong guess takes the rounds of the highest cost, whatever the cost
+    /// of the hash and even without a hash, so that its time reveals nothing about the account.
     ///
     /// # Errors
     /// [`HasherError`]
@@ -163,20 +163,20 @@ impl Hasher {
         self.ask(caller, move |worker| Ok(worker.verify(&guess))).await
     }
 
-    /// Notes how many passwords wait, or are on a thread.
+    /// Updates the metric of how many passwords wait or are on a thread.
     pub fn note_queue(&self) {
         self.metrics.waiting(Queue::Passwords, self.jobs.lock().queue.taken());
     }
 
-    /// Runs this work on a thread. If the caller stops waiting, work that has not begun is dropped; work
-    /// that has begun keeps its place.
+    /// Runs `work` on a thread. If the caller stops waiting, work that has not begun is dropped. Work that
+    /// has begun keeps its place until it is done.
     async fn ask<T: Send + 'static>(
         &self,
         caller: Caller,
         work: impl FnOnce(&Worker) -> Result<T, HasherError> + Send + 'static,
     ) -> Result<T, HasherError> {
         if !self.address.connected() {
-            return Err(HasherError::Failed("it has ended".to_owned()));
+            return Err(HasherError::Failed("it has stopped".to_owned()));
         }
         let (answer, answered) = oneshot::channel();
         let Ok((displaced, is_called)) = self.jobs.push(caller, Box::new(Ask { work, answer }))
@@ -215,11 +215,11 @@ where
     fn run(self: Box<Self>, worker: &Worker, caller: Caller) {
         let Self { work, answer } = *self;
         let start = Instant::now();
-        // A panic must cost its own job alone, not the thread.
+        // A panic must end only its own job, not the thread.
         let result = catch_unwind(AssertUnwindSafe(|| work(worker)))
             .unwrap_or_else(|_| Err(HasherError::Failed("a job panicked".to_owned())));
         worker.metrics.hashed(start.elapsed());
-        // Before the answer: the caller may ask again as soon as it has the answer.
+        // Freed before the answer, because the caller may ask again as soon as it has the answer.
         worker.jobs.lock().queue.done(caller);
         // The caller may have hung up.
         let _ = answer.send(result);
@@ -232,7 +232,7 @@ where
 
 #[derive(Clone)]
 struct Worker {
-    /// What new hashes cost.
+    /// The cost of new hashes.
     cost: u32,
     jobs: Jobs,
     metrics: Metrics,
@@ -242,15 +242,17 @@ impl Actor for Worker {
     type Context = SyncContext<Self>;
 
     fn started(&mut self, _: &mut Self::Context) {
-        // Linux gives each thread a priority of its own; elsewhere this would lower the process's.
+        // Only Linux has a priority for each thread. Elsewhere this would slow down the whole process.
         #[cfg(target_os = "linux")]
         if let Err(error) = rustix::process::setpriority_process(None, 19) {
-            log::warn!("logins will compete with token checks: {error}");
+            log::warn!(
+                "can't lower the priority of password hashing; logins may slow down token checks: {error}"
+            );
         }
     }
 }
 
-/// Calls a thread to a job that waits. The queue decides which is the next.
+/// Wakes a thread, which takes the next job from the queue.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct TakeTurn;
@@ -286,7 +288,7 @@ impl Worker {
         false
     }
 
-    /// Takes this many rounds, as a sum of powers of two: one hash for each.
+    /// Runs this many rounds of bcrypt: one hash for each power of two in the number.
     fn spend(&self, rounds: u64) {
         for cost in PasswordHash::COSTS.filter(|cost| rounds >> cost & 1 == 1) {
             self.metrics.bcrypt_rounds.inc_by(1 << cost);

@@ -1,5 +1,5 @@
-//! What goes on beside the requests: the token sweeper, the usage recorder and the password
-//! hasher. Each file keeps its messages to itself and exports a handle with plain functions.
+//! Background work: the token sweeper, the usage recorder and the password hasher. Each file exports a
+//! handle with plain functions and keeps its actor and messages private.
 
 mod fair_queue;
 mod hasher;

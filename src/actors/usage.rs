@@ -1,4 +1,5 @@
-//! The usage recorder: keeps `last_used_at` without a write on the check path.
+//! The usage recorder: keeps `last_used_at` up to date without a write in each token check. Uses collect
+//! in memory and are written in batches; a crash loses the uses of a few seconds.
 
 use std::collections::HashMap;
 use std::mem;
@@ -10,13 +11,13 @@ use crate::domain::Timestamp;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
-/// Uses that may wait for the recorder; further ones are dropped and counted.
+/// The most uses that wait for the recorder. Further ones are dropped and counted.
 const MAILBOX: usize = 16_384;
-/// Tokens whose use may wait for a flush; further ones are dropped and counted.
+/// The most tokens whose use waits for a flush. Uses of further ones are dropped and counted.
 const PENDING: usize = 65_536;
-/// Tokens in one write, so that a flush doesn't hold up the writer.
+/// The most tokens in one write, so that a flush doesn't block other writes.
 const CHUNK: usize = 500;
-/// How long a use may wait for its flush.
+/// The time between the first pending use and its flush.
 const DELAY: Duration = Duration::from_secs(5);
 
 /// The handle of the usage recorder. Clones share it.
@@ -37,17 +38,17 @@ impl UsageRecorder {
         Self { address, metrics }
     }
 
-    /// Has it noted that the token with this id passed a check. Never waits.
+    /// Records that the token with this id passed a check. Never waits.
     pub fn record(&self, token_id: i64, at: Timestamp) {
         if self.address.try_send(Used { token_id, at }).is_err() {
             self.metrics.token_uses_dropped.inc();
         }
     }
 
-    /// Writes down what has been noted so far.
+    /// Writes the uses recorded so far to the store.
     pub async fn flush(&self) {
         if self.address.send(Flush).await.is_err() {
-            log::error!("the usage recorder has ended");
+            log::error!("the usage recorder has stopped; last_used_at is not updated");
         }
     }
 }
@@ -56,7 +57,7 @@ struct Recorder {
     store: Store,
     /// Each token's latest use, until it is flushed.
     pending: HashMap<i64, Timestamp>,
-    /// The flush that is due; none while nothing is pending, so that an idle server stays idle.
+    /// The scheduled flush; `None` while nothing is pending, so that an idle server stays idle.
     flush: Option<SpawnHandle>,
     metrics: Metrics,
 }
@@ -94,7 +95,7 @@ impl Handler<Used> for Recorder {
 }
 
 impl Handler<Flush> for Recorder {
-    /// Atomic: one flush at a time, and whoever waits for one waits for those before it.
+    /// Atomic: flushes run one at a time, so the end of a flush means that earlier flushes ended too.
     type Result = AtomicResponse<Self, ()>;
 
     fn handle(&mut self, _: Flush, context: &mut Self::Context) -> Self::Result {
@@ -103,7 +104,7 @@ impl Handler<Flush> for Recorder {
         }
         let (store, metrics) = (self.store.clone(), self.metrics.clone());
         let mut uses: Vec<_> = mem::take(&mut self.pending).into_iter().collect();
-        // In the order of the rows, so that each write changes few pages.
+        // Sorted by row, so that each write changes few pages.
         uses.sort_unstable_by_key(|&(id, _)| id);
         let flush = async move {
             let mut rest = uses.as_slice();
@@ -111,7 +112,7 @@ impl Handler<Flush> for Recorder {
                 let (chunk, others) = rest.split_at(rest.len().min(CHUNK));
                 if let Err(error) = store.record_usage(chunk.to_vec()).await {
                     metrics.token_uses_dropped.inc_by(rest.len() as u64);
-                    log::warn!("the last use of {} tokens was not noted: {error}", rest.len());
+                    log::warn!("can't update last_used_at of {} tokens: {error}", rest.len());
                     return;
                 }
                 rest = others;

@@ -31,7 +31,7 @@ async fn verify(hasher: &Hasher, text: &str, hash: Option<PasswordHash>) -> bool
     hasher.verify(network(0), guess).await.unwrap()
 }
 
-/// Asks now; the answer can be waited for later.
+/// Queues a job now; the answer can be awaited later.
 fn ask<T: Send + 'static>(
     hasher: &Hasher,
     caller: Caller,
@@ -46,8 +46,8 @@ fn ask<T: Send + 'static>(
     }
 }
 
-/// Keeps every thread busy on the caller's behalf, until the first value is dropped. The second is the
-/// answers.
+/// Keeps every thread busy on the caller's behalf until the first value is dropped. The second value holds
+/// the answers.
 async fn block(hasher: &Hasher, caller: Caller) -> (Vec<mpsc::Sender<()>>, Vec<Pending<()>>) {
     let (mut releases, mut pending) = (Vec::new(), Vec::new());
     for _ in 0..THREADS {
@@ -59,7 +59,7 @@ async fn block(hasher: &Hasher, caller: Caller) -> (Vec<mpsc::Sender<()>>, Vec<P
     (releases, pending)
 }
 
-/// Asks for work that lasts until the first value is dropped. The second says when it begins.
+/// Queues a job that runs until the first value is dropped. The second is ready when the job begins.
 fn hold(hasher: &Hasher, caller: Caller) -> (mpsc::Sender<()>, oneshot::Receiver<()>, Pending<()>) {
     let (has_started, started) = oneshot::channel();
     let (release, released) = mpsc::channel();
@@ -133,7 +133,7 @@ fn one_network_has_eight_places() {
 #[test]
 fn networks_that_fill_the_queue_keep_no_other_waiting_for_more_than_a_turn_each() {
     block_on(async {
-        // One thread notes its jobs in the order in which it takes them; of two, one may be held up.
+        // With one thread, jobs are recorded in the order in which they are taken.
         let hasher = Hasher::with_threads(1, 4, Metrics::new().unwrap());
         let (release, started, _blocked) = hold(&hasher, Caller::Administration);
         started.await.unwrap();
