@@ -1,5 +1,5 @@
-//! The composition root: store → actors → auth → routes, and the same in reverse at the end. The
-//! only constructor; the command line, embedding applications and every test use it.
+//! The composition root: builds store → actors → auth → routes, and shuts them down in reverse order. The
+//! command line, embedding applications and tests all construct bearerd here, and nowhere else.
 
 #[cfg(feature = "server")]
 mod peers;
@@ -30,8 +30,8 @@ pub use server::{Demo, ServeError, Server, StartError, hangup_signals, shutdown_
 
 pub use crate::store::OpenError;
 
-/// bearerd within an application: the service on an open database, the actors beside it, and routes
-/// and guards for the application's own server. Clones share it.
+/// bearerd embedded in an application: the service on an open database, its actors, and routes and guards
+/// for the application's own server. Clones share it.
 #[derive(Clone)]
 pub struct Bearerd(Arc<Inner>);
 
@@ -42,21 +42,21 @@ struct Inner {
 }
 
 impl Bearerd {
-    /// Opens the database, and starts the actors. Needs a running actix system, such as that of
+    /// Opens the database and starts the actors. Needs a running actix system, such as that of
     /// `#[actix_web::main]`.
     ///
     /// Set `issuer` to the URL under which the routes are mounted, such as
-    /// `https://app.example.org/auth`: introspection's `iss`, OAuth's metadata and the API's
-    /// description name it. Those of a server of bearerd's own don't matter: `listen`, the
-    /// certificate, CORS and the log are the application's affair.
+    /// `https://app.example.org/auth`. Introspection (`iss`), the OAuth metadata and the OpenAPI
+    /// description contain it. The settings for `listen`, the certificate, CORS and the log have no effect
+    /// here: the application does these things itself.
     ///
     /// # Errors
-    /// [`OpenError`], in one line that a person can act on.
+    /// [`OpenError`], whose message is one line that says what to do.
     pub fn open(config: &Config) -> Result<Self, OpenError> {
         Self::open_at(config, system_clock())
     }
 
-    /// The same, with another clock than the operating system's.
+    /// Like [`Bearerd::open`], with another clock than the operating system's.
     ///
     /// # Errors
     /// [`OpenError`]
@@ -78,15 +78,16 @@ impl Bearerd {
         Ok(Self(Arc::new(Inner { services, sweeper, state })))
     }
 
-    /// bearerd's routes, for [`actix_web::App::configure`] or a scope's: `/api/tokens` and all the
-    /// rest, without the pages. `/metrics`, `/healthz` and `/readyz` are among them, and need no token.
+    /// bearerd's routes without its pages, for the `configure` of an [`actix_web::App`] or a scope. They
+    /// include `/metrics`, `/healthz` and `/readyz`, which need no token.
     pub fn routes(&self) -> impl Fn(&mut ServiceConfig) + Clone + 'static {
         let bearerd = self.clone();
         move |config| bearerd.0.state.configure(config)
     }
 
-    /// A guard before a route or a scope of the application's: it lets requests through that have what is
-    /// required, and answers all others as bearerd does.
+    /// A guard for a route or a scope of the application. It lets requests through that meet a
+    /// requirement, and
+    /// answers all others with bearerd's own error responses.
     pub fn guard(&self, requirement: Requirement) -> Guard {
         self.0.state.guard(requirement)
     }
@@ -96,30 +97,29 @@ impl Bearerd {
         &self.0.services.auth
     }
 
-    /// Has the token sweeper pass now, and tells what it removed.
+    /// Removes dead tokens now, instead of at the next scheduled sweep, and returns how many.
     ///
     /// # Errors
-    /// Those of the chunk that failed; those before it stay removed. [`Error::Unavailable`] if
-    /// bearerd is closed before the pass ends.
+    /// The error of the chunk that failed; earlier chunks stay removed. [`Error::Unavailable`] if bearerd
+    /// is closed before the sweep ends.
     pub async fn sweep(&self) -> Result<Purged, Error> {
         Ok(self.0.sweeper.sweep().await?)
     }
 
-    /// Writes down which tokens were used until now.
+    /// Writes the recorded uses of tokens to the database.
     #[doc(hidden)]
     pub async fn note_uses(&self) {
         self.0.services.usage.flush().await;
     }
 
-    /// Stops the sweeper, writes down what is still in memory and closes the database. What is asked
-    /// afterwards is refused.
+    /// Stops the sweeper, writes the recorded uses of tokens and closes the database. Later calls fail.
     pub async fn close(&self) {
         self.0.sweeper.stop();
         self.0.services.close().await;
     }
 }
 
-/// The service on an open database, without a server: what a command needs.
+/// The service on an open database, without a server, for a command.
 #[doc(hidden)]
 pub struct Services {
     /// The application service.
@@ -129,12 +129,12 @@ pub struct Services {
 }
 
 impl Services {
-    /// Opens the database and starts the actors beside it. Needs a running [`block_on`].
+    /// Opens the database and starts the actors. Must run within [`block_on`].
     ///
     /// # Errors
     /// [`OpenError`]
     pub fn open(config: &Config, clock: Clock) -> Result<Self, OpenError> {
-        // Checked first, so that wrong settings create no database.
+        // Checked first, because wrong settings must not create a database.
         let forward_auth_headers = config.naming()?;
         let metrics = Metrics::new().map_err(|error| OpenError::Open {
             path: "metrics".into(),
@@ -163,14 +163,14 @@ impl Services {
         Ok(Self { auth, store, usage })
     }
 
-    /// Writes down what is still in memory, and closes the database.
+    /// Writes the recorded uses of tokens and closes the database.
     pub async fn close(&self) {
         self.usage.flush().await;
         self.store.close().await;
     }
 }
 
-/// Runs a future on this thread, with the actors that it starts.
+/// Runs a future, and the actors that it starts, on this thread.
 #[doc(hidden)]
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     System::new().block_on(future)

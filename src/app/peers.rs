@@ -1,7 +1,8 @@
-//! For the log: which records report a malformed request, and the peer of the connection that a task
-//! serves. The HTTP library answers malformed requests itself, and its records don't name the sender.
+//! Tells the log which records report a malformed request, and which client sent it. The HTTP library
+//! answers malformed requests itself, and its log records don't name the client.
 //!
-//! Each connection is served by one task, which never leaves its thread.
+//! Each connection is served by one task, which never moves to another thread. So a thread-local map from
+//! tasks to peers is enough.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -18,18 +19,18 @@ thread_local! {
     static PEERS: RefCell<HashMap<Id, SocketAddr>> = RefCell::default();
 }
 
-/// The address at the other end of the connection that the calling task serves, if it serves one.
+/// The client's address, if the calling task serves a connection.
 pub fn peer() -> Option<SocketAddr> {
     let task = try_id()?;
     PEERS.try_with(|peers| peers.try_borrow().ok()?.get(&task).copied()).ok()?
 }
 
-/// Whether a record of the log reports a request that could not be read.
+/// Whether a log record reports a request that could not be parsed.
 pub fn is_malformed_request(metadata: &Metadata<'_>) -> bool {
     metadata.level() == Level::Error && metadata.target().starts_with("actix_http::h1")
 }
 
-/// Notes the peer of a new connection, until its data is dropped.
+/// Remembers the peer of a new connection until the connection's data is dropped.
 pub(super) fn note(connection: &dyn Any, data: &mut Extensions) {
     let plain = || connection.downcast_ref::<TcpStream>();
     let tls = || connection.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
@@ -42,7 +43,7 @@ pub(super) fn note(connection: &dyn Any, data: &mut Extensions) {
     }
 }
 
-/// A connection that is open.
+/// An open connection. Its drop forgets the peer.
 struct Connection(Id);
 
 impl Drop for Connection {

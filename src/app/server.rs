@@ -1,4 +1,4 @@
-//! The server of one's own: a listener, the pages, HTTPS, and the shutdown.
+//! bearerd's own server: the listener, HTTPS, the pages and the shutdown.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -22,36 +22,36 @@ use crate::http::{CorsHeaders, serve_pages};
 
 pub use crate::http::Demo;
 
-/// Seconds that requests under way get at shutdown.
+/// Seconds that requests in progress may take at shutdown.
 const GRACE: u64 = 7;
-/// What the rest of a shutdown gets, so that all of it fits into the ten seconds that service
-/// managers grant.
+/// How long the rest of a shutdown may take. Together with [`GRACE`] it fits into the ten seconds after
+/// which service managers kill a process.
 const CLOSING: Duration = Duration::from_secs(2);
-/// For how long a connection without a request is kept: longer than a reverse proxy keeps its own
-/// (nginx 60 s), so that it is the proxy that closes it, and no request meets a closed one.
+/// How long an idle connection is kept open. It is longer than in reverse proxies (nginx: 60 s), so that
+/// the proxy closes the connection first and never sends a request on a closed one.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// Why a server did not start. Each is one line for the person who started it.
+/// Why a server did not start. Each message is one line for the person who started it.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The database can't be used.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The settings don't go together.
+    /// The settings contradict each other.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The certificate, or its key, can't be used.
+    /// The certificate or its key can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The address can't be listened on.
+    /// The server can't listen on its address.
     #[error("can't listen on {address}: {cause}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the operating system said.
+        /// The operating system's error.
         cause: io::Error,
     },
-    /// A demo, which shows its password to anybody, on an address that others reach.
+    /// A demo shows its password to everybody, so it must not listen on an address that others can reach.
     #[error("a demo listens on a loopback address only, such as 127.0.0.1:8080, not on {0}")]
     DemoExposed(SocketAddr),
     /// The demo's user can't be created.
@@ -74,9 +74,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server; it listens, and answers, when this returns. Needs a running actix system.
+    /// Starts a server. It answers requests by the time this returns. Needs a running actix system.
     ///
-    /// With a `demo`, creates that user, and the page shows their password to anybody.
+    /// With `demo`, it creates that user, and its page shows the user's password to everybody.
     ///
     /// # Errors
     /// [`StartError`]
@@ -92,7 +92,7 @@ impl Server {
             Some((cert, key)) => Some(Arc::new(Tls::read(cert, key)?)),
             None => None,
         };
-        // Before the database is opened: a second server on the same address must not touch the database.
+        // Before the database is opened, because a second server on the same address must not touch it.
         let cannot = |cause| StartError::Listen { address: config.listen, cause };
         let listener = TcpListener::bind(config.listen).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
@@ -128,39 +128,41 @@ impl Server {
         Ok(Self { bearerd, server: handle, ended: spawn(server), address, tls })
     }
 
-    /// Where it listens.
+    /// The address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where clients find it: the scheme, the address and the port.
+    /// The server's URL: scheme, address and port.
     pub fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
     }
 
-    /// Reads the certificate and its key again at each of these signals. Files that are no good
-    /// change nothing, and the log says why.
+    /// Reloads the certificate and its key at each of these signals. If the files can't be used, the server
+    /// keeps the old certificate and logs the error.
     pub fn reload_at(&self, signals: impl Stream<Item = ()> + 'static) {
         let tls = self.tls.clone();
         spawn(signals.for_each(move |()| {
             match tls.as_ref().map(|tls| tls.reread()) {
-                Some(Ok(())) => log::info!("the certificate has been read again"),
-                Some(Err(error)) => log::error!("the certificate stays as it was: {error}"),
-                None => log::info!("without HTTPS there is nothing to read again"),
+                Some(Ok(())) => log::info!("certificate reloaded"),
+                Some(Err(error)) => {
+                    log::error!("certificate not reloaded; the old one stays: {error}")
+                }
+                None => log::info!("no certificate to reload: HTTPS is off"),
             }
             std::future::ready(())
         }));
     }
 
-    /// What it serves.
+    /// The service behind this server.
     pub fn bearerd(&self) -> &Bearerd {
         &self.bearerd
     }
 
-    /// Serves until `stop` is ready; then finishes the requests under way, stops the sweeper,
-    /// writes down what is still in memory and closes the database. A server that fails before `stop` is
-    /// ready is shut down in the same way.
+    /// Serves until `stop` is ready. Then it finishes the requests in progress, stops the sweeper, writes
+    /// the recorded uses of tokens and closes the database. A server that fails before `stop` is ready is
+    /// shut down in the same way.
     ///
     /// # Errors
     /// [`ServeError`], after the shutdown, if the server failed.
@@ -181,7 +183,9 @@ impl Server {
             log::error!("{error}");
         }
         if tokio::time::timeout(CLOSING, self.bearerd.close()).await.is_err() {
-            log::error!("the database is held up; the last uses of some tokens are not noted");
+            log::error!(
+                "the database did not close in time; last_used_at of some tokens is not updated"
+            );
         }
         result
     }
@@ -199,9 +203,8 @@ async fn create_demo_user(auth: &Auth, demo: &Demo) -> Result<(), StartError> {
     auth.create_user(Actor::Operator, account).await.map(drop).map_err(|error| broken(&error))
 }
 
-/// Ready when somebody asks the process to end: Ctrl-C, or `SIGTERM`. Both are caught from this call
-/// on, not from the first poll, so that one that comes early is not lost. Needs a running
-/// actix system.
+/// Ready at Ctrl-C or `SIGTERM`. Both are caught from this call on, not only from the first poll, so that
+/// an early signal is not lost. Needs a running actix system.
 pub fn shutdown_signal() -> impl Future<Output = ()> {
     #[cfg(unix)]
     let signals = {
@@ -220,7 +223,7 @@ pub fn shutdown_signal() -> impl Future<Output = ()> {
     }
 }
 
-/// An item at each `SIGHUP`, which from this call on does not end the process. Needs a running
+/// Yields an item at each `SIGHUP`. From this call on, `SIGHUP` no longer ends the process. Needs a running
 /// actix system.
 pub fn hangup_signals() -> impl Stream<Item = ()> {
     #[cfg(unix)]

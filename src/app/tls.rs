@@ -1,4 +1,4 @@
-//! HTTPS: the certificate and its key, read at start and again when somebody asks.
+//! HTTPS: loads the certificate and its key at the start, and reloads them on request.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,26 +11,26 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-/// Why there is no HTTPS. Each names the file.
+/// Why HTTPS can't be served. Each message names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file that can't be read.
+    /// A file can't be read.
     #[error("can't read {path}: {cause}")]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         cause: io::Error,
     },
-    /// A file without what it is for.
+    /// A file contains no certificate, or no key.
     #[error("{path} holds no {what} in PEM")]
     Missing {
         /// The file.
         path: PathBuf,
-        /// What should be there.
+        /// What the file should contain.
         what: &'static str,
     },
-    /// A file whose PEM is broken.
+    /// A file is not valid PEM.
     #[error("{path} is not a PEM file: {cause}")]
     Syntax {
         /// The file.
@@ -38,19 +38,19 @@ pub enum TlsError {
         /// What is wrong with it.
         cause: pem::Error,
     },
-    /// A certificate and a key that can't be used together.
+    /// The certificate and the key can't be used together.
     #[error("the key in {key} can't be used with the certificate in {cert}: {cause}")]
     Unusable {
         /// The certificate's file.
         cert: PathBuf,
         /// The key's file.
         key: PathBuf,
-        /// What rustls said.
+        /// The error of rustls.
         cause: rustls::Error,
     },
 }
 
-/// The certificate that connections are answered with.
+/// The certificate that new connections get.
 #[derive(Debug)]
 pub struct Tls {
     cert: PathBuf,
@@ -60,7 +60,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads a chain of certificates, the server's own first, and its private key: two PEM files.
+    /// Loads two PEM files: a certificate chain, the server's own certificate first, and its private key.
     ///
     /// # Errors
     /// [`TlsError`]
@@ -70,8 +70,7 @@ impl Tls {
         Ok(Self { cert: cert.to_owned(), key: key.to_owned(), provider, current })
     }
 
-    /// Reads both files again, for the connections to come. What is in use stays if they are no
-    /// good.
+    /// Reloads both files, for new connections. If they can't be used, the old certificate stays.
     ///
     /// # Errors
     /// [`TlsError`]
@@ -81,7 +80,7 @@ impl Tls {
         Ok(())
     }
 
-    /// What a server accepts connections with; heeds each [`Tls::reread`].
+    /// The configuration for a listener. It picks up each [`Tls::reread`].
     ///
     /// # Errors
     /// [`TlsError`]

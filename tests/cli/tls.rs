@@ -58,11 +58,11 @@ fn sighup_loads_a_new_certificate_and_keeps_the_old_one_if_a_file_is_wrong() {
 
     let second = write_certificate(&place);
     assert!(is_answered(&server, &first), "before SIGHUP");
-    send_sighup(&server, &log, "the certificate has been read again");
+    send_sighup(&server, &log, "certificate reloaded");
     assert!(is_answered(&server, &second) && !is_answered(&server, &first));
 
     fs::write(place.path().join("key.pem"), "half a ke").unwrap();
-    send_sighup(&server, &log, "stays as it was: key.pem holds no unencrypted private key in PEM");
+    send_sighup(&server, &log, "the old one stays: key.pem holds no unencrypted private key in PEM");
     assert!(is_answered(&server, &second));
     assert_eq!(server.signal("-TERM"), Some(0));
 }
@@ -97,7 +97,7 @@ fn sighup_does_not_end_a_server_without_https() {
     place.create_ada();
     let token = place.issue();
     let (server, log) = start_logging(place.command(&SERVE));
-    send_sighup(&server, &log, "there is nothing to read again");
+    send_sighup(&server, &log, "no certificate to reload");
     assert_eq!(server.status(&token), 200);
 }
 
