@@ -1,5 +1,5 @@
-//! What is counted, for Prometheus. No label takes its value from a request: each is a word of the
-//! program's own, or a route's pattern.
+//! Metrics for Prometheus. No label takes its value from a request, because clients could then create
+//! series without limit: each value is a fixed word or a route's pattern.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,83 +9,82 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-/// Requests that could not be read, and are not counted yet. One for the whole process: the HTTP library
-/// reports them to the log alone, which belongs to no server.
+/// Malformed requests that are not in a counter yet. They are counted for the whole process, because the
+/// HTTP library reports them only to the log, which belongs to no server.
 pub static MALFORMED_REQUESTS: AtomicU64 = AtomicU64::new(0);
 
-/// The counters. Clones share them.
+/// The metrics of one server. Clones share them.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
-    /// Seconds from a request's head to its answer's, by method, route and status.
+    /// Seconds from the head of a request to the head of its response, by method, route and status.
     request_seconds: HistogramVec,
-    /// Tokens found in the verdict cache.
+    /// Tokens found in the token cache.
     pub hits: IntCounter,
     /// Tokens looked up in the store.
     pub misses: IntCounter,
-    /// Strings that can't be tokens, refused without a look-up.
+    /// Malformed tokens, refused without a look-up.
     pub malformed: IntCounter,
     malformed_requests: IntCounter,
     logins: IntCounterVec,
-    /// Seconds that a password took to be checked or hashed, once a thread had it.
+    /// Seconds that checking or hashing a password took, without the wait for a thread.
     pub password_hash_seconds: Histogram,
     /// Rounds of bcrypt: a hash of cost 12 takes 4,096.
     pub bcrypt_rounds: IntCounter,
-    /// Writes in one transaction; their count is that of the commits.
+    /// Writes in one transaction. The histogram's count is the number of commits.
     pub commit_batch_size: Histogram,
     queue_rejections: IntCounterVec,
     queue_lengths: IntGaugeVec,
     token_events: IntCounterVec,
-    /// Live tokens, as of the sweeper's last count. Without a label, and a family all the same: it is
-    /// not told before it is known.
+    /// Live tokens, as of the sweeper's last count. It is a vector without labels, so that it is absent
+    /// until the first count.
     tokens_live: IntGaugeVec,
-    /// Uses of a token that `last_used_at` does not show, because too many were waiting or the store
-    /// refused them.
+    /// Token uses missing from `last_used_at`, because too many were waiting or the store refused them.
     pub token_uses_dropped: IntCounter,
 }
 
-/// Where something waits.
+/// A queue whose length and rejections are counted.
 #[derive(Clone, Copy, Debug)]
 pub enum Queue {
-    /// For a reader of the store.
+    /// Reads waiting for a reader of the store.
     Reads,
-    /// For the store's writer.
+    /// Writes waiting for the store's writer.
     Writes,
-    /// For a hashing thread.
+    /// Passwords waiting for a hashing thread, or on one.
     Passwords,
 }
 
 /// How a login ended.
 #[derive(Clone, Copy, Debug)]
 pub enum Login {
-    /// With a token.
+    /// A token was issued.
     Success,
-    /// With the wrong email or password, or a disabled user.
+    /// The email or the password was wrong, or the user is disabled.
     Refused,
-    /// Before it was looked at: too many attempts.
+    /// Too many attempts; the password was not checked.
     Limited,
-    /// With the right password, and more abilities asked for than the user has.
+    /// The password was right, but the request was invalid, such as more abilities than the user has.
     Invalid,
-    /// Before it was known: a full queue, a store that can't answer.
+    /// A queue was full, or the store could not answer.
     Failed,
 }
 
-/// What can happen to tokens, as it is counted.
+/// A counted event in the life of a token.
 #[derive(Clone, Copy, Debug)]
 pub enum TokenEvent {
-    /// They were issued.
+    /// It was issued.
     Issued,
-    /// They were revoked.
+    /// It was revoked.
     Revoked,
-    /// They were dead, and removed.
+    /// It was dead and was removed.
     Purged,
 }
 
 impl Metrics {
-    /// Counters at zero.
+    /// Metrics at zero.
     ///
     /// # Errors
-    /// [`prometheus::Error`] if two of them had one name.
+    /// [`prometheus::Error`] if two metrics had the same name.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let name = |name: &str| format!("bearerd_{name}");
@@ -112,7 +111,7 @@ impl Metrics {
         )?;
         registry.register(Box::new(request_seconds.clone()))?;
         let queue_lengths = IntGaugeVec::new(
-            Opts::new(name("queue_length"), "Jobs that wait, by queue"),
+            Opts::new(name("queue_length"), "Waiting jobs, by queue"),
             &["queue"],
         )?;
         registry.register(Box::new(queue_lengths.clone()))?;
@@ -123,7 +122,7 @@ impl Metrics {
         registry.register(Box::new(tokens_live.clone()))?;
         let checks = counters(
             "token_checks_total",
-            "Tokens checked: found in memory, looked up, or malformed",
+            "Token checks: hit (cached), miss (looked up) or malformed",
             "outcome",
         )?;
         let metrics = Self {
@@ -135,12 +134,12 @@ impl Metrics {
             malformed: checks.with_label_values(&["malformed"]),
             malformed_requests: counter(
                 "malformed_requests_total",
-                "Requests that could not be read as HTTP/1, of the whole process",
+                "Requests that could not be parsed as HTTP/1, for the whole process",
             )?,
             logins: counters("logins_total", "Logins, by outcome", "outcome")?,
             password_hash_seconds: histogram(
                 "password_hash_duration_seconds",
-                "Seconds that a password took to be checked or hashed",
+                "Seconds that checking or hashing a password took",
                 vec![0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0],
             )?,
             bcrypt_rounds: counter(
@@ -164,11 +163,11 @@ impl Metrics {
             )?,
             token_uses_dropped: counter(
                 "token_uses_dropped_total",
-                "Uses of a token that last_used_at does not show",
+                "Token uses missing from last_used_at",
             )?,
             registry,
         };
-        // What never happens is told as 0, so that its first time shows as a rise.
+        // Create every series at 0, so that the first event shows as an increase.
         for outcome in Login::ALL {
             metrics.logins.with_label_values(&[outcome.name()]);
         }
@@ -182,49 +181,49 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// The times of a route's answers. `route` is a route's pattern or a word of the program's own,
-    /// never a request's path, nor is `method` ever a request's unless it is a known one.
+    /// The histogram of a route's response times. `route` must be a route's pattern or a fixed word, never a
+    /// request's path. `method` must be a known method or a fixed word.
     pub fn request(&self, method: &str, route: &str, status: u16) -> Histogram {
         self.request_seconds.with_label_values(&[method, route, &status.to_string()])
     }
 
-    /// Notes that a full queue refused a job.
+    /// Counts a job that a full queue refused.
     pub fn refused(&self, queue: Queue) {
         self.queue_rejections.with_label_values(&[queue.name()]).inc();
     }
 
-    /// Notes how many wait in a queue.
+    /// Sets how many jobs wait in a queue.
     pub fn waiting(&self, queue: Queue, jobs: usize) {
         let jobs = i64::try_from(jobs).unwrap_or(i64::MAX);
         self.queue_lengths.with_label_values(&[queue.name()]).set(jobs);
     }
 
-    /// Notes how a login ended.
+    /// Counts a login by its outcome.
     pub fn login(&self, outcome: Login) {
         self.logins.with_label_values(&[outcome.name()]).inc();
     }
 
-    /// Notes how many tokens are live.
+    /// Sets how many tokens are live.
     pub fn live(&self, count: i64) {
         self.tokens_live.with_label_values::<&str>(&[]).set(count);
     }
 
-    /// Counts an event of this many tokens.
+    /// Counts an event that happened to `count` tokens.
     pub fn tokens(&self, event: TokenEvent, count: usize) {
         self.token_events.with_label_values(&[event.name()]).inc_by(count as u64);
     }
 
-    /// Notes the time that hashing a password took.
+    /// Records how long checking or hashing a password took.
     pub fn hashed(&self, time: Duration) {
         self.password_hash_seconds.observe(time.as_secs_f64());
     }
 
-    /// Everything counted, in Prometheus's text format, version 0.0.4.
+    /// All metrics in Prometheus's text format, version 0.0.4.
     pub fn text(&self) -> String {
         self.malformed_requests.inc_by(MALFORMED_REQUESTS.swap(0, Ordering::Relaxed));
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
-            log::error!("the metrics can't be written: {error}");
+            log::error!("can't write the metrics: {error}");
         }
         String::from_utf8_lossy(&text).into_owned()
     }
