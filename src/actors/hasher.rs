@@ -246,7 +246,7 @@ impl Actor for Worker {
         #[cfg(target_os = "linux")]
         if let Err(error) = rustix::process::setpriority_process(None, 19) {
             log::warn!(
-                "can't lower the priority of password hashing; logins may slow down token checks: {error}"
+                "can't lower the password hasher's priority; logins may slow checks: {error}"
             );
         }
     }

@@ -1,5 +1,4 @@
-//! The usage recorder: keeps `last_used_at` up to date without a write in each token check. Uses collect
-//! in memory and are written in batches; a crash loses the uses of a few seconds.
+//! The usage recorder: keeps `last_used_at` up to date by writing uses in batches, so no check waits for it.
 
 use std::collections::HashMap;
 use std::mem;
