@@ -1,4 +1,4 @@
-//! The binary: parse the command line, run, exit.
+//! The binary `bearerd`: runs the command line.
 
 use std::process::ExitCode;
 

@@ -16,7 +16,7 @@ pub(super) struct Backup {
 
 impl Backup {
     pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
-        // Creating a database here, and copying nothing from it, would hide a wrong path.
+        // A backup of a new, empty database would hide a wrong path.
         if !config.database.exists() {
             let database = config.database.display();
             return Err(CliError::Io(format!(
@@ -24,7 +24,7 @@ impl Backup {
             )));
         }
         with_services(config, async |auth| {
-            // An interrupted backup leaves no half of a copy behind.
+            // Signals are caught, so that an interrupted backup leaves no partial copy behind.
             match select(pin!(auth.backup(&self.file)), pin!(app::shutdown_signal())).await {
                 Either::Left((result, _)) => Ok(result?),
                 Either::Right(_) => {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{CliError, Format, output, with_services};
 use crate::config::{Config, SETTINGS, Source};
 
-/// Every setting, annotated; a test compares it with [`SETTINGS`].
+/// An annotated file with every setting. A test compares it with [`SETTINGS`].
 const EXAMPLE: &str = include_str!("../../docs/bearerd.toml");
 
 #[derive(Args)]
@@ -32,7 +32,7 @@ struct Row<'a> {
     setting: &'static str,
     value: &'a str,
     source: &'static str,
-    /// The file, the variable, the flag.
+    /// The file, the variable or the flag that sets it.
     place: Option<String>,
 }
 
@@ -40,7 +40,7 @@ struct Row<'a> {
 struct Database<'a> {
     path: &'a Path,
     exists: bool,
-    /// Why it can't be opened, or what is wrong with it; empty if it is intact.
+    /// The reason that it can't be opened, or its damages; empty if it is intact.
     faults: Vec<String>,
 }
 
@@ -49,10 +49,10 @@ impl Check {
         if self.example {
             return output::write(EXAMPLE.trim_end());
         }
-        // Before the database is opened: opening it creates its -wal and -shm files.
+        // Checked before the database is opened, because opening it creates its -wal and -shm files.
         let mut warnings = config.warnings();
         warnings.extend(exposed(&config.database));
-        // A check creates nothing: one can check before the first start.
+        // A check creates no database, so that it can run before the first start.
         let exists = config.database.exists();
         let verdict = match exists {
             true => with_services(config, async |auth| Ok(auth.faults().await?)),
@@ -79,7 +79,7 @@ impl Check {
     }
 }
 
-/// A row for each setting, and one for how many access rules there are.
+/// A row for each setting, and one with the number of access rules.
 fn settings(config: &Config) -> Vec<Row<'_>> {
     let row = |setting, default| {
         let Some(given) = config.given.get(setting) else {

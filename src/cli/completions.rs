@@ -11,7 +11,7 @@ pub(super) struct Completions {
 
 impl Completions {
     pub(super) fn run(self) -> Result<(), CliError> {
-        // Into memory first: clap_complete panics when it writes to a closed pipe.
+        // Written to memory first, because clap_complete panics on a closed pipe.
         let mut script = Vec::new();
         generate(self.shell, &mut command(), "bearerd", &mut script);
         output::write(String::from_utf8_lossy(&script).trim_end())

@@ -54,7 +54,7 @@ impl Explain {
     }
 }
 
-/// The token that is typed, or on standard input; none, if that is empty.
+/// The token typed or read from standard input; [`Subject::Nobody`] if it is empty.
 fn sent() -> Result<Subject, CliError> {
     let text = input::token()?;
     Ok(match text.is_empty() {

@@ -1,4 +1,4 @@
-//! What commands take in.
+//! Reads the input of commands: passwords, tokens and the values of flags.
 
 use std::fmt::Display;
 use std::io::{BufRead, IsTerminal};
@@ -10,7 +10,7 @@ use super::CliError;
 use crate::config;
 use crate::domain::{Abilities, Password};
 
-/// A new password: typed twice without echo, or the first line of standard input.
+/// Reads a new password: typed twice without echo, or the first line of standard input.
 pub(super) fn password() -> Result<Password, CliError> {
     let text = match std::io::stdin().is_terminal() {
         true => typed()?,
@@ -33,7 +33,7 @@ fn ask(prompt: &str) -> Result<String, CliError> {
         .map_err(|error| CliError::Io(format!("can't read from the terminal: {error}")))
 }
 
-/// A token: typed without echo, or the first line of standard input.
+/// Reads a token: typed without echo, or the first line of standard input.
 pub(super) fn token() -> Result<String, CliError> {
     match std::io::stdin().is_terminal() {
         true => ask("Token: "),
@@ -52,12 +52,12 @@ fn first_line() -> Result<String, CliError> {
     Ok(line)
 }
 
-/// The value of a flag, as `parse` reads it.
+/// The parsed value of a flag. An error names the flag.
 pub(super) fn flag<T, E: Display>(name: &str, parsed: Result<T, E>) -> Result<T, CliError> {
     parsed.map_err(|error| CliError::Usage(format!("--{name} {error}")))
 }
 
-/// The value of a flag, if it is given: a duration of at least this many seconds.
+/// The value of an optional flag: a duration of at least `least` seconds.
 pub(super) fn duration(
     name: &str,
     text: Option<&str>,
@@ -71,7 +71,7 @@ pub(super) fn duration(
     text.map(parse).transpose()
 }
 
-/// `--ability`, repeated: `None` if it isn't given.
+/// The values of the repeatable flag `--ability`; `None` if it isn't given.
 pub(super) fn abilities(texts: &[String]) -> Result<Option<Abilities>, CliError> {
     match texts {
         [] => Ok(None),

@@ -1,5 +1,6 @@
-//! The log: one line for each record, with control characters escaped. Of each kind of warning and error,
-//! at most one line a second is written, with a count of the others, so that a client can't fill the disk.
+//! The log: one line for each record, with control characters escaped. Warnings and errors are rate
+//! limited, so that a client can't fill the disk: at most one line a second for each place in the program
+//! that logs them, with a count of the skipped ones.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -15,13 +16,13 @@ use crate::metrics::MALFORMED_REQUESTS;
 /// The least time between two lines of one kind.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Starts logging to standard error, as far as `filter` (env_logger's) allows.
+/// Starts logging to standard error. `filter` is an env_logger filter.
 pub(super) fn start(filter: &str) {
     let lines = env_logger::Builder::new().parse_filters(filter).build();
-    // Malformed requests are counted, whether or not the filter shows them.
+    // Malformed requests are logged as errors and counted here, even if the filter hides them.
     let level = lines.filter().max(LevelFilter::Error);
     let logger = Logger { lines, samples: Mutex::default() };
-    // It fails only where there is a logger already.
+    // This fails only if another logger is set already.
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(level);
     }
@@ -29,7 +30,7 @@ pub(super) fn start(filter: &str) {
 
 struct Logger {
     lines: env_logger::Logger,
-    /// By the place in the program that logs them.
+    /// Keyed by target and line.
     samples: Mutex<Samples<(String, Option<u32>)>>,
 }
 
@@ -46,7 +47,7 @@ impl Log for Logger {
             return;
         }
         let mut remark = String::new();
-        // The command line's own warnings are of one place in the program, and no client can cause them.
+        // Warnings of the command line are exempt: one place logs several, and no client can cause them.
         if record.level() <= Level::Warn && !record.target().starts_with("bearerd::cli") {
             let kind = (record.target().to_owned(), record.line());
             let admitted = {
@@ -78,7 +79,7 @@ impl Log for Logger {
     }
 }
 
-/// Admits one event of each kind in an interval. There must be few kinds, because each stays in memory.
+/// Admits one event of each kind in an [`INTERVAL`]. Kinds stay in memory, so there must be few.
 #[derive(Default)]
 struct Samples<K>(HashMap<K, Sample>);
 
@@ -88,8 +89,7 @@ struct Sample {
 }
 
 impl<K: Eq + std::hash::Hash> Samples<K> {
-    /// How many of its kind were skipped since the last that was admitted; `None` if this one is to be
-    /// skipped as well.
+    /// Admits an event and returns how many of its kind were skipped before it, or skips it (`None`).
     fn admit(&mut self, kind: K, now: Instant) -> Option<u64> {
         let Some(sample) = self.0.get_mut(&kind) else {
             self.0.insert(kind, Sample { admitted: now, skipped: 0 });

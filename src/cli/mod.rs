@@ -1,5 +1,5 @@
 //! The command line. Exit codes: 0 done, 1 failed, 2 usage.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "commands print their results")]
 
 mod backup;
 mod check;
@@ -65,13 +65,13 @@ enum CliError {
     /// The database has faults.
     #[error("the database {path} is damaged: {fault}; restore it from a backup")]
     Damaged { path: String, fault: String },
-    /// There is no such user or token.
+    /// The user or token does not exist.
     #[error("{0}")]
     NotFound(String),
     /// The arguments or the input are wrong.
     #[error("{0}")]
     Usage(String),
-    /// The terminal, or a file, failed.
+    /// The terminal or a file can't be read or written.
     #[error("{0}")]
     Io(String),
 }
@@ -93,7 +93,7 @@ impl CliError {
     }
 }
 
-/// Parses the command line, runs the command, and says how it went.
+/// Parses the command line, runs the command and prints its error, if any.
 pub fn main() -> ExitCode {
     let matches = command().try_get_matches().map_err(renamed_or_exit);
     match matches.and_then(|matches| run(&matches)) {
@@ -105,8 +105,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The error for a flag that was renamed. For everything else clap prints its own message, or the help,
-/// and the process ends.
+/// The error for a renamed flag. In all other cases clap prints its own message or the help, and the
+/// process exits.
 fn renamed_or_exit(error: clap::Error) -> CliError {
     if let (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) =
         (error.kind(), error.get(ContextKind::InvalidArg))
@@ -160,13 +160,13 @@ fn run(matches: &ArgMatches) -> Result<(), CliError> {
         let value = matches.get_one::<String>(setting.key)?;
         Some((setting.key.to_owned(), value.clone()))
     });
-    // A value that is no Unicode is no setting's: it is refused by its name.
+    // Lossy, so that a value that is not Unicode is not ignored silently.
     let environment = std::env::vars_os().filter_map(|(name, value)| {
         Some((name.into_string().ok()?, value.to_string_lossy().into()))
     });
     let file = matches.get_one::<PathBuf>("config");
     let config = match &task {
-        // What a shell reads at its start must not fail for a setting.
+        // Shells run this at their start, so it must not fail because of a wrong setting.
         Task::Completions(_) => Config::default(),
         _ => Config::load(file.map(PathBuf::as_path), environment, flags)?,
     };
@@ -184,7 +184,7 @@ fn run(matches: &ArgMatches) -> Result<(), CliError> {
     }
 }
 
-/// Runs a command on an open database, and closes it again.
+/// Opens the database, runs a command on it and closes it.
 fn with_services<T>(
     config: &Config,
     command: impl AsyncFnOnce(&auth::Auth) -> Result<T, CliError>,
@@ -197,7 +197,7 @@ fn with_services<T>(
     })
 }
 
-/// Says in the command's own words what was not found.
+/// Replaces a "not found" error by the command's own message.
 fn not_found(missing: impl FnOnce() -> String) -> impl FnOnce(auth::Error) -> CliError {
     |error| match error {
         auth::Error::NotFound(_) => CliError::NotFound(missing()),
@@ -209,7 +209,7 @@ fn no_user(email: &Email) -> String {
     format!("there is no user with the email {email}; `bearerd user list` shows all users")
 }
 
-/// `--json`, of every command that lists.
+/// The flag `--json` of commands that print data.
 #[derive(Args)]
 struct Format {
     /// Print JSON

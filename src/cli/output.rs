@@ -1,5 +1,5 @@
-//! What commands print. Characters that move the cursor, hide or reverse text on a terminal are escaped,
-//! because stored text may come from another program.
+//! Prints the results of commands. Characters that move the cursor, hide text or reverse it on a terminal
+//! are escaped, because another program may have stored them in the database.
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
@@ -11,11 +11,11 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::CliError;
 use crate::domain::{Escaped, escaped_json};
 
-/// The greatest width of a list's cell, in columns of the terminal. JSON has the whole text.
+/// The greatest width of a cell in a list, in terminal columns. JSON contains the whole text.
 const WIDEST: usize = 40;
 
-/// Rows that come in pages, the last one empty, as JSON or as a table with these headings. One page is in
-/// memory at a time. The first decides how wide the table's columns are.
+/// Prints rows as JSON or as a table with these headings. `next` returns a page of rows, and an empty page
+/// at the end. Only one page is in memory at a time. The first page decides the widths of the columns.
 pub(super) async fn list<T: Serialize, const N: usize>(
     json: bool,
     headings: [&str; N],
@@ -52,7 +52,7 @@ fn cannot(error: impl Display) -> CliError {
     CliError::Io(format!("can't write to standard output: {error}"))
 }
 
-/// Writes JSON that comes in whole characters, as `serde_json` writes it, escaped for a terminal.
+/// Escapes JSON for a terminal. Each write must consist of whole characters, as `serde_json`'s do.
 struct EscapedJson<W>(W);
 
 impl<W: Write> Write for EscapedJson<W> {
@@ -67,14 +67,14 @@ impl<W: Write> Write for EscapedJson<W> {
     }
 }
 
-/// Anything as JSON.
+/// Prints a value as JSON.
 pub(super) fn print_json(value: &(impl Serialize + ?Sized)) -> Result<(), CliError> {
     let text =
         serde_json::to_string_pretty(value).map_err(|error| CliError::Io(error.to_string()))?;
     write(&escaped_json(&text))
 }
 
-/// A cell, cut at the greatest width.
+/// The escaped text of a cell, shortened to the greatest width.
 fn cut(cell: &str) -> String {
     let cell = Escaped(cell).to_string();
     if cell.width() <= WIDEST {
@@ -88,7 +88,7 @@ fn cut(cell: &str) -> String {
     cell.chars().take_while(fits).chain(['…']).collect()
 }
 
-/// Rows as a table with these headings.
+/// Formats rows as the lines of a table with these headings.
 pub(super) fn table<T, const N: usize>(
     rows: &[T],
     headings: [&str; N],
@@ -112,35 +112,34 @@ fn line<const N: usize>(cells: &[String; N], widths: [usize; N]) -> String {
     cells.join("  ").trim_end().to_owned()
 }
 
-/// One line on standard output.
+/// Prints one line.
 pub(super) fn print(line: &str) -> Result<(), CliError> {
     write(&Escaped(line).to_string())
 }
 
-/// Several lines on standard output. A line break within one is escaped, so that stored text can't forge a
-/// line.
+/// Prints several lines. A line break within a line is escaped, so that stored text can't forge a line.
 pub(super) fn print_lines(lines: &[String]) -> Result<(), CliError> {
     write(&escaped(lines.iter().map(String::as_str)))
 }
 
-/// Lines for a terminal, joined.
+/// Escapes lines for a terminal and joins them.
 pub(super) fn escaped<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     lines.map(|line| Escaped(line).to_string()).collect::<Vec<_>>().join("\n")
 }
 
-/// A text of the program's own on standard output, as it is.
+/// Writes a text to standard output without escaping it.
 pub(super) fn write(text: &str) -> Result<(), CliError> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(cannot)
 }
 
-/// How many of something there are: `1 token`, `2 tokens`.
+/// A number and its noun: `1 token`, `2 tokens`.
 pub(super) fn count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
 
-/// A value that may be missing.
+/// The text of a value, or `-` if there is none.
 pub(super) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }

@@ -11,8 +11,8 @@ use crate::config::Config;
 
 #[derive(Args)]
 pub(super) struct Serve {
-    /// Serve a demonstration, on a loopback address only: with a database that is removed at the end,
-    /// and a user whose password is shown on the page
+    /// Serve a demonstration on a loopback address, with a temporary database, and a user whose password
+    /// is shown on the page
     #[arg(long)]
     demo: bool,
 }
@@ -25,7 +25,7 @@ impl Serve {
         if !self.demo {
             return serve(&config, None);
         }
-        // Removed when dropped, after the server has closed its files.
+        // The folder is removed when this is dropped, after the server has closed its files.
         let folder =
             tempfile::Builder::new().prefix("bearerd-demo-").tempdir().map_err(|error| {
                 CliError::Io(format!("can't create a temporary folder for the demo: {error}"))
@@ -53,7 +53,7 @@ fn serve(config: &Config, demo: Option<Demo>) -> Result<(), CliError> {
         let url = server.url();
         let announcement =
             format!("bearerd listening on {url}\n{}", credentials.unwrap_or_default());
-        // The output may be closed; the server starts all the same.
+        // Errors are ignored, because the server must start even if its output is closed.
         let mut stdout = std::io::stdout();
         let _ = stdout.write_all(announcement.as_bytes()).and_then(|()| stdout.flush());
         Ok(server.run_until(stop).await?)

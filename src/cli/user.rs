@@ -173,7 +173,7 @@ async fn find(auth: &Auth, email: &Email) -> Result<User, CliError> {
     auth.user_by_email(email).await.map_err(not_found(|| no_user(email)))
 }
 
-/// Changes the user with this email, and gives the user and how many tokens were revoked.
+/// Changes the user with this email. Returns the user and the number of revoked tokens.
 fn change(config: &Config, email: &str, update: UserUpdate) -> Result<(User, usize), CliError> {
     let email = input::flag("email", Email::claimed(email))?;
     with_services(config, async |auth| {
