@@ -1,17 +1,17 @@
-/// The origins of pages whose scripts may read answers (the Fetch standard's CORS protocol).
+/// The origins whose pages may read responses in a browser (CORS, as in the Fetch standard).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origins {
-    /// None but the server's own.
+    /// Only the server's own origin.
     #[default]
     None,
-    /// Any.
+    /// Any origin.
     Any,
-    /// These, as browsers write them.
+    /// These origins, as browsers write them.
     Listed(Vec<String>),
 }
 
 impl Origins {
-    /// Reads `*`, or origins like `https://app.example.org` with commas between them.
+    /// Parses `*`, or a comma-separated list of origins such as `https://app.example.org`.
     pub fn parse(text: &str) -> Option<Self> {
         match text.trim() {
             "" => Some(Self::None),
@@ -21,7 +21,7 @@ impl Origins {
     }
 }
 
-/// An origin as browsers write it: in lower case, without the scheme's own port.
+/// The origin as browsers write it: in lower case, without the scheme's default port.
 fn origin(text: &str) -> Option<String> {
     let text = text.trim().to_ascii_lowercase();
     let (scheme, authority) = text.split_once("://")?;

@@ -3,103 +3,103 @@ use std::path::PathBuf;
 use super::settings::{RENAMED, SETTINGS};
 use super::source::Source;
 
-/// The key of the access rules in the file.
+/// The key of the rules in the file.
 pub(super) const RULES: &str = "rules";
 
 /// The keys of a rule.
 pub(super) const KEYS: [&str; 6] = ["host", "path", "methods", "all", "any", "public"];
 
-/// Why there is no rule. Reads on from "rule 2 in bearerd.toml: …".
+/// Why a rule is invalid. Each message continues "rule 2 in bearerd.toml: …".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
-    /// A key that no rule has.
+    /// Rules have no key of this name.
     #[error(
-        "{0} is not a key of a rule; the keys are {keys}; settings stand above the first [[rules]]",
+        "{0} is not a key of a rule; the keys are {keys}; settings go above the first [[rules]]",
         keys = KEYS.join(", ")
     )]
     Unknown(String),
-    /// A value that its key doesn't take.
+    /// The value is not allowed for this key.
     #[error("{key} can't be {value}; allowed is {allowed}")]
     Value {
         /// The key.
         key: &'static str,
-        /// The value given, as the file may spell it.
+        /// The wrong value, in TOML.
         value: String,
-        /// What would be right.
+        /// The values that are allowed.
         allowed: String,
     },
-    /// Nothing about who may pass.
+    /// The rule has none of `all`, `any` and `public`.
     #[error("it doesn't say who may pass; allowed is exactly one of all, any and public = true")]
     NoAccess,
-    /// More than one thing about who may pass.
+    /// The rule has more than one of `all`, `any` and `public`.
     #[error("it has {0}; allowed is exactly one of all, any and public = true")]
     Accesses(String),
 }
 
-/// Why there is no [`Config`](super::Config).
+/// Why the settings can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A key that is no setting's.
+    /// There is no setting of this name.
     #[error("{name} {origin} is not a setting; the settings are {}", known_names(origin))]
     Unknown {
-        /// The key, as it is called there.
+        /// The name, as spelled in `origin`.
         name: String,
-        /// Where it stands.
+        /// Where the name was found.
         origin: Source,
     },
-    /// The old name of a setting that was renamed.
+    /// The setting has a new name.
     #[error("{name} {origin} was renamed; use {new_name} instead")]
     Renamed {
-        /// The key, as it is called there.
+        /// The old name, as spelled in `origin`.
         name: String,
-        /// Where it stands.
+        /// Where the old name was found.
         origin: Source,
-        /// What the setting is called there now.
+        /// The new name, as spelled in `origin`.
         new_name: String,
     },
-    /// A value that its setting doesn't take.
+    /// The value is not allowed for this setting.
     #[error("{name} {origin} can't be {value:?}; allowed is {allowed}")]
     Value {
-        /// The setting, as it is called there.
+        /// The setting's name, as spelled in `origin`.
         name: String,
-        /// The value given.
+        /// The wrong value.
         value: String,
-        /// Where it stands.
+        /// Where the value was found.
         origin: Source,
-        /// What would be right.
+        /// The values that are allowed.
         allowed: &'static str,
     },
-    /// An access rule that is none.
+    /// An access rule is invalid.
     #[error("rule {number} {origin}: {error}")]
     Rule {
-        /// Which one, counted from 1.
+        /// The rule's number, counted from 1.
         number: usize,
         /// The file.
         origin: Source,
-        /// What is wrong with it, and what would be right.
+        /// What is wrong with the rule, and what is allowed.
         error: RuleError,
     },
-    /// Access rules elsewhere than in the configuration file.
+    /// Access rules are allowed only in the configuration file.
     #[error(
         "{name} {origin} is not allowed: access rules are read only from the configuration file, under [[rules]]"
     )]
     FileAlone {
-        /// The key, as it is called there.
+        /// The key, as spelled in `origin`.
         name: String,
-        /// Where it stands.
+        /// Where the key was found.
         origin: Source,
     },
-    /// A setting that means nothing without another.
+    /// A setting has no effect without another.
     #[error("{} is set without {missing}; HTTPS needs both, HTTP neither", place(given, origin))]
     Alone {
-        /// The setting there is.
+        /// The setting that is set.
         given: &'static str,
-        /// Where it stands, if it was read.
+        /// Where it was found, if [`Config::load`](super::Config::load) read it.
         origin: Option<Source>,
-        /// The one there is not.
+        /// The setting that is missing.
         missing: &'static str,
     },
-    /// Access rules without the setting that says how requests are named for them.
+    /// There are access rules, but `forward_auth_headers` is not set.
     #[error(
         "{} need forward_auth_headers, which says how the proxy names the request that it asks \
          about; set it to \"x-forwarded\" for Caddy or Traefik, \"x-original-uri\" for nginx, \
@@ -107,29 +107,29 @@ pub enum ConfigError {
         place(RULES, origin)
     )]
     Unnamed {
-        /// Where the rules are, if they were read.
+        /// Where the rules were found, if [`Config::load`](super::Config::load) read them.
         origin: Option<Source>,
     },
-    /// A configuration file that can't be read.
+    /// The configuration file can't be read.
     #[error("can't read the configuration file {path}: {cause}")]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         cause: std::io::Error,
     },
-    /// A configuration file that is not TOML.
+    /// The configuration file is not valid TOML.
     #[error("{path} is not a TOML file: {cause}")]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where it goes wrong.
+        /// The parser's error, with its place in the file.
         cause: toml::de::Error,
     },
 }
 
 impl ConfigError {
-    /// The error for a key that is not a setting. It gives the new name, if the setting was renamed.
+    /// The error for a key that is not a setting. If the setting was renamed, the error has the new name.
     pub fn unknown(key: &str, origin: &Source) -> Self {
         let (name, origin) = (origin.name_of(key), origin.clone());
         match RENAMED.iter().find(|(old_key, _)| *old_key == key) {
@@ -146,7 +146,7 @@ fn known_names(origin: &Source) -> String {
     names.join(", ")
 }
 
-/// What a setting is called where it stands, and where that is.
+/// A setting's name as spelled in `origin`, followed by `origin` itself.
 fn place(key: &str, origin: &Option<Source>) -> String {
     match origin {
         Some(origin) => format!("{} {origin}", origin.name_of(key)),

@@ -5,15 +5,15 @@ use toml::{Table, Value};
 
 use super::error::{ConfigError, RULES};
 
-/// What a configuration file holds.
+/// The contents of a configuration file.
 pub(super) struct File {
-    /// The settings, each value as the environment would spell it.
+    /// The settings, with values spelled as in the environment.
     pub(super) settings: BTreeMap<String, String>,
-    /// The access rules, if there are any.
+    /// The access rules, if the file has any.
     pub(super) rules: Option<Value>,
 }
 
-/// Reads a configuration file; what the settings' values mean is left open.
+/// Reads a configuration file, without checking the names and values of settings.
 pub(super) fn read(path: &Path) -> Result<File, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
@@ -24,7 +24,7 @@ pub(super) fn read(path: &Path) -> Result<File, ConfigError> {
     Ok(File { settings, rules })
 }
 
-/// A value as the environment would spell it.
+/// The value spelled as in the environment.
 pub(super) fn spell(value: Value) -> String {
     match value {
         Value::String(text) => text,

@@ -1,14 +1,14 @@
 use std::fmt;
 
-/// A server's URL as others reach it, which names it to them (RFC 8414, section 2): `http` or
-/// `https`, a host, and perhaps a port and a path. It is kept as given, for it is compared character
-/// by character.
+/// The URL by which clients reach and identify the server (RFC 8414, section 2): `http` or `https`, a
+/// host, and optionally a port and a path. It is stored as given, because clients compare it character by
+/// character.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuer(Box<str>);
 
 impl Issuer {
-    /// The URL that `text` spells; none if it has anything else, such as a query, a fragment, a user
-    /// or a slash at its end.
+    /// Parses a URL. `None` if it has anything else, such as a query, a fragment, a user or a slash at its
+    /// end.
     pub fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
         let (authority, path) = match rest.find('/') {
@@ -30,7 +30,7 @@ impl fmt::Display for Issuer {
     }
 }
 
-/// A host name or an address, the IPv6 one in brackets, and perhaps a port.
+/// Whether this is a host name, an IPv4 address or a bracketed IPv6 address, with or without a port.
 fn is_authority(authority: &str) -> bool {
     if let Some(rest) = authority.strip_prefix('[') {
         return rest.split_once(']').is_some_and(|(address, port)| {
@@ -54,7 +54,8 @@ fn is_port(port: &str) -> bool {
     port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// Nothing, or segments behind slashes, none of them empty or one of dots, which clients resolve.
+/// Whether this is empty or consists of `/segment`s. Segments must not be empty, `.` or `..`, because
+/// clients would resolve them.
 fn is_path(path: &str) -> bool {
     let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@".contains(&byte);
     path.split('/')

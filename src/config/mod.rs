@@ -1,5 +1,5 @@
-//! The settings: read once from defaults, `bearerd.toml`, the environment and flags, each over the
-//! one before, into one typed [`Config`].
+//! The settings: [`Config::load`] reads them once into a typed [`Config`]. Flags override the environment,
+//! which overrides `bearerd.toml`, which overrides the defaults.
 
 mod cors_origins;
 mod error;
@@ -31,55 +31,54 @@ pub use settings::{RENAMED, SETTINGS, Setting, duration};
 pub use source::{Given, Source};
 pub use token_header::TokenHeader;
 
-/// Every setting. [`Config::load`] checks them; what is set by hand is not checked.
+/// All settings. [`Config::load`] checks each value; values set directly are not checked.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The SQLite file.
     pub database: PathBuf,
-    /// Where to listen; port 0 takes any free one.
+    /// The address and port to listen on; port 0 takes any free port.
     pub listen: SocketAddr,
-    /// The server's URL as others reach it, if it is not where it listens; [`Config::issuer`] has
-    /// the one in force.
+    /// The server's public URL. [`Config::issuer`] returns the default if this is `None`.
     pub issuer: Option<Issuer>,
-    /// How old a token may grow.
+    /// The maximum age of a token.
     pub token_ttl: Lifetime,
-    /// How many live tokens a user may have; any number if `None`.
+    /// How many live tokens a user may have; `None` for no limit.
     pub max_tokens_per_user: Option<u32>,
-    /// What new tokens begin with.
+    /// The prefix of new tokens.
     pub token_prefix: TokenPrefix,
     /// bcrypt's cost for new hashes, 4 to 15: 2^cost rounds.
     pub bcrypt_cost: u32,
-    /// How many attempts to log in a minute are allowed for one email from one network.
+    /// How many login attempts a minute are allowed for one email from one network.
     pub login_attempts_per_minute: u32,
-    /// Who may change the email of an account.
+    /// Who may change a user's email.
     pub email_change: EmailChange,
-    /// The reverse proxies that are believed when they say whose request they pass on.
+    /// The reverse proxies whose headers name the client and the original request.
     pub trusted_proxies: Vec<IpNet>,
-    /// How the proxy names the request that it asks `/api/verify` about; [`Config::naming`] has it
-    /// together with the rules.
+    /// How the proxy names the original request to `/api/verify`. [`Config::naming`] checks it against the
+    /// rules.
     pub forward_auth_headers: Option<ForwardAuthHeaders>,
-    /// A request header that may hold a token, beside `Authorization`.
+    /// A request header that may contain a token, besides `Authorization`.
     pub token_header: Option<TokenHeader>,
-    /// Whether `/api/verify` takes a token as the password of HTTP Basic.
+    /// Whether `/api/verify` accepts a token as the password of HTTP Basic.
     pub verify_basic_auth: bool,
-    /// For how long a dead token's row is kept.
+    /// How long a dead token's row is kept.
     pub retention: Duration,
-    /// How long the sweeper rests between two passes: a second at least.
+    /// The time between two sweeps: at least one second.
     pub sweep_interval: Duration,
-    /// The most bytes that the cache of checked tokens takes.
+    /// The maximum size of the token cache, in bytes.
     pub cache_size: u64,
-    /// Whose pages may call the API from a browser, beside the server's own.
+    /// The origins whose pages may call the API from a browser, besides the server's own.
     pub cors_origins: Origins,
-    /// The PEM file of the certificate for HTTPS; [`Config::tls_files`] has it with its key.
+    /// The PEM file of the certificate for HTTPS. [`Config::tls_files`] checks it against `tls_key`.
     pub tls_cert: Option<PathBuf>,
     /// The PEM file of the certificate's private key.
     pub tls_key: Option<PathBuf>,
-    /// What to log: env_logger's filter.
+    /// An env_logger filter that says what to log.
     pub log: String,
-    /// What a reverse proxy may let pass. Without a rule, whatever has a live token.
+    /// The access rules for `/api/verify`. Without rules, any live token passes.
     pub rules: Rules,
-    /// What [`Config::load`] found set, by its key; the rest are defaults. Of `rules` it has how
-    /// many there are.
+    /// The settings that [`Config::load`] found, by key; all others have their defaults. The text of
+    /// `rules` is their number.
     pub given: BTreeMap<&'static str, Given>,
 }
 
@@ -115,13 +114,13 @@ impl Default for Config {
 const DAY: i64 = 24 * 60 * 60;
 
 impl Config {
-    /// Reads the settings: defaults, then `file` (or `bearerd.toml` in the working directory, if
-    /// there is one), then those of `environment` that begin with `BEARERD_`, then `flags`, which
-    /// are keys and values.
+    /// Reads the settings from `file`, then the variables of `environment` that begin with `BEARERD_`, then
+    /// `flags`, which are pairs of key and value. Later values override earlier ones. Without `file`, it
+    /// reads `bearerd.toml` in the working directory, if that exists.
     ///
     /// # Errors
-    /// [`ConfigError`] names the first key that is unknown or has a value it can't have, where it
-    /// stands, and what is allowed; of an access rule, which one it is.
+    /// [`ConfigError`] names the first unknown key or wrong value, where it was found and what is allowed.
+    /// For an access rule, it gives the rule's number.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -129,7 +128,7 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         let default_file = Path::new("bearerd.toml");
-        // One that can't be told to be there is read too: it may hold what keeps others out.
+        // If its existence is unknown, reading it fails: it may contain access rules, so don't skip it.
         let is_there = || default_file.try_exists().unwrap_or(true);
         if let Some(path) = file.or_else(|| is_there().then_some(default_file)) {
             let origin = Source::File(path.to_owned());
@@ -156,9 +155,8 @@ impl Config {
         Ok(config)
     }
 
-    /// The server's URL as others reach it, without a slash at its end: the setting, or else where
-    /// it listens. Under port 0 that is known only once the server listens: put the address it got
-    /// into `listen` first.
+    /// The server's public URL, without a slash at its end: the setting `issuer`, or else the address that
+    /// the server listens on. If `listen` has port 0, set it to the actual address first.
     pub fn issuer(&self) -> String {
         match (&self.issuer, &self.tls_cert) {
             (Some(issuer), _) => issuer.to_string(),
@@ -170,7 +168,7 @@ impl Config {
     /// The files of the certificate and its key, if HTTPS is on.
     ///
     /// # Errors
-    /// [`ConfigError::Alone`] if there is one without the other.
+    /// [`ConfigError::Alone`] if only one of them is set.
     pub fn tls_files(&self) -> Result<Option<(&Path, &Path)>, ConfigError> {
         match (&self.tls_cert, &self.tls_key) {
             (Some(cert), Some(key)) => Ok(Some((cert, key))),
@@ -180,11 +178,11 @@ impl Config {
         }
     }
 
-    /// How the proxy names the request that the access rules decide on; `None` without rules.
+    /// How the proxy names the original request to the access rules; `None` without rules.
     ///
     /// # Errors
-    /// [`ConfigError::Unnamed`] if there are rules, and `forward_auth_headers` is not set: a guess
-    /// would let clients name requests in a way that the proxy doesn't overwrite.
+    /// [`ConfigError::Unnamed`] if there are rules, but `forward_auth_headers` is not set. There is no
+    /// default, because a wrong one would read headers that clients can forge.
     pub fn naming(&self) -> Result<Option<ForwardAuthHeaders>, ConfigError> {
         match (self.rules.is_empty(), self.forward_auth_headers) {
             (true, _) => Ok(None),
@@ -219,7 +217,7 @@ impl Config {
         Ok(())
     }
 
-    /// Which settings are unsafe, and why, one line each.
+    /// One line for each setting that is unsafe or has no effect, with the reason.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.bcrypt_cost < 10 {
@@ -238,7 +236,7 @@ impl Config {
         }
         if !self.rules.is_empty() && self.trusted_proxies.is_empty() {
             warnings.push(
-                "there are access rules without trusted_proxies: no proxy may ask about a request"
+                "there are access rules, but trusted_proxies is empty: the rules are never used"
                     .to_owned(),
             );
         }

@@ -1,4 +1,4 @@
-//! The access rules: tables under `[[rules]]`, in the configuration file alone.
+//! Parses the access rules: tables under `[[rules]]` in the configuration file.
 
 use toml::{Table, Value};
 
@@ -9,11 +9,11 @@ use crate::domain::{
     Abilities, HostPattern, Method, MethodError, PathPattern, Requirement, Rule, Rules,
 };
 
-/// The rules that the file's `rules` spells.
+/// Parses the value of `rules` in the file.
 pub(super) fn read(value: Value, file: &Source) -> Result<Rules, ConfigError> {
     let tables: Option<Vec<&Table>> =
         value.as_array().and_then(|values| values.iter().map(Value::as_table).collect());
-    // None at all would let any live token pass everything: whoever means that leaves the key out.
+    // `rules = []` is refused, because without rules any live token passes everywhere.
     let Some(tables) = tables.filter(|tables| !tables.is_empty()) else {
         return Err(ConfigError::Value {
             name: RULES.to_owned(),
@@ -48,7 +48,7 @@ fn rule(table: &Table) -> Result<Rule, RuleError> {
     })
 }
 
-/// The value of a key, if it has one. `read` says what is allowed where it doesn't take it.
+/// Reads the value of a key, if the table has that key. The error of `read` says what is allowed.
 fn read_key<T>(
     table: &Table,
     key: &'static str,
@@ -77,7 +77,7 @@ fn methods(value: &Value) -> Result<Vec<Method>, String> {
 fn requirement(table: &Table) -> Result<Requirement, RuleError> {
     let all = read_key(table, "all", abilities)?.map(Requirement::All);
     let any = read_key(table, "any", |value| match abilities(value)? {
-        // "Any of an empty list" would refuse everyone.
+        // "Any of an empty list" would refuse every request.
         none if none.as_scope().is_empty() => {
             Err("a list of at least one ability; all = [] admits every live token".to_owned())
         }
@@ -108,7 +108,7 @@ fn texts(value: &Value) -> Option<Vec<&str>> {
     value.as_array()?.iter().map(Value::as_str).collect()
 }
 
-/// A value as the file may spell it, in one line.
+/// A value in TOML, on one line.
 fn written(value: &Value) -> String {
     match value {
         Value::String(text) => format!("{text:?}"),

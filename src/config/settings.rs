@@ -7,28 +7,28 @@ use ipnet::IpNet;
 use super::{Config, DAY, Issuer, Origins, Source, TokenHeader};
 use crate::domain::{EmailChange, ForwardAuthHeaders, Lifetime, PasswordHash, TokenPrefix};
 
-/// One setting: its name everywhere, and how its value is read.
+/// One setting: its names, its documentation, and the parser of its value.
 pub struct Setting {
-    /// The key in `bearerd.toml`; in capitals behind `BEARERD_` in the environment; with hyphens
-    /// as a flag.
+    /// The key in `bearerd.toml`. An environment variable has it in capitals after `BEARERD_`, a flag with
+    /// hyphens.
     pub key: &'static str,
-    /// What it is for, in half a line.
+    /// Its purpose, in half a line.
     pub about: &'static str,
-    /// What its value may be.
+    /// The allowed values.
     pub allowed: &'static str,
-    /// The value that [`Config::default`] has, as the environment would spell it.
+    /// The default, which [`Config::default`] has too, spelled as in the environment.
     pub default: &'static str,
     pub(super) read: fn(&mut Config, &str) -> Option<()>,
 }
 
 impl Setting {
-    /// The setting's name in the environment.
+    /// The name of the setting's environment variable.
     pub fn variable(&self) -> String {
         Source::Environment.name_of(self.key)
     }
 }
 
-/// All settings there are.
+/// All settings except the access rules.
 pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "database_url",
@@ -52,7 +52,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "issuer",
         about: "the server's URL as others reach it",
         allowed: "an http or https URL without query, fragment and slash at its end, such as \
-                  https://auth.example.org, or nothing: then it is where the server listens",
+                  https://auth.example.org, or nothing for the address that the server listens on",
         default: "",
         read: |config, text| unless_empty(text, Issuer::parse).map(|issuer| config.issuer = issuer),
     },
@@ -116,7 +116,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "email_change",
         about: "who may change the email of an account",
-        allowed: "admin, for administrators alone, or self, for the user as well",
+        allowed: "admin, for administrators only, or self, for the user as well",
         default: "admin",
         read: |config, text| {
             config.email_change = match text {
@@ -131,7 +131,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "trusted_proxies",
         about: "the reverse proxies whose headers name the client and the original request",
         allowed: "a list of IP addresses and networks, such as 127.0.0.1,10.1.2.0/24, or nothing; \
-                  not all there are, such as 0.0.0.0/0",
+                  not all addresses, such as 0.0.0.0/0",
         default: "",
         read: |config, text| {
             let networks = text.split(',').map(network).collect::<Option<_>>();
@@ -229,8 +229,8 @@ pub const RENAMED: &[(&str, &str)] = &[
     ("login_attempts", "login_attempts_per_minute"),
 ];
 
-/// An address, as a network of its own, or a network in CIDR notation; in IPv4 what is IPv4, as the
-/// addresses are that it is compared with. Nobody can trust everybody.
+/// Parses an address or a network in CIDR notation. `/0` is refused, because it would trust every client.
+/// Clients' addresses are compared as IPv4, so IPv4 mapped to IPv6 is converted, or refused as a network.
 fn network(text: &str) -> Option<IpNet> {
     let text = text.trim();
     if let Ok(address) = text.parse::<IpAddr>() {
@@ -241,7 +241,7 @@ fn network(text: &str) -> Option<IpNet> {
     (network.prefix_len() > 0 && !is_mapped).then_some(network)
 }
 
-/// A whole number of seconds from `least` up to a hundred years, written like `30d`.
+/// Parses a duration such as `30d`: a whole number of seconds, from `least` to a hundred years.
 pub fn duration(text: &str, least: u64) -> Option<Duration> {
     const CENTURY: u64 = 36_525 * DAY as u64;
     let duration = humantime::parse_duration(text).ok()?;
@@ -249,8 +249,8 @@ pub fn duration(text: &str, least: u64) -> Option<Duration> {
     (whole && (least..=CENTURY).contains(&duration.as_secs())).then_some(duration)
 }
 
-/// A number of bytes, alone or in KiB, MiB or GiB. In less than 4 MiB a shard of the cache would not hold
-/// the largest session.
+/// Parses a number of bytes, with or without KiB, MiB or GiB. The minimum is 4 MiB, because a shard of a
+/// smaller cache could not hold the largest session.
 fn bytes(text: &str) -> Option<u64> {
     let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)];
     let (number, unit) =
@@ -260,12 +260,12 @@ fn bytes(text: &str) -> Option<u64> {
     (4 << 20..=1 << 40).contains(&bytes).then_some(bytes)
 }
 
-/// What `read` makes of a text; nothing of an empty one, which sets nothing.
+/// Parses an optional value: an empty text is `Some(None)`, a wrong one `None`.
 fn unless_empty<T>(text: &str, read: fn(&str) -> Option<T>) -> Option<Option<T>> {
     if text.is_empty() { Some(None) } else { read(text).map(Some) }
 }
 
-/// The path of a file.
+/// Parses the path of a file.
 fn path(text: &str) -> Option<PathBuf> {
     (!text.ends_with('/')).then(|| text.into())
 }
@@ -290,12 +290,12 @@ mod tests {
             ("BEARERD_BCRYPT_COST", "16", "4 to 15"),
             ("BEARERD_LOGIN_ATTEMPTS_PER_MINUTE", "0", "1 to 1000000"),
             ("BEARERD_LOGIN_ATTEMPTS_PER_MINUTE", "1000001", "1 to 1000000"),
-            ("BEARERD_EMAIL_CHANGE", "everybody", "admin, for administrators alone, or self"),
+            ("BEARERD_EMAIL_CHANGE", "everybody", "admin, for administrators only, or self"),
             ("BEARERD_TRUSTED_PROXIES", "proxy.example.org", "10.1.2.0/24"),
             ("BEARERD_TRUSTED_PROXIES", "10.0.0.1,", "10.1.2.0/24"),
             ("BEARERD_TRUSTED_PROXIES", "10.0.0.0/33", "10.1.2.0/24"),
             ("BEARERD_TRUSTED_PROXIES", "::ffff:10.0.0.0/104", "10.1.2.0/24"),
-            ("BEARERD_TRUSTED_PROXIES", "::/0", "not all there are"),
+            ("BEARERD_TRUSTED_PROXIES", "::/0", "not all addresses"),
             ("BEARERD_FORWARD_AUTH_HEADERS", "nginx", "x-original-uri (nginx)"),
             ("BEARERD_ISSUER", "https://a/", "https://auth.example.org"),
             ("BEARERD_TOKEN_HEADER", "Cookie", "X-Api-Token"),

@@ -1,21 +1,21 @@
-//! Where a setting's value came from.
+//! Where a setting's value comes from.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// A setting's value as it was written, and where.
+/// A setting's value, and where it comes from.
 #[derive(Clone, Debug)]
 pub struct Given {
-    /// The value, as the environment would spell it.
+    /// The value, spelled as in the environment.
     pub text: String,
-    /// Where it stood.
+    /// Where the value comes from.
     pub source: Source,
 }
 
-/// What the names of all settings begin with in the environment.
+/// The prefix of the environment variables for settings.
 pub(super) const ENVIRONMENT: &str = "BEARERD_";
 
-/// Where a setting's value stood.
+/// Where a setting's value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The configuration file.
@@ -27,7 +27,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The name that the setting `key` goes by there.
+    /// The name of the setting `key` in this source.
     pub fn name_of(&self, key: &str) -> String {
         match self {
             Self::File(_) => key.to_owned(),

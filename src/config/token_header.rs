@@ -1,10 +1,10 @@
 use crate::domain::is_token;
 
-/// The name of a request header of one's own that holds a token, in lower case.
+/// The name of a custom request header that contains a token, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenHeader(Box<str>);
 
-/// Names that mean something else to HTTP, to proxies or to this server's own answers.
+/// Names that have another meaning in HTTP, for proxies or in this server's responses.
 const TAKEN: &[&str] = &[
     "authorization",
     "cache-control",
@@ -52,7 +52,7 @@ const TAKEN: &[&str] = &[
     "x-requested-with",
 ];
 
-/// What the names of whole families begin with.
+/// Prefixes of names that have another meaning.
 const TAKEN_FAMILIES: &[&str] = &[
     "accept",
     "access-control-",
@@ -68,11 +68,11 @@ const TAKEN_FAMILIES: &[&str] = &[
 ];
 
 impl TokenHeader {
-    /// The header that `text` names: an RFC 9110 token of at most 100 characters. None if it is no
-    /// such name, or one that means something else.
+    /// Parses the name of a header: an RFC 9110 token of at most 100 characters. `None` if it is something
+    /// else, or a name with another meaning.
     pub fn parse(text: &str) -> Option<Self> {
         let name = text.to_ascii_lowercase();
-        // Some servers take one for the other.
+        // Some servers treat `_` and `-` as the same.
         let hyphened = name.replace('_', "-");
         let is_taken = TAKEN.contains(&hyphened.as_str())
             || TAKEN_FAMILIES.iter().any(|family| hyphened.starts_with(family));

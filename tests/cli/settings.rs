@@ -227,7 +227,7 @@ fn a_wrong_rule_is_reported_and_nothing_starts() {
         (
             "[[rules]]\npublic = true\nlog = \"info\"\n",
             "rule 1 in bearerd.toml: log is not a key of a rule; the keys are host, path, methods, \
-             all, any, public; settings stand above the first [[rules]]",
+             all, any, public; settings go above the first [[rules]]",
         ),
         (
             "rules = true\n",
