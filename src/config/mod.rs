@@ -261,7 +261,8 @@ mod tests {
     fn flags_go_over_the_environment_and_that_over_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("b.toml");
-        std::fs::write(&file, "bcrypt_cost = 5\nretention = \"5h\"\nlisten = \"[::1]:5\"\n").unwrap();
+        std::fs::write(&file, "bcrypt_cost = 5\nretention = \"5h\"\nlisten = \"[::1]:5\"\n")
+            .unwrap();
         let config = Config::load(
             Some(&file),
             pairs(&[("BEARERD_RETENTION", "6h"), ("BEARERD_LISTEN", "[::1]:6"), ("HOME", "x")]),

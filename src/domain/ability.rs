@@ -6,37 +6,37 @@ use serde::{Serialize, Serializer};
 use super::TokenKind;
 
 /// The abilities that a wildcard in a personal or operator token doesn't cover: to issue tokens, change the
-/// owner's account, administrate, look tokens up, and read the audit log. A leaked `*` token has none.
+/// owner's account, administer, introspect tokens, and read the audit log. A leaked `*` token lacks them.
 const RESERVED: [&str; 5] = ["tokens:write", "account:write", "admin", "introspect", "events:read"];
 
-/// Something that a token may be good for: an RFC 6750 scope-token of 1 to 100 characters.
+/// A permission of a token or a user: an RFC 6750 scope-token of 1 to 100 characters.
 ///
-/// Granted, `*` stands for every ability and `posts:*` for every one that begins with `posts:`. For the
-/// exceptions see [`Abilities::held_by`].
+/// When granted, `*` covers every ability, and `posts:*` covers every ability that begins with `posts:`. For
+/// the exceptions, see [`Abilities::held_by`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ability(Box<str>);
 
-/// Why strings are no [`Ability`] or [`Abilities`]. Reads on from "The abilities field …".
+/// Why strings are not valid as [`Abilities`]. Each message continues "The abilities field …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AbilityError {
-    /// An ability without a character.
+    /// An ability is empty.
     #[error("must not contain an empty ability")]
     Empty,
-    /// An ability of over 100 characters.
+    /// An ability has more than 100 characters.
     #[error("must not contain an ability longer than 100 characters")]
     TooLong,
-    /// A character that RFC 6750 keeps out of a scope-token.
+    /// A character is not allowed in a scope-token of RFC 6750.
     #[error(
         "must contain abilities of printable ASCII alone, without space, double quote and backslash"
     )]
     Character,
-    /// Over 100 abilities.
+    /// There are more than 100 abilities.
     #[error("must not contain more than 100 abilities")]
     TooMany,
 }
 
 impl Ability {
-    /// The ability that `text` spells.
+    /// Parses an ability.
     ///
     /// # Errors
     /// [`AbilityError`] says which rule `text` breaks.
@@ -59,19 +59,19 @@ impl Ability {
     }
 }
 
-/// The abilities that a token or a user was given: at most 100, in order, without repeats.
+/// The abilities granted to a token or a user: at most 100, in order, without repeats.
 ///
-/// They are held as an RFC 6749 scope (one string, joined by spaces), because a cached token holds
-/// its abilities for as long as it is cached. Clones share the string.
+/// They are stored as an RFC 6749 scope (one string, joined by spaces), which takes the least memory in the
+/// token cache. Clones share the string.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Abilities {
     scope: Arc<str>,
-    /// Whether its wildcards leave the reserved abilities out.
+    /// Whether wildcards don't cover the reserved abilities.
     reserved_by_name: bool,
 }
 
 impl Abilities {
-    /// How many there may be.
+    /// The most abilities in a list.
     pub const MOST: usize = 100;
 
     /// Every ability: `["*"]`.
@@ -79,10 +79,10 @@ impl Abilities {
         Self::from_scope("*")
     }
 
-    /// These abilities, each kept where it first stands.
+    /// Parses a list of abilities. Repeats are dropped.
     ///
     /// # Errors
-    /// [`AbilityError`] if one is none, or there are over 100.
+    /// [`AbilityError`] if an ability is invalid, or there are more than 100.
     pub fn parse<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Result<Self, AbilityError> {
         let mut kept: Vec<Ability> = Vec::new();
         for text in texts {
@@ -98,8 +98,8 @@ impl Abilities {
         Ok(Self::from_scope(scope.join(" ")))
     }
 
-    /// Abilities read back from where [`Abilities::as_scope`] was stored. Text that another program stored
-    /// there and that is no ability is left out: it grants nothing, and no header could hold it.
+    /// Reads back a stored [`Abilities::as_scope`]. Text from another program that is not a valid ability is
+    /// dropped: it could grant nothing, and no header could contain it.
     pub fn from_stored(scope: String) -> Self {
         if scope.split(' ').all(is_scope_token) {
             return Self::from_scope(scope);
@@ -112,9 +112,9 @@ impl Abilities {
         Self { scope: scope.into(), reserved_by_name: false }
     }
 
-    /// The same list as a token of this kind holds it. In a personal or operator token a wildcard never
-    /// covers `tokens:write`, `account:write`, `admin`, `introspect` and `events:read`: such a token has
-    /// those that it names. In a login token, and in a user's own list, wildcards cover every ability.
+    /// The same list with the meaning that it has in a token of this kind. In a personal or operator token,
+    /// a wildcard never covers `tokens:write`, `account:write`, `admin`, `introspect` and `events:read`; the
+    /// list must name them. In a login token and in a user's list, wildcards cover every ability.
     #[must_use]
     pub fn held_by(self, kind: TokenKind) -> Self {
         Self { reserved_by_name: kind != TokenKind::Login, ..self }
@@ -130,7 +130,7 @@ impl Abilities {
         self.scope.split(' ').filter(|ability| !ability.is_empty())
     }
 
-    /// Whether `ability` is among those granted, by its own name or under a wildcard that covers it.
+    /// Whether these abilities grant `ability`, by name or by a wildcard.
     pub fn grant(&self, ability: &str) -> bool {
         let by_name_alone = self.reserved_by_name && RESERVED.contains(&ability);
         self.iter().any(|granted| match by_name_alone {
@@ -139,30 +139,30 @@ impl Abilities {
         })
     }
 
-    /// Whether the two share the memory of their list.
+    /// Whether both lists share the same memory.
     pub fn share_memory(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.scope, &other.scope)
     }
 
-    /// Whether both are the same list, however their wildcards are read.
+    /// Whether both lists have the same text, even if their wildcards cover different abilities.
     pub fn spell(&self, other: &Self) -> bool {
         self.scope == other.scope
     }
 
-    /// Those of `asked` that are not granted.
+    /// The abilities in `asked` that these abilities don't grant.
     #[must_use]
     pub fn lacking(&self, asked: &Self) -> Self {
         let lacking: Vec<_> = asked.iter().filter(|ability| !self.grant(ability)).collect();
         Self::from_scope(lacking.join(" "))
     }
 
-    /// Whether there is none.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.scope.is_empty()
     }
 
-    /// What both `self` and `other` grant: of each two, the narrower. If wildcards in either list leave the
-    /// reserved abilities out, so do those in the result.
+    /// The abilities that both lists grant: if a wildcard in one list covers an ability in the other, the
+    /// covered one. If wildcards in either list don't cover the reserved abilities, nor do those in the result.
     #[must_use]
     pub fn shared_with(&self, other: &Self) -> Self {
         let narrower = self.iter().filter(|ability| other.grant(ability));
@@ -174,19 +174,19 @@ impl Abilities {
             }
         });
         let shared = shared.join(" ");
-        // Nearly always it is the one or the other, and needs no memory of its own.
+        // Nearly always the result equals one of the lists, and can share its memory.
         let held = [self, other].into_iter().find(|held| *held.scope == *shared);
         let scope = held.map_or_else(|| shared.into(), |held| held.scope.clone());
         Self { scope, reserved_by_name: self.reserved_by_name || other.reserved_by_name }
     }
 }
 
-/// Whether a text has the characters of a scope-token alone (RFC 6749, appendix A.4).
+/// Whether a text consists of the characters of a scope-token (RFC 6749, appendix A.4).
 fn is_scope_token(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
 }
 
-/// Whether who holds `granted` may do `ability`. A pattern covers the narrower patterns too.
+/// Whether `granted` covers `ability`. A wildcard covers narrower wildcards too.
 fn covers(granted: &str, ability: &str) -> bool {
     granted == ability
         || granted == "*"

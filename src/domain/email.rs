@@ -7,24 +7,24 @@ use unicode_normalization::char::is_combining_mark;
 use unicode_normalization::{UnicodeNormalization, is_nfkc};
 use unicode_security::{RestrictionLevel, RestrictionLevelDetection};
 
-/// An email address. Two of them are equal if they are spelled alike; whether they name the same
-/// account is a comparison of their [keys](Email::key).
+/// An email address. Two addresses are equal if they are spelled the same. To find out whether they name the
+/// same user, compare their [keys](Email::key).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Email(Box<str>);
 
-/// Why a string is no [`Email`]. Reads on from "The email field …".
+/// Why a string is not a valid [`Email`]. Each message continues "The email field …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EmailError {
-    /// Nothing at all.
+    /// The text is empty.
     #[error("is required")]
     Empty,
-    /// Over 254 bytes, the longest path that SMTP carries (RFC 5321, 4.5.3.1.3, less its brackets).
+    /// It has more than 254 bytes, the longest path in SMTP (RFC 5321, 4.5.3.1.3, without its brackets).
     #[error("must not be longer than 254 bytes")]
     TooLong,
-    /// Not `local@domain`.
+    /// It is not `local@domain`.
     #[error("must be a valid email address, such as ada@example.org")]
     Malformed,
-    /// A domain beyond ASCII that can't be registered or looked up as it is spelled.
+    /// The domain is not ASCII, and can't be registered or looked up as it is spelled.
     #[error(
         "must have a domain that is valid by UTS 46, such as bücher.example, without characters that \
          stand for others"
@@ -39,14 +39,14 @@ pub enum EmailError {
 }
 
 impl Email {
-    /// A new address. The local part is an RFC 5321 dot-string (no quoted form), the domain a host
-    /// name; both may be international (RFC 6531). The text is trimmed and composed (NFC), and
-    /// labels of the domain that are written as `xn--…` are decoded; otherwise it is kept as given.
+    /// Parses a new address. The local part is an RFC 5321 dot-string (not quoted), the domain a host name;
+    /// both may be international (RFC 6531). The text is trimmed and normalized to NFC, and `xn--…` labels
+    /// of the domain are decoded. Apart from that, it is kept as given.
     ///
-    /// Beyond ASCII, an address that looks like another is refused: compatibility characters and
-    /// invisible ones, and parts that are not *Highly Restrictive* by UTS 39, section 5.2. A part
-    /// that is wholly of another script, such as Cyrillic, is accepted, even where all its letters
-    /// have a look-alike in Latin.
+    /// An address that is not ASCII must not look like another one. So compatibility characters, invisible
+    /// characters and parts that are not *Highly Restrictive* (UTS 39, section 5.2) are refused. A part
+    /// entirely in another script, such as Cyrillic, is accepted, even if each of its letters looks like a
+    /// Latin one.
     ///
     /// # Errors
     /// [`EmailError`] says which rule `text` breaks.
@@ -58,49 +58,48 @@ impl Email {
             return Err(EmailError::Confusable);
         }
         let text = format!("{local}@{domain}");
-        // Decoded, it may have grown.
+        // Checked again, because decoding may have made it longer.
         split(&text)?;
         Ok(Self(text.into()))
     }
 
-    /// An address to look an account up by: `local@domain`, trimmed, and otherwise as given. It also finds
-    /// accounts that are older than the rules of [`Email::parse`].
+    /// Parses an address for looking up a user: `local@domain`, trimmed and otherwise as given. Its rules are
+    /// looser than those of [`Email::parse`], because some users were created before those rules.
     ///
     /// # Errors
-    /// [`EmailError`] for one that no account can have had.
+    /// [`EmailError`] if no user can have this address.
     pub fn claimed(text: &str) -> Result<Self, EmailError> {
         let text = text.trim();
         split(text)?;
         Ok(Self(text.into()))
     }
 
-    /// An address read back from where a parsed one was stored.
+    /// Reads back a stored address.
     pub fn from_stored(text: String) -> Self {
         Self(text.into_boxed_str())
     }
 
-    /// The address as it was given.
+    /// The address's text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The text by which accounts are told apart: it is the same for all spellings of an address, in
-    /// upper or lower case, composed or not, with a domain in Unicode or in `xn--…`. Of an ASCII
-    /// address it is the lower case.
+    /// The unique key of a user: the same for all spellings of an address, in upper or lower case, in any
+    /// normalization form, and with the domain in Unicode or as `xn--…`. The key of an ASCII address is the
+    /// address in lower case.
     pub fn key(&self) -> String {
         let parsed = Self::parse(&self.0);
         fold(parsed.as_ref().unwrap_or(self).as_str())
     }
 }
 
-/// The text composed (NFC). Two vowels of Thai and Lao are typed as one character which NFKC takes
-/// apart; they look the same either way, and are taken apart here, so that no name with them is
-/// refused.
+/// The text in NFC. Two vowels of Thai and Lao are typed as one character that NFKC decomposes. They look
+/// the same decomposed, so they are decomposed here; otherwise names with them would be refused.
 fn compose(text: &str) -> String {
     text.replace('\u{e33}', "\u{e4d}\u{e32}").replace('\u{eb3}', "\u{ecd}\u{eb2}").nfc().collect()
 }
 
-/// The local part and the domain, if the ASCII of both is well-formed.
+/// The local part and the domain, if the ASCII characters of both are well-formed.
 fn split(text: &str) -> Result<(&str, &str), EmailError> {
     if text.is_empty() {
         return Err(EmailError::Empty);
@@ -125,7 +124,7 @@ fn split(text: &str) -> Result<(&str, &str), EmailError> {
     if is_local && is_domain { Ok((local, domain)) } else { Err(EmailError::Malformed) }
 }
 
-/// The domain in Unicode, if the DNS can hold it; as given, if it is ASCII that encodes none.
+/// The domain in Unicode, if it is valid in the DNS. A domain without `xn--…` labels stays as given.
 fn decode(domain: &str) -> Option<Cow<'_, str>> {
     let (bytes, rules) = (domain.as_bytes(), AsciiDenyList::STD3);
     let hyphens = Hyphens::CheckFirstLast;
@@ -135,7 +134,7 @@ fn decode(domain: &str) -> Option<Cow<'_, str>> {
     if domain.eq_ignore_ascii_case(&unicode) {
         return Some(domain.into());
     }
-    // UTS 46 maps characters to others, as NFKC does. But for their case, they must stay.
+    // UTS 46 maps some characters to others, as NFKC does. Only changes of case are allowed here.
     let is_encoded =
         |label: &str| label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"));
     let mut labels = domain.split('.').zip(unicode.split('.'));
@@ -143,23 +142,23 @@ fn decode(domain: &str) -> Option<Cow<'_, str>> {
     same.then_some(unicode)
 }
 
-/// Whether a local part, or a label of a domain, can't be taken for another one.
+/// Whether a local part, or a label of a domain, doesn't look like another one.
 fn is_unmistakable(part: &str) -> bool {
     const JOINERS: [char; 2] = ['\u{200c}', '\u{200d}'];
     if part.is_ascii() {
         return true;
     }
     let is_letter = |c: char| c.is_alphanumeric() || is_combining_mark(c) || JOINERS.contains(&c);
-    // What UTS 46 maps, ignores or forbids in a domain has no place in a local part either; it lets
-    // joiners pass only where a script needs them (RFC 5892, appendix A).
+    // Characters that UTS 46 maps, ignores or forbids in a domain are refused in a local part too. UTS 46
+    // allows joiners only where a script needs them (RFC 5892, appendix A).
     let is_valid = |atom: &str| {
         let bytes = atom.as_bytes();
         let (mapped, valid) = Uts46::new().to_unicode(bytes, AsciiDenyList::EMPTY, Hyphens::Allow);
         atom.is_ascii() || (valid.is_ok() && fold(atom) == fold(&mapped))
     };
-    // Two equal marks on a letter look like one. A dot above an i, which NFC keeps, can't be seen.
+    // Two equal marks on a letter look like one. A dot above an i, which NFC keeps, is invisible.
     let repeats = part.nfd().zip(part.nfd().skip(1)).any(|(a, b)| a == b && is_combining_mark(a));
-    // UTS 39 is about identifiers, which have no punctuation.
+    // UTS 39 applies to identifiers, which have no punctuation.
     let is_word = |c: &char| c.is_ascii_alphanumeric() || !(c.is_ascii() || JOINERS.contains(c));
     let word: String = part.chars().filter(is_word).collect();
     part.chars().all(|c| c.is_ascii() || (is_letter(c) && is_distinct(c)))
@@ -169,8 +168,8 @@ fn is_unmistakable(part: &str) -> bool {
         && word.check_restriction_level(RestrictionLevel::HighlyRestrictive)
 }
 
-/// Whether no case of a character beyond ASCII is ASCII. A dotless i in upper case is an I: an application
-/// that compares in upper case would take one email for another.
+/// Whether a non-ASCII character stays non-ASCII in upper and lower case. A dotless i in upper case is an I:
+/// an application that compares in upper case would confuse two emails.
 fn is_distinct(c: char) -> bool {
     let mut upper = c.to_uppercase();
     let is_ascii_in_capitals =
@@ -178,7 +177,7 @@ fn is_distinct(c: char) -> bool {
     !is_ascii_in_capitals && !c.to_lowercase().any(|c| c.is_ascii())
 }
 
-/// The text without differences of case. It goes through upper case, because a sigma has two lower ones.
+/// The text without differences of case. It goes through upper case, because sigma has two lower cases.
 fn fold(text: &str) -> String {
     text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfc().collect()
 }

@@ -1,38 +1,38 @@
-//! What a new token may be given.
+//! Which abilities and which lifetime a new token may get.
 
 use super::{Abilities, Bond, Lifetime, Timestamp, Token, TokenKind, User};
 
-/// What may be given to a new token: its kind, its abilities, and the end that it must not outlive.
+/// The limits of a new token: its kind, the abilities that it may get, and the end of its parent token.
 #[derive(Clone, Debug)]
 pub struct Grant {
     kind: TokenKind,
-    /// What may be asked for.
+    /// The abilities that a request may name.
     held: Abilities,
-    /// What is given if nothing is asked for.
+    /// The abilities if the request names none.
     default: Abilities,
     bond: Option<Bond>,
-    /// The end of the token that the new one is bound to, if that has one.
+    /// When the parent token expires, if there is a parent and it expires.
     parent_end: Option<Timestamp>,
 }
 
-/// Why a token is not issued as it was asked for.
+/// Why a requested token is not issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ungranted {
-    /// These abilities were asked for and may not be given.
+    /// The request names these abilities, which may not be granted.
     Beyond(Abilities),
-    /// No abilities are asked for, and all that may be given are more than a token can hold.
+    /// The request names no abilities, and the default has more abilities than a token can have.
     TooMany,
-    /// It would outlive the token that it would be bound to, which ends then.
+    /// The token would outlive its parent, which expires at this time.
     Outlives(Timestamp),
 }
 
 impl Grant {
-    /// What a user gets for the password.
+    /// The limits of a token that `owner` gets for a password.
     pub fn to_login(owner: &User) -> Self {
         Self::of_owner(TokenKind::Login, owner)
     }
 
-    /// What is given to a user on the command line.
+    /// The limits of a token that an operator issues to `owner` on the command line.
     pub fn by_operator(owner: &User) -> Self {
         Self::of_owner(TokenKind::Operator, owner)
     }
@@ -42,9 +42,9 @@ impl Grant {
         Self { kind, held, default, bond: None, parent_end: None }
     }
 
-    /// What `issuer`, a live token of `owner`, may give away if `ttl` is the age at which tokens end: the
-    /// abilities that it and its owner have, and by default its own list as a personal token holds it.
-    /// Unless the issuer is a login token, the new token is bound to it.
+    /// The limits of a token issued by `issuer`, a live token of `owner`. `ttl` is the setting `token_ttl`.
+    /// The new token may get the abilities that the issuer and its owner both have. Its default is the
+    /// issuer's list, as a personal token holds it. It is bound to the issuer, unless that is a login token.
     pub fn by_token(issuer: &Token, owner: &User, ttl: Lifetime) -> Self {
         let kind = TokenKind::Personal;
         let ages_from = issuer.ages_from();
@@ -63,12 +63,12 @@ impl Grant {
         self.kind
     }
 
-    /// What binds the new token, if anything does.
+    /// The new token's bond to its issuer, if it is bound.
     pub fn bond(&self) -> Option<Bond> {
         self.bond
     }
 
-    /// The new token's abilities, if those that are `asked` for may be given; the default, if none are.
+    /// The new token's abilities: those in `asked`, or else the default.
     ///
     /// # Errors
     /// [`Ungranted::Beyond`]; [`Ungranted::TooMany`].
@@ -78,7 +78,7 @@ impl Grant {
                 none if none.is_empty() => asked,
                 lacking => return Err(Ungranted::Beyond(lacking)),
             },
-            // What two lists share may be longer than a list may be.
+            // The default is what two lists share, which can be longer than each of them.
             None if self.default.iter().count() > Abilities::MOST => {
                 return Err(Ungranted::TooMany);
             }
@@ -87,8 +87,7 @@ impl Grant {
         Ok(abilities.held_by(self.kind))
     }
 
-    /// The new token's own bound: the one that is `asked` for, if it may be given, or else its parent's
-    /// end, if it has a parent.
+    /// The new token's `expires_at`: the time in `asked`, or else the time when its parent expires.
     ///
     /// # Errors
     /// [`Ungranted::Outlives`]

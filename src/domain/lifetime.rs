@@ -1,9 +1,9 @@
-//! For how long a token lives, and why it is dead.
+//! How long a token lives, and why it is dead.
 
 use super::{Timestamp, Token, User};
 
-/// For how long a token may live by its age alone, whatever its own `expires_at` says: the setting
-/// `token_ttl`. It counts for tokens already issued.
+/// The maximum age of tokens, whatever their own `expires_at`: the setting `token_ttl`. It applies to tokens
+/// already issued too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime(Option<i64>);
 
@@ -12,9 +12,9 @@ pub struct Lifetime(Option<i64>);
 pub enum NotLive {
     /// It was revoked.
     Revoked,
-    /// Its own `expires_at` has come.
+    /// Its own `expires_at` has passed.
     Expired,
-    /// It has the age at which `token_ttl` ends it.
+    /// It has reached the maximum age, `token_ttl`.
     TooOld,
     /// Its owner is disabled.
     OwnerDisabled,
@@ -25,23 +25,23 @@ pub enum NotLive {
 pub(crate) struct LifeCheck {
     /// Why the token is not live, if it fails.
     pub failure: NotLive,
-    /// When the token ends by it, or ended.
+    /// When the token fails this check, or since when it does.
     pub at: Option<Timestamp>,
     /// Whether the token passes.
     pub passed: bool,
 }
 
 impl Lifetime {
-    /// Tokens don't die of age.
+    /// Tokens have no maximum age.
     pub const NEVER: Self = Self(None);
 
-    /// Tokens die `seconds` after they were created.
+    /// Tokens expire `seconds` after they were created.
     pub const fn seconds(seconds: i64) -> Self {
         Self(Some(seconds))
     }
 
-    /// When a token dies whose age counts from `ages_from`: the earlier of its own bound and that of its
-    /// age.
+    /// When a token expires: at `expires_at` or at its maximum age, counted from `ages_from`, whichever is
+    /// earlier.
     pub fn end(self, ages_from: Timestamp, expires_at: Option<Timestamp>) -> Option<Timestamp> {
         let by_age = self.0.map(|seconds| ages_from.plus(seconds));
         match (by_age, expires_at) {
@@ -50,12 +50,12 @@ impl Lifetime {
         }
     }
 
-    /// Tokens created at this time or before are dead of age at `now`.
+    /// Tokens created at or before this time have reached the maximum age at `now`.
     pub fn age_cutoff(self, now: Timestamp) -> Option<Timestamp> {
         self.0.map(|seconds| now.minus(seconds))
     }
 
-    /// The checks that `token`, which belongs to `owner`, passes at `now` if it is live, in their order.
+    /// The checks that a live `token` of `owner` passes at `now`, in their order.
     pub(crate) fn checks(self, token: &Token, owner: &User, now: Timestamp) -> [LifeCheck; 4] {
         let never = |failure, at: Option<_>| LifeCheck { failure, at, passed: at.is_none() };
         let before = |failure, at: Option<_>| LifeCheck {
@@ -71,11 +71,10 @@ impl Lifetime {
         ]
     }
 
-    /// Whether `token`, which belongs to `owner`, is live at `now`: `Ok` with the time it dies at,
-    /// if it has one.
+    /// Checks that `token` of `owner` is live at `now`. Returns the time when it expires, if it does.
     ///
     /// # Errors
-    /// [`NotLive`] says why it isn't.
+    /// [`NotLive`] says why it is not live.
     pub fn check(
         self,
         token: &Token,

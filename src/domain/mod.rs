@@ -1,6 +1,6 @@
-//! The rules, and nothing else: what a token, an ability, an email and a password are, and when a
-//! token is live. Nothing here reads a clock, draws a random number or touches a file; `now` and
-//! randomness come in as parameters.
+//! The domain types and rules: tokens, abilities, emails, passwords and access rules, and when a token is
+//! live. Everything here is pure: nothing reads a clock, generates a random number or touches a file. `now`
+//! and randomness are parameters.
 
 mod ability;
 mod access;

@@ -4,22 +4,22 @@ use serde::Serialize;
 
 use super::printable::first_hidden;
 
-/// What a user or a token is called: 1 to 255 characters, none of which hides or changes how
-/// others are shown, no blank ends.
+/// The name of a user or a token: 1 to 255 characters, without invisible characters, characters that change
+/// how others are shown, and spaces at its ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Name(Box<str>);
 
-/// Why a string is no [`Name`]. Reads on from "The name field …".
+/// Why a string is not a valid [`Name`]. Each message continues "The name field …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing, or blanks alone.
+    /// The text is empty or consists of whitespace.
     #[error("is required")]
     Empty,
-    /// Over 255 characters.
+    /// It has more than 255 characters.
     #[error("must not be longer than 255 characters")]
     TooLong,
-    /// This character: a control or format character, a separator other than a plain space, or one that
-    /// has no shape.
+    /// It has this character, which is a control or format character, a separator other than a plain space,
+    /// or invisible.
     #[error(
         "must not contain U+{:04X}; control characters, invisible ones and separators other than a plain \
          space are not allowed", u32::from(*.0)
@@ -28,8 +28,8 @@ pub enum NameError {
 }
 
 impl Name {
-    /// The name that `text` spells, its ends trimmed. Its length counts with them, as a form's or a
-    /// schema's limit does.
+    /// Parses a name and trims it. The limit applies to the length before trimming, as in HTML forms and JSON
+    /// schemas.
     ///
     /// # Errors
     /// [`NameError`] says which rule `text` breaks.
@@ -47,7 +47,7 @@ impl Name {
         Ok(Self(text.into()))
     }
 
-    /// A name read back from where a parsed one was stored.
+    /// Reads back a stored name.
     pub fn from_stored(text: String) -> Self {
         Self(text.into_boxed_str())
     }

@@ -1,8 +1,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The network of a client, which limits are counted for: an IPv4 address, or the /64 that an IPv6
-/// client usually has to itself and can take any address from. An IPv4 address mapped to IPv6 is
-/// that IPv4 address.
+/// The network of a client, for rate limits and quotas: an IPv4 address, or an IPv6 /64. IPv6 clients are
+/// grouped by /64, because most clients have a whole /64 and can use any address in it. An IPv4 address
+/// mapped to IPv6 is the IPv4 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network(IpAddr);
 

@@ -3,33 +3,33 @@ use std::ops::RangeInclusive;
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// A password in plain text: at most 72 bytes, which is all that bcrypt reads. It has no
-/// `Display` and no `Serialize`, prints as `[REDACTED]`, and is wiped when dropped.
+/// A password in plain text: at most 72 bytes, because bcrypt ignores any further ones. It has no `Display`
+/// and no `Serialize`, its `Debug` prints `[REDACTED]`, and it is wiped when dropped.
 #[derive(Clone, Debug)]
 pub struct Password(SecretString);
 
-/// Why a string can't be a [`Password`]. Reads on from "The password field …".
+/// Why a string is not a valid [`Password`]. Each message continues "The password field …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
-    /// Nothing at all.
+    /// The text is empty.
     #[error("is required")]
     Empty,
-    /// Fewer than 8 characters, for a new one.
+    /// A new password has fewer than 8 characters.
     #[error("must be at least 8 characters long")]
     TooShort,
-    /// More than 72 bytes: bcrypt would cut it silently.
+    /// It has more than 72 bytes. bcrypt would truncate it silently.
     #[error("must not be longer than 72 bytes")]
     TooLong,
-    /// bcrypt ends a password at a NUL.
+    /// It has a NUL, at which bcrypt would truncate it silently.
     #[error("must not contain a NUL character")]
     Nul,
 }
 
 impl Password {
-    /// A password that somebody claims to be theirs.
+    /// Parses a password for a check against a hash.
     ///
     /// # Errors
-    /// [`PasswordError`] for one that can't be anybody's.
+    /// [`PasswordError`] if no user can have this password.
     pub fn claimed(text: String) -> Result<Self, PasswordError> {
         let password = Self(text.into());
         match password.expose() {
@@ -40,7 +40,7 @@ impl Password {
         }
     }
 
-    /// A password to be set: 8 characters to 72 bytes.
+    /// Parses a new password: 8 characters to 72 bytes.
     ///
     /// # Errors
     /// [`PasswordError`] says which rule it breaks.
@@ -52,39 +52,39 @@ impl Password {
         }
     }
 
-    /// The plain text, for the hash function alone.
+    /// The plain text. Only the hash function may use it.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 }
 
-/// A bcrypt hash in its modular crypt form: `$2a$`, `$2b$` or `$2y$`. Printed as `[REDACTED]`.
+/// A bcrypt hash in modular crypt format: `$2a$`, `$2b$` or `$2y$`. Its `Debug` prints `[REDACTED]`.
 #[derive(Clone)]
 pub struct PasswordHash(SecretString);
 
 impl PasswordHash {
-    /// The hash that `text` spells. What is no bcrypt hash matches no password.
+    /// Wraps a hash. A text that is not a bcrypt hash is accepted, but matches no password.
     pub fn new(text: String) -> Self {
         Self(text.into())
     }
 
-    /// The costs that can be configured, and of hashes that are checked. A higher one would keep a
-    /// thread busy for minutes.
+    /// The costs that can be configured, and that stored hashes may have. Checking a hash with a higher cost
+    /// could keep a thread busy for minutes.
     pub const COSTS: RangeInclusive<u32> = 4..=15;
 
-    /// The cost of the hash: bcrypt takes 2^cost rounds. `None` for text that is not a bcrypt hash,
-    /// and for a cost outside [`COSTS`](Self::COSTS); neither matches a password.
+    /// The cost of the hash: bcrypt runs 2^cost rounds. `None` if the text is not a bcrypt hash or the cost
+    /// is outside [`COSTS`](Self::COSTS); such a hash matches no password.
     pub fn cost(&self) -> Option<u32> {
         let parts: bcrypt::HashParts = self.expose().parse().ok()?;
         Some(parts.get_cost()).filter(|cost| Self::COSTS.contains(cost))
     }
 
-    /// The rounds of bcrypt that a check takes: none for a hash without a cost.
+    /// How many rounds of bcrypt a check takes; 0 for a hash without a cost.
     pub fn rounds(&self) -> u64 {
         self.cost().map_or(0, |cost| 1 << cost)
     }
 
-    /// The hash's text, for the hash function and the store alone.
+    /// The hash's text. Only the hash function and the store may use it.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }

@@ -1,21 +1,21 @@
-//! Which characters of a text are visible, and which hide or change how the text around them is shown.
+//! Finds and escapes characters that are invisible or change how the text around them is shown.
 
 use std::fmt;
 
-/// Zero width joiner and non-joiner. Persian, the scripts of India and emoji need them.
+/// Zero width non-joiner and joiner. Persian, the scripts of India and emoji need them.
 const JOINERS: [char; 2] = ['\u{200c}', '\u{200d}'];
-/// Symbols without a shape of their own: a Braille pattern without dots, and a null notehead.
+/// Invisible symbols: a Braille pattern without dots, and a null notehead.
 const BLANK: [char; 2] = ['\u{2800}', '\u{1d159}'];
 
-/// The first character of a text that hides or disturbs: a control or format character, a separator other
-/// than a plain space, one that is not displayed, or one that Unicode has given no meaning. Joiners and variation
-/// selectors are allowed where they can have an effect, which is not beside ASCII.
+/// The first hidden character of a text: a control or format character, a separator other than a plain
+/// space, an invisible character or an unassigned one. Joiners and variation selectors are allowed where they
+/// can have an effect, which is never next to ASCII.
 pub(super) fn first_hidden(text: &str) -> Option<char> {
     judged(text).find_map(|(c, hides)| hides.then_some(c))
 }
 
-/// A text for a terminal or a log: characters that hide or disturb are shown by their number, such as
-/// `\u{1b}`, and a line break as `\n`.
+/// Escapes a text for a terminal or a log: hidden characters are shown by their number, such as `\u{1b}`, and
+/// a line break as `\n`.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(pub &'a str);
 
@@ -28,7 +28,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// The text as JSON that holds the same strings, in which nothing hides.
+/// The same JSON, with hidden characters escaped. They can occur only in strings.
 pub fn escaped_json(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for (c, hides) in judged(json) {
@@ -43,8 +43,8 @@ pub fn escaped_json(json: &str) -> String {
     text
 }
 
-/// Whether a character is not displayed, and some file systems, and applications that normalise to
-/// NFKC_Casefold, drop it: Unicode's Default_Ignorable_Code_Point.
+/// Whether a character is invisible by default (Unicode's Default_Ignorable_Code_Point). Some file systems,
+/// and applications that normalize to NFKC_Casefold, drop such characters.
 pub(super) fn is_ignorable(c: char) -> bool {
     matches!(
         c,
@@ -68,7 +68,7 @@ pub(super) fn is_ignorable(c: char) -> bool {
     )
 }
 
-/// Each character, and whether it hides where it is.
+/// Each character, and whether it is hidden in its place.
 fn judged(text: &str) -> impl Iterator<Item = (char, bool)> {
     let mut before = None;
     let mut rest = text.chars();
@@ -77,7 +77,7 @@ fn judged(text: &str) -> impl Iterator<Item = (char, bool)> {
         let after = rest.clone().next();
         let joins = |c: Option<char>| c.is_some_and(|c| !c.is_ascii() && is_shown(c));
         let hides = match c {
-            // A selector is judged by itself.
+            // A selector may come between the letter and the joiner. The next arm checks it.
             c if JOINERS.contains(&c) => {
                 !((joins(before) || before.is_some_and(is_selector)) && joins(after))
             }
@@ -89,7 +89,7 @@ fn judged(text: &str) -> impl Iterator<Item = (char, bool)> {
     })
 }
 
-/// Whether a character selects a variant of the one before it. A second one there has no effect.
+/// Whether this is a variation selector. A second selector after a character has no effect.
 fn is_selector(c: char) -> bool {
     matches!(
         c,
@@ -97,13 +97,13 @@ fn is_selector(c: char) -> bool {
     )
 }
 
-/// Whether a character is shown wherever it is. The standard library's `Debug` escapes what is not: the
-/// general categories C and Z, but for the plain space.
+/// Whether a character is visible in any place. It uses that the standard library's `Debug` escapes the
+/// general categories C and Z, except for the plain space.
 fn is_shown(c: char) -> bool {
     if c.is_ascii() {
         return !c.is_ascii_control();
     }
-    // Behind a letter, because a combining mark at the start is escaped too.
+    // After a letter, because `Debug` escapes a combining mark at the start too.
     let mut buffer = [b'a'; 5];
     let length = 1 + c.encode_utf8(&mut buffer[1..]).len();
     let is_kept = |text: &str| text.escape_debug().count() == 2;

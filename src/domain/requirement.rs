@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::{Abilities, Token, User};
 
-/// What a request must have to be let through.
+/// What a request must have to be allowed.
 ///
 /// ```
 /// use bearerd::domain::{Abilities, Requirement};
@@ -13,25 +13,25 @@ use super::{Abilities, Token, User};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requirement {
-    /// Nothing: not even a token.
+    /// Nothing: everybody is allowed.
     Nothing,
-    /// A live token, whatever it may do.
+    /// A live token with any abilities.
     LiveToken,
     /// A live token that has this ability.
     Ability(&'static str),
-    /// A live token that has each of these abilities; any live token, if there are none.
+    /// A live token that has all of these abilities. If the list is empty, any live token is enough.
     All(Abilities),
-    /// A live token that has one of these abilities; no token will do, if there are none.
+    /// A live token that has at least one of these abilities. If the list is empty, no token is enough.
     Any(Abilities),
     /// A live token of an administrator that has the ability `admin`.
     Admin,
-    /// The credentials of another service: a live token that has this ability, if one is named. Services
-    /// may send the token as the password of HTTP Basic, as OAuth's clients do.
+    /// A live token of another service, with this ability, if any. Services may send the token as the
+    /// password of HTTP Basic, as OAuth clients do.
     Service(Option<&'static str>),
 }
 
 impl Requirement {
-    /// The abilities that are named, as a scope (RFC 6749, section 3.3): joined by single spaces.
+    /// The abilities that are named, as a scope (RFC 6749, section 3.3), separated by single spaces.
     pub fn scope(&self) -> &str {
         match self {
             Self::Nothing | Self::LiveToken | Self::Service(None) => "",

@@ -1,53 +1,53 @@
-//! A token as it is stored, and what ties it to the one that issued it.
+//! A token as it is stored, and its bond to the token that issued it.
 
 use super::{Abilities, Name, Timestamp, TokenKind};
 
-/// An issued token, as stored: everything but its string.
+/// An issued token as stored, without its string.
 #[derive(Clone, Debug)]
 pub struct Token {
-    /// The row's number; never given twice.
+    /// The row's id; ids are never reused.
     pub id: i64,
-    /// Where it comes from.
+    /// How the token was issued.
     pub kind: TokenKind,
-    /// What binds it to its issuer. Boxed, because few tokens are bound, and every cached token has this.
+    /// The bond to its issuer. It is boxed to save memory in the token cache, because few tokens are bound.
     pub bond: Option<Box<Bond>>,
-    /// What its owner calls it.
+    /// The name that its owner gave it.
     pub name: Name,
-    /// What it may do, as far as its owner may.
+    /// Its own abilities. The token can use only those that its owner has too.
     pub abilities: Abilities,
     /// When it was issued.
     pub created_at: Timestamp,
-    /// When it last passed a check, to the minute or so.
+    /// When it last passed a check, to about a minute.
     pub last_used_at: Option<Timestamp>,
-    /// The bound it was issued with, if any. `token_ttl` may end it earlier: [`super::Lifetime::end`].
+    /// Its own expiry time, if it has one. `token_ttl` may end it earlier: see [`super::Lifetime::end`].
     pub expires_at: Option<Timestamp>,
-    /// Since when it is dead for good.
+    /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
 }
 
-/// What ties a token to the one that issued it.
+/// The bond of a token to the token that issued it. When the parent dies, the bound token dies too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bond {
-    /// The token that issued it: it dies with that one.
+    /// The id of the parent, which issued the token.
     pub parent_id: i64,
-    /// From when its age counts: the creation of the first token in its chain of issuers. So `token_ttl`
-    /// ends it no later than its parent, even if that setting is changed.
+    /// The start of the token's age: the creation of the first token in its chain of issuers. So `token_ttl`
+    /// ends the token no later than its parent, even if the setting changes.
     pub ages_from: Timestamp,
 }
 
 impl Token {
-    /// Whether a token that this one issues is bound to it. A login token's are not: they survive
-    /// logging out.
+    /// Whether tokens that this one issues are bound to it. Tokens issued by a login token are not, so they
+    /// survive a logout.
     pub fn binds(&self) -> bool {
         self.kind != TokenKind::Login
     }
 
-    /// From when its age counts.
+    /// The start of the token's age.
     pub fn ages_from(&self) -> Timestamp {
         self.bond.as_deref().map_or(self.created_at, |bond| bond.ages_from)
     }
 
-    /// The token that it is bound to, if any.
+    /// The id of the token that it is bound to, if any.
     pub fn parent_id(&self) -> Option<i64> {
         self.bond.as_deref().map(|bond| bond.parent_id)
     }

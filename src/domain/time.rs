@@ -8,15 +8,15 @@ use serde::{Serialize, Serializer};
 /// Seconds since the Unix epoch; shown as RFC 3339 in UTC, to the second, with `Z`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(
-    /// The seconds, counted from `i64::MIN`. Zero is not used, so that an `Option` needs no room of its
-    /// own: a cached token has three of them.
+    /// The seconds since `i64::MIN`, never 0, so that an `Option<Timestamp>` takes no more memory: a cached
+    /// token has three of them.
     NonZeroU64,
 );
 
-/// Where `now` comes from. The system's clock in a server, one set by hand in a test.
+/// The source of `now`: the system's clock in a server, a clock set by hand in a test.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// The bit by which signed and unsigned numbers of one order differ.
+/// Flipping this bit maps signed to unsigned numbers and keeps their order.
 const SIGN: u64 = 1 << 63;
 
 impl Timestamp {
@@ -24,7 +24,7 @@ impl Timestamp {
     pub const fn from_unix(seconds: i64) -> Self {
         match NonZeroU64::new(seconds.cast_unsigned() ^ SIGN) {
             Some(counted) => Self(counted),
-            // `i64::MIN` itself, 292 billion years ago, is one second later.
+            // `i64::MIN`, 292 billion years ago, becomes the next second.
             None => Self(NonZeroU64::MIN),
         }
     }
@@ -34,13 +34,13 @@ impl Timestamp {
         (self.0.get() ^ SIGN).cast_signed()
     }
 
-    /// This time and `seconds` more, held at the ends of the range.
+    /// The time `seconds` later, saturating at the ends of the range.
     #[must_use]
     pub const fn plus(self, seconds: i64) -> Self {
         Self::from_unix(self.as_unix().saturating_add(seconds))
     }
 
-    /// This time less `seconds`, held at the ends of the range.
+    /// The time `seconds` earlier, saturating at the ends of the range.
     #[must_use]
     pub const fn minus(self, seconds: i64) -> Self {
         Self::from_unix(self.as_unix().saturating_sub(seconds))
@@ -48,7 +48,7 @@ impl Timestamp {
 }
 
 impl From<SystemTime> for Timestamp {
-    /// The last full second; a time before 1970 is 1970.
+    /// Rounds down to a full second. A time before 1970 becomes 1970.
     fn from(time: SystemTime) -> Self {
         let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Self::from_unix(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX))
@@ -63,7 +63,7 @@ impl fmt::Debug for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// The last second that RFC 3339 can write: 9999-12-31T23:59:59Z.
+        /// The last second that RFC 3339 can represent: 9999-12-31T23:59:59Z.
         const LAST: u64 = 253_402_300_799;
         let seconds = u64::try_from(self.as_unix()).unwrap_or(0).min(LAST);
         humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).fmt(f)

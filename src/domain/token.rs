@@ -7,28 +7,28 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// Random characters in a token: 40 of 62 give 238 bits.
+/// Random characters in a token: 40 out of 62 different ones give 238 bits.
 const SECRET_LEN: usize = 40;
-/// Hex digits of the CRC-32 that follow them.
+/// Hex digits of the CRC-32 after the random characters.
 const CHECKSUM_LEN: usize = 8;
 
-/// The longest string that is looked at: several times what any issuer hands out.
+/// The longest string that can be a token: several times longer than any issuer's tokens.
 const LONGEST: usize = 255;
 
-/// What a token string begins with, so that people and secret scanners know it: `bd_` by default.
+/// The start of a token string, by which people and secret scanners recognize it: `bd_` by default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenPrefix(Box<str>);
 
-/// A string that is no [`TokenPrefix`].
+/// A string is not a valid [`TokenPrefix`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("1 to 10 ASCII letters or digits and an underscore, such as bd_")]
 pub struct PrefixError;
 
 impl TokenPrefix {
-    /// The prefix that `text` spells: `^[A-Za-z0-9]{1,10}_$`.
+    /// Parses a prefix: `^[A-Za-z0-9]{1,10}_$`.
     ///
     /// # Errors
-    /// [`PrefixError`] if it breaks that rule.
+    /// [`PrefixError`] if `text` does not match.
     pub fn parse(text: &str) -> Result<Self, PrefixError> {
         match text.strip_suffix('_') {
             Some(stem)
@@ -41,7 +41,7 @@ impl TokenPrefix {
         }
     }
 
-    /// The prefix's characters, the underscore among them.
+    /// The prefix's characters, including the underscore.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -53,53 +53,54 @@ impl Default for TokenPrefix {
     }
 }
 
-/// A token's whole string. It has no `Display` and no `Serialize`, prints as `[REDACTED]`, and is
+/// A token's whole string. It has no `Display` and no `Serialize`, its `Debug` prints `[REDACTED]`, and it is
 /// wiped when dropped.
 #[derive(Debug)]
 pub struct PlainToken(SecretString);
 
 impl PlainToken {
-    /// A new token: `prefix`, 40 characters of `[A-Za-z0-9]` drawn from `rng`, and the CRC-32
-    /// (zlib's) of those 40 as 8 lower-case hex digits.
+    /// Generates a token: `prefix`, 40 random characters of `[A-Za-z0-9]`, and their CRC-32 (zlib's) as 8
+    /// lower-case hex digits.
     pub fn generate(prefix: &TokenPrefix, rng: &mut impl CryptoRng) -> Self {
         let capacity = prefix.as_str().len() + SECRET_LEN + CHECKSUM_LEN;
         let mut text = String::with_capacity(capacity);
         text.push_str(prefix.as_str());
         append_alphanumeric(&mut text, SECRET_LEN, rng);
         let checksum = checksum(&text.as_bytes()[prefix.as_str().len()..]);
-        // Hex digits are ASCII, and the capacity holds them: no copy of the secret is left behind.
+        // The capacity is enough, so the string is not reallocated: that would leave a copy of the secret.
         text.extend(checksum.iter().copied().map(char::from));
         Self(text.into())
     }
 
-    /// The string, for the answer that creates the token.
+    /// The token's string. Only the response that creates the token may contain it.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// What is stored of the token.
+    /// The digest, which is stored instead of the token.
     pub fn hash(&self) -> TokenHash {
         TokenHash::of(self.expose().as_bytes())
     }
 }
 
-/// Appends `count` characters of `[A-Za-z0-9]`, each as likely as any other.
+/// Appends `count` random characters of `[A-Za-z0-9]`, uniformly distributed.
 ///
-/// The bytes are drawn many at a time: asked for one character after the other, the operating
-/// system took 40 calls and half the time of issuing a token.
+/// It requests 64 bytes at a time. With a request for each character, the 40 system calls took half the time
+/// of issuing a token.
 fn append_alphanumeric(text: &mut String, count: usize, rng: &mut impl CryptoRng) {
     const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut drawn = Zeroizing::new([0; 64]);
     let end = text.len() + count;
     while text.len() < end {
         rng.fill_bytes(&mut *drawn);
-        // Six bits make one of 64; the two that name no character are drawn again.
+        // Six bits give a number below 64. Numbers without a character are skipped, not wrapped, so that all
+        // characters stay equally likely.
         let characters = drawn.iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 63)));
         text.extend(characters.take(end - text.len()).copied().map(char::from));
     }
 }
 
-/// The SHA-256 of a token's string: what is stored and looked up. Compared in constant time.
+/// The SHA-256 of a token's string, which is stored and looked up. Comparison takes constant time.
 #[derive(Clone, Copy, Eq)]
 pub struct TokenHash([u8; 32]);
 
@@ -109,7 +110,7 @@ impl TokenHash {
         Self(Sha256::digest(token).into())
     }
 
-    /// The digest that was stored as these 32 bytes; `None` for any other number of them.
+    /// Reads back a stored digest; `None` unless it has 32 bytes.
     pub fn from_stored(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
@@ -128,7 +129,7 @@ impl PartialEq for TokenHash {
 
 impl Hash for TokenHash {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // A digest is uniform as it is: any eight bytes of it make a hash.
+        // A digest is uniformly distributed, so any eight bytes of it are a good hash.
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
     }
@@ -140,29 +141,29 @@ impl fmt::Debug for TokenHash {
     }
 }
 
-/// A string that was sent as a bearer token, as far as it can be judged without a look-up.
+/// A string that a client sent as a bearer token, parsed but not looked up yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PresentedToken {
-    /// What to look for.
+    /// The digest to look up.
     pub hash: TokenHash,
-    /// The row that it must stand in: the Sanctum form names it.
+    /// The id that the token must have; only the Sanctum form contains it.
     pub id: Option<i64>,
 }
 
-/// A string that no issued token can be.
+/// A string can't be an issued token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no issued token looks like this")]
 pub struct Malformed;
 
 impl PresentedToken {
-    /// Reads a token string.
+    /// Parses a token string.
     ///
-    /// One that begins with `prefix` or the default prefix must have the right length, alphabet
-    /// and checksum. `{digits}|{secret}`, Laravel Sanctum's form, names its row and stands for
-    /// `secret`. Anything else may have been issued under an earlier prefix and is looked up.
+    /// A string that begins with `prefix` or the default prefix must have the right length, alphabet and
+    /// checksum. `{digits}|{secret}` is Laravel Sanctum's form: the token's id, and the string whose digest
+    /// is stored. Any other string may have been issued under an earlier prefix.
     ///
     /// # Errors
-    /// [`Malformed`] for a string that needs no look-up to be refused.
+    /// [`Malformed`] for a string that can be refused without a look-up.
     pub fn parse(token: &[u8], prefix: &TokenPrefix) -> Result<Self, Malformed> {
         if token.is_empty() || token.len() > LONGEST {
             return Err(Malformed);
@@ -189,8 +190,7 @@ impl PresentedToken {
 }
 
 impl PresentedToken {
-    /// Whether the row with this number, which was found by the digest, is the one meant: the Sanctum
-    /// form says which row it must be.
+    /// Whether the row found by the digest has the right id. Only the Sanctum form requires one.
     pub fn names(&self, row: i64) -> bool {
         self.id.is_none_or(|id| id == row)
     }
@@ -202,7 +202,7 @@ fn is_own_body(body: &[u8]) -> bool {
         && body[SECRET_LEN..] == checksum(&body[..SECRET_LEN])
 }
 
-/// A row's number: decimal digits alone, within the range of a row's number.
+/// Parses a row's id: only decimal digits, within the range of `i64`.
 fn parse_id(digits: &[u8]) -> Option<i64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;

@@ -1,11 +1,11 @@
-//! Where a token comes from.
+//! How a token was issued.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// Where a token comes from. It decides what the token's wildcards cover
-/// ([`super::Abilities::held_by`]), and whether what the token issues is bound to it
+/// How a token was issued. The kind decides which abilities the token's wildcards cover
+/// ([`super::Abilities::held_by`]), and whether tokens that it issues are bound to it
 /// ([`super::Token::binds`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKind {
@@ -21,7 +21,7 @@ impl TokenKind {
     /// Every kind.
     pub const ALL: [Self; 3] = [Self::Login, Self::Personal, Self::Operator];
 
-    /// The kind in one word, as it is stored and shown.
+    /// The kind as a word, for the database and for display.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Login => "login",
@@ -30,8 +30,7 @@ impl TokenKind {
         }
     }
 
-    /// The kind that was stored as this word. An unknown word is read as [`TokenKind::Personal`], which
-    /// grants the least.
+    /// Reads back a stored kind. An unknown word becomes [`TokenKind::Personal`], which grants the least.
     pub fn from_stored(word: &str) -> Self {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word).unwrap_or(Self::Personal)
     }

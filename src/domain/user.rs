@@ -1,19 +1,19 @@
 use super::{Abilities, Email, Name, Timestamp};
 
-/// Somebody whom tokens belong to. The password's hash is not here: only a login reads it.
+/// The owner of tokens. The password hash is kept out of this type, because only logins need it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// The row's number; never given twice.
+    /// The row's id; ids are never reused.
     pub id: i64,
-    /// What the user is called.
+    /// The user's name.
     pub name: Name,
-    /// What the user logs in with.
+    /// The email that the user logs in with.
     pub email: Email,
-    /// What the user, and so any token of theirs, may do at most.
+    /// The user's abilities, which limit those of the user's tokens.
     pub abilities: Abilities,
-    /// Whether the user may administrate, with a token that has `admin`.
+    /// Whether the user is an administrator. Administration also needs a token with the ability `admin`.
     pub admin: bool,
-    /// Since when the user and all their tokens are shut out.
+    /// When the user was disabled; logins and all tokens of a disabled user are refused.
     pub disabled_at: Option<Timestamp>,
     /// When the user was created.
     pub created_at: Timestamp,
@@ -21,11 +21,11 @@ pub struct User {
     pub updated_at: Timestamp,
 }
 
-/// Who may change the email of an account.
+/// Who may change a user's email.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmailChange {
-    /// Administrators alone.
+    /// Only administrators.
     Admin,
-    /// The account's owner too.
+    /// Administrators, and the user.
     Owner,
 }

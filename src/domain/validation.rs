@@ -1,8 +1,6 @@
-//! What is wrong with an input, field by field.
-
 use serde::{Serialize, Serializer};
 
-/// What is wrong with an input, field by field, in the order in which it was found.
+/// The errors of an input, by field, in the order in which they were found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ValidationErrors(Vec<(String, Vec<String>)>);
 
@@ -12,15 +10,14 @@ impl ValidationErrors {
         Self::default()
     }
 
-    /// One error of one field.
+    /// One error in one field.
     pub fn one(field: &str, text: impl Into<String>) -> Self {
         let mut errors = Self::new();
         errors.add(field, text);
         errors
     }
 
-    /// Notes that `field` has the error that `text`, a sentence, describes; once, however often it is
-    /// found.
+    /// Adds an error to a field, unless the field has the same error already. `text` is a sentence.
     pub fn add(&mut self, field: &str, text: impl Into<String>) {
         let text = text.into();
         match self.0.iter_mut().find(|(name, _)| name == field) {
@@ -30,12 +27,12 @@ impl ValidationErrors {
         }
     }
 
-    /// Whether there is none.
+    /// Whether there are no errors.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The first error, and how many more there are.
+    /// The first error, and the number of further ones.
     pub fn summary(&self) -> String {
         let mut texts = self.0.iter().flat_map(|(_, texts)| texts);
         let first = texts.next().map_or("", String::as_str);
