@@ -1,6 +1,6 @@
-//! How strictly a request is read. Servers differ: nginx heeds the case of a path and Caddy does
-//! not, Windows drops dots and blanks at the end of a file's name and takes what follows a colon for
-//! something within the file, macOS ignores how a letter is composed, some take `get` for `GET`.
+//! Strict and loose comparison of requests with rules, because servers differ. nginx distinguishes upper and
+//! lower case in paths, Caddy does not. Windows drops dots and spaces at the end of a file name, and treats
+//! the text after a colon as a part of the file. macOS ignores normalization. Some servers accept `get`.
 
 use std::borrow::Cow;
 
@@ -9,17 +9,16 @@ use unicode_normalization::char::decompose_compatible;
 
 use super::super::printable::is_ignorable;
 
-/// How strictly a request is compared with a rule. What matches strictly matches loosely too.
+/// How strictly a request is compared with a rule. A strict match is always a loose match too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Comparison {
     /// Character by character.
     Strict,
-    /// As loosely as any server may.
+    /// At least as loosely as any server.
     Loose,
 }
 
-/// A segment without what can't be seen, and with plain characters in the place of their
-/// compatibility forms (Unicode's NFKD).
+/// The segment in NFKD, which replaces compatibility characters by plain ones, without invisible characters.
 fn plain(segment: &str) -> Cow<'_, str> {
     match segment.is_ascii() {
         true => segment.into(),
@@ -27,9 +26,9 @@ fn plain(segment: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether a character beyond ASCII becomes a delimiter of paths, or a dot, in an application that
-/// normalises to NFKC or NFKD (`／`, `℀`, `．`, `…`), or that uses a code page of Windows. A path that has
-/// one leads elsewhere there.
+/// Whether a non-ASCII character becomes a delimiter of paths, or a dot, in an application that normalizes to
+/// NFKC or NFKD (`／`, `℀`, `．`, `…`) or uses a Windows code page. There, a path with such a character would
+/// name another resource.
 pub(super) fn folds_to_delimiter(c: char) -> bool {
     let mut folds = false;
     if !c.is_ascii() {
@@ -39,14 +38,13 @@ pub(super) fn folds_to_delimiter(c: char) -> bool {
     folds
 }
 
-/// What Windows replaces by `/`, `\` or `%` where a code page has no such character ("best fit"), and
+/// The characters that Windows replaces by `/`, `\` or `%` if a code page lacks them ("best fit"), although
 /// Unicode does not: `⁄`, `∕`, `∖`, `¥`, `₩`, `٪`.
 const BEST_FIT: [char; 6] = ['\u{2044}', '\u{2215}', '\u{2216}', '\u{a5}', '\u{20a9}', '\u{66a}'];
 
-/// Appends what all segments have in common that some server takes for `segment`: without case,
-/// without blanks around it, without dots at the end, without a colon and what follows it. It is coarser
-/// than any one server, which does no harm: what matches under any comparison between the strict one and
-/// this one, matches under this one.
+/// Appends the folded segment: in lower case, without whitespace around it, dots at its end, or a colon and
+/// the text after it. Two segments that any server treats as the same are the same folded. Folding more than
+/// any one server does is safe: the loose comparison must only find every match that some server finds.
 pub(super) fn fold_into(folded: &mut String, segment: &str) {
     let segment = plain(segment);
     let name = segment.split(':').next().unwrap_or_default();
@@ -55,11 +53,11 @@ pub(super) fn fold_into(folded: &mut String, segment: &str) {
             folded.push(c.to_ascii_lowercase());
             continue;
         }
-        // Through upper case, which turns ı and ſ into I and S; from lower case, which turns the
-        // Kelvin sign into k.
+        // To lower case first, which turns the Kelvin sign into k, then through upper case, which turns ı
+        // and ſ into I and S.
         let upper = c.to_lowercase().flat_map(char::to_uppercase);
         for c in upper.flat_map(char::to_lowercase) {
-            // İ is i with a dot above to some, and i to others.
+            // Some servers read İ as i with a dot above, others as i.
             if !(c == '\u{307}' && folded.ends_with('i')) {
                 folded.push(c);
             }
@@ -67,9 +65,9 @@ pub(super) fn fold_into(folded: &mut String, segment: &str) {
     }
 }
 
-/// Whether a segment, or its part before a colon, consists of dots and blanks. Some systems take such
-/// a segment for `.` or `..`. Beside those a `+` counts as a blank, since some applications decode it as
-/// one; without any, it is a name.
+/// Whether a segment, or its part before a colon, consists of dots and whitespace. Some systems read such a
+/// segment as `.` or `..`. Next to dots or whitespace, `+` is treated as a space, because some applications
+/// decode it so. A segment of `+` only is a name.
 pub(super) fn is_dots_and_blanks(segment: &str) -> bool {
     let name = segment.split(':').next().unwrap_or_default();
     let is_blank = |c| c == '+' || is_dot_or_blank(c);
@@ -126,7 +124,7 @@ mod tests {
         let is_delimiter = |c: char| "/\\;?#%.".contains(c);
         let cased = |c: char| c.to_lowercase().chain(c.to_uppercase());
         let mut known = 0;
-        // The planes left out hold no characters, or private ones.
+        // The other planes have only unassigned or private characters.
         for c in ('\u{80}'..='\u{3ffff}').chain('\u{e0000}'..='\u{e0fff}') {
             let folds = std::iter::once(c).chain(cased(c)).any(|c| {
                 let c = std::iter::once(c);

@@ -1,9 +1,7 @@
-//! How a reverse proxy names the request that it asks `/api/verify` about.
-
 use std::fmt;
 
-/// Where the proxy writes the method, the host and the path of the original request. Each proxy has
-/// one way, and passes on what a client sent in the other ways; so exactly one is read.
+/// Where a reverse proxy puts the method, the host and the path of the original request. Each proxy sets the
+/// headers of one row, and passes the other headers on as the client sent them. So only one row is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForwardAuthHeaders {
     /// `X-Forwarded-Method`, `X-Forwarded-Host` and `X-Forwarded-Uri`: Caddy, Traefik.
@@ -12,13 +10,13 @@ pub enum ForwardAuthHeaders {
     XOriginalUri,
     /// `X-Original-Method` and `X-Original-URL`, which is an absolute URL: ingress-nginx.
     XOriginalUrl,
-    /// The method and the host of the question itself, and its path behind `/api/verify`: Envoy's
-    /// HTTP `ext_authz` with `path_prefix: /api/verify`. The query is the original request's too.
+    /// The method and the host of the request to bearerd itself, and its path after `/api/verify`: Envoy's
+    /// HTTP `ext_authz` with `path_prefix: /api/verify`. The query belongs to the original request too.
     Envoy,
 }
 
 impl ForwardAuthHeaders {
-    /// The value that the setting `forward_auth_headers` spells; none if it is no such value.
+    /// Parses a value of the setting `forward_auth_headers`.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "x-forwarded" => Some(Self::XForwarded),
@@ -30,7 +28,7 @@ impl ForwardAuthHeaders {
     }
 }
 
-/// Reads on from "the proxy names the original request in …".
+/// Continues "the proxy names the original request in …".
 impl fmt::Display for ForwardAuthHeaders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

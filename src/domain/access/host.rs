@@ -1,19 +1,19 @@
-//! The host that a request was sent to, and the hosts that an access rule is for.
+//! The host of a request, and the hosts of an access rule.
 
 use std::fmt;
 
 use super::comparison::Comparison;
 
-/// The host that a request was sent to, without its port.
+/// The host of a request, without its port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Host {
     name: String,
-    /// Whether a dot ends it: the same name to DNS, another one to some servers.
+    /// Whether it ends with a dot: the same name in DNS, but another name for some servers.
     is_dotted: bool,
 }
 
 impl Host {
-    /// Reads what a `Host` header holds; nothing if that is not one host, perhaps with its port.
+    /// Parses a `Host` header: one host, with or without a port.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let name = match (text.rsplit_once(':'), text.ends_with(']')) {
             (Some((name, port)), false) => (port.len() <= 5
@@ -28,9 +28,9 @@ impl Host {
     }
 }
 
-/// Splits an absolute `http` or `https` URL into its host, perhaps with a port, and its path and query
-/// as they are spelled. `None` if it is anything else: servers differ about a URL without a path, and
-/// about a user before the host.
+/// Splits an absolute `http` or `https` URL into its host, with its port if it has one, and its path and
+/// query, as they are spelled. `None` for anything else, also for a URL without a path or with a user before
+/// the host, because servers differ about these.
 pub fn split_url(url: &[u8]) -> Option<(&str, &[u8])> {
     let rest = url.strip_prefix(b"https://").or_else(|| url.strip_prefix(b"http://"))?;
     let slash = rest.iter().position(|&byte| byte == b'/')?;
@@ -39,15 +39,15 @@ pub fn split_url(url: &[u8]) -> Option<(&str, &[u8])> {
     Host::parse(host).map(|_| (host, target))
 }
 
-/// Which hosts a rule is for: one, or every one below a name.
+/// The hosts that a rule matches: one host, or all subdomains of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPattern {
-    /// In lower case; behind a `*`, it begins with a dot.
+    /// The name in lower case; after a `*`, it begins with a dot.
     name: Box<str>,
     is_open: bool,
 }
 
-/// A string that is no [`HostPattern`]. Reads on from "allowed is …".
+/// A string is not a valid [`HostPattern`]. The message continues "allowed is …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a host without port, such as app.example.org or [::1], or *. before one, for every host below \
@@ -56,12 +56,12 @@ pub struct HostPattern {
 pub struct HostError;
 
 impl HostPattern {
-    /// The pattern that `text` spells: a host, or `*.` and a host, for every host below that, however
-    /// deep, and not for that itself. Letters that are not ASCII stand in it as they stand in
-    /// requests (`xn--…`), an IPv6 address in brackets and as short as it can be.
+    /// Parses a host, or `*.` and a host, which matches all subdomains at any depth, but not the host itself.
+    /// International names are spelled as in requests (`xn--…`), IPv6 addresses in brackets and in their
+    /// shortest form.
     ///
     /// # Errors
-    /// [`HostError`] if it is neither.
+    /// [`HostError`] for anything else.
     pub fn parse(text: &str) -> Result<Self, HostError> {
         let name = text.strip_prefix('*');
         let is_right = match name {
@@ -75,7 +75,7 @@ impl HostPattern {
         if is_right { Ok(pattern) } else { Err(HostError) }
     }
 
-    /// Whether it stands for `host`.
+    /// Whether the pattern matches `host`.
     pub(super) fn matches(&self, host: &Host, comparison: Comparison) -> bool {
         let is_named = match self.is_open {
             true => host.name.ends_with(&*self.name),

@@ -4,16 +4,16 @@ use super::comparison::Comparison;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Method(Box<str>);
 
-/// A string that is no [`Method`]. Reads on from "allowed is …".
+/// A string is not a valid [`Method`]. The message continues "allowed is …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a list of methods in capitals, such as [\"GET\", \"POST\"]; any method without it")]
 pub struct MethodError;
 
 impl Method {
-    /// The method that `text` names: an RFC 9110 token without small letters, which no method has.
+    /// Parses a method: an RFC 9110 token without lower-case letters, which no method has.
     ///
     /// # Errors
-    /// [`MethodError`] if it is none.
+    /// [`MethodError`] for anything else.
     pub fn parse(text: &str) -> Result<Self, MethodError> {
         let is_method = is_token(text) && !text.bytes().any(|byte| byte.is_ascii_lowercase());
         if is_method { Ok(Self(text.into())) } else { Err(MethodError) }
@@ -24,7 +24,7 @@ impl Method {
         &self.0
     }
 
-    /// Whether it stands for `method`. Who may GET may ask for the head alone.
+    /// Whether this method allows `method`. GET also allows HEAD.
     pub(super) fn matches(&self, method: &str, comparison: Comparison) -> bool {
         let is = |name: &str| match comparison {
             Comparison::Strict => method == name,
@@ -34,7 +34,7 @@ impl Method {
     }
 }
 
-/// Whether `text` is a token in the sense of RFC 9110, 5.6.2.
+/// Whether `text` is a token as defined in RFC 9110, 5.6.2.
 pub(crate) fn is_token(text: &str) -> bool {
     let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(is_legal)

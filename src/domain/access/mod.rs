@@ -1,5 +1,5 @@
-//! Which requests a reverse proxy may let pass: the rules, the parts of a request that they look at,
-//! and how the two are compared.
+//! Access rules: which requests a reverse proxy may let pass. Contains the rules, the parts of a request that
+//! they match, and the comparison of the two.
 
 mod comparison;
 mod forward_auth_headers;

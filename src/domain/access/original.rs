@@ -1,10 +1,10 @@
-//! A request that a reverse proxy asks about, and the rules that decide on it: those for the resource
-//! that its path names, and those for a second resource, if the request names one.
+//! Finds the rules that decide on the original request, about which a reverse proxy asks bearerd. Rules decide
+//! on the resource that the request's path names, and on a second resource, if the request names one.
 
 use super::host::split_url;
 use super::rules::{Ambiguous, Rule, Rules};
 
-/// The request that somebody wants to let through.
+/// The original request, which a client sent to the reverse proxy.
 #[derive(Clone, Debug)]
 pub struct Original {
     /// Its method.
@@ -17,8 +17,7 @@ pub struct Original {
     pub destination: Option<Vec<u8>>,
 }
 
-/// The rules that decide on one resource of a request. To pass, the request must have what all of them
-/// require.
+/// The rules that decide on one resource of a request. To pass, the request must meet all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision<'a> {
     first: (usize, &'a Rule),
@@ -26,26 +25,26 @@ pub struct Decision<'a> {
     more: Vec<(usize, &'a Rule)>,
 }
 
-/// Why no rule decides on a resource. Each text is a sentence for the answer to the proxy.
+/// Why no rule decides on a resource. Each message is a sentence for the response to the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Undecided {
-    /// Servers may differ about what is asked for.
+    /// Servers may differ about which resource the request names.
     #[error(transparent)]
     Ambiguous(#[from] Ambiguous),
-    /// No rule matches: to be answered with 403, and everything else with 400.
+    /// No rule matches. The response must be 403; for all other errors it must be 400.
     #[error("No access rule matches.")]
     NoRule,
-    /// The method needs a second resource, and none is named.
+    /// The method needs a second resource, but the request names none.
     #[error("COPY and MOVE need the header Destination, which the proxy must pass on.")]
     NoDestination,
     /// `Destination` is neither a URL nor an absolute path.
     #[error("Destination must be one absolute URL or one absolute path.")]
     Destination,
-    /// `Destination` is a URL of another host, for which other rules decide. Some servers ignore that
-    /// host, and write to their own.
+    /// `Destination` is on another host, where other rules decide. Some servers ignore the host in it, and
+    /// write to their own.
     #[error("Destination must be on the request's own host: for another, other rules decide.")]
     OtherHost,
-    /// The method names further resources where no rule can see them.
+    /// The method names further resources in parts of the request that bearerd does not see.
     #[error(
         "The method names further resources in its body or in Link, so the rule that matches must \
          list it in methods."
@@ -53,7 +52,7 @@ pub enum Undecided {
     Unlisted,
 }
 
-/// Methods that name a second resource in their body, or in `Link`, which bearerd does not see: of
+/// Methods that name a second resource in their body or in `Link`, which bearerd does not see. They come from
 /// RFC 2068, 3253 (versions), 3648 (order), 4437 (redirects), 5323 (search) and 5842 (bindings).
 const UNSEEN: [&str; 14] = [
     "BASELINE-CONTROL",
@@ -72,15 +71,15 @@ const UNSEEN: [&str; 14] = [
     "VERSION-CONTROL",
 ];
 
-/// The methods that do to the source, and to the destination, what COPY or MOVE does (RFC 4918, 9.8
-/// and 9.9). What is at the destination is deleted first.
+/// The methods that together have the effect of COPY or MOVE on the source and on the destination (RFC 4918,
+/// 9.8 and 9.9). The resource at the destination is deleted first.
 type Effects = [&'static [&'static str]; 2];
 const COPY: Effects = [&["GET"], &["PUT", "DELETE"]];
 const MOVE: Effects = [&["GET", "DELETE"], &["PUT", "DELETE"]];
 
 impl Original {
-    /// The request that these parts name, if there is any of them: `GET`, no host and `/`, where one
-    /// is missing.
+    /// The request with these parts; `None` if all of them are missing. The defaults are `GET`, an empty host
+    /// and `/`.
     pub fn of(
         method: Option<String>,
         host: Option<String>,
@@ -100,8 +99,7 @@ impl Original {
         self.method.eq_ignore_ascii_case(method)
     }
 
-    /// The methods that together do what its own does to the source and to the destination, if that
-    /// can be said.
+    /// The effects of the request's method, if it is COPY or MOVE.
     fn effects(&self) -> Option<Effects> {
         match self {
             _ if self.is("COPY") => Some(COPY),
@@ -121,7 +119,7 @@ impl Rules {
         self.decide_resource(original, effects, (&original.host, &original.uri))
     }
 
-    /// The rules that decide on the resource that the header `Destination` names, for any method; `None` if
+    /// The rules that decide on the resource that the header `Destination` names, for any method. `None` if
     /// there is no such header and the method doesn't need it.
     ///
     /// # Errors
@@ -146,9 +144,9 @@ impl Rules {
         }
     }
 
-    /// A rule that lists the method decides alone. One for any method was not written with COPY and
-    /// MOVE in mind: there, the rules for each of their effects count too, so that COPY is no way
-    /// around a rule for PUT.
+    /// If the rule lists the method, it decides alone. If it is for any method, its author may not have
+    /// thought of COPY and MOVE. So the rules for each of their effects must be met too; otherwise COPY could
+    /// bypass a rule for PUT.
     fn decide_resource(
         &self,
         original: &Original,
@@ -174,8 +172,7 @@ impl Rules {
 }
 
 impl<'a> Decision<'a> {
-    /// Each rule and its number, counted from 1: the first is the one that matches the request
-    /// itself.
+    /// Each rule with its number, counted from 1. The first one matches the request itself.
     pub fn rules(&self) -> impl Iterator<Item = (usize, &'a Rule)> {
         std::iter::once(self.first).chain(self.more.iter().copied())
     }
@@ -186,7 +183,7 @@ mod tests {
     use super::*;
     use crate::domain::{HostPattern, Method, PathPattern, Requirement};
 
-    /// A rule for a path, for some methods or any.
+    /// A rule for a path, and for some methods or any method.
     fn rule(path: &str, methods: &[&str]) -> Rule {
         let list = methods.iter().map(|method| Method::parse(method).unwrap()).collect();
         Rule {
@@ -205,7 +202,7 @@ mod tests {
         }
     }
 
-    /// The numbers of the rules for the path, and for the destination.
+    /// The numbers of the rules for the path and for the destination.
     fn numbers(rules: &Rules, request: &Original) -> [Result<Vec<usize>, Undecided>; 2] {
         let numbers =
             |decision: Decision| decision.rules().map(|(number, _)| number).collect::<Vec<_>>();

@@ -3,8 +3,8 @@ use std::fmt;
 use super::comparison::{Comparison, fold_into, folds_to_delimiter, is_dots_and_blanks};
 use super::request_path::RequestPath;
 
-/// Which paths a rule is for: segments between slashes, where `*` stands for any one segment, and
-/// `**` at the end for any number of them, none included. A slash at the end makes no difference.
+/// The paths that a rule matches: segments between slashes, where `*` matches any one segment, and `**` at
+/// the end matches any number of segments, also none. A slash at the end makes no difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathPattern {
     text: Box<str>,
@@ -19,22 +19,22 @@ enum Segment {
     Literal { strict: Box<str>, folded: Box<str> },
 }
 
-/// Why a string is no [`PathPattern`]. Reads on from "allowed is …".
+/// Why a string is not a valid [`PathPattern`]. Each message continues "allowed is …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// It begins otherwise than with `/`.
+    /// It doesn't begin with `/`.
     #[error("a path that begins with /, such as /posts/**")]
     NoSlash,
-    /// Two slashes in a row.
+    /// It has two slashes in a row.
     #[error("a path with single slashes")]
     EmptySegment,
-    /// `.`, `..` and the like.
+    /// It has a segment such as `.` or `..`.
     #[error("a path without a segment of dots and blanks, alone or before a colon")]
     Dots,
-    /// A `*` beside something else.
+    /// It has a `*` next to other characters.
     #[error("* as a whole segment, for any one, and ** as the last, for any number")]
     Star,
-    /// A character that no request's path has once it is decoded, or none that is let through.
+    /// It has a character that a decoded path can't have, or with which every request is refused.
     #[error(
         "a path as it reads decoded, without %, ?, #, ;, \\, control characters and characters that \
          some servers take for one of these, for / or for dots"
@@ -43,10 +43,10 @@ pub enum PatternError {
 }
 
 impl PathPattern {
-    /// The pattern that `text` spells.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// [`PatternError`] says what would be right.
+    /// [`PatternError`] says what is allowed.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let path = text.strip_prefix('/').ok_or(PatternError::NoSlash)?;
         if path.chars().any(|c| c.is_control() || "%?#;\\".contains(c) || folds_to_delimiter(c)) {
@@ -58,7 +58,8 @@ impl PathPattern {
             Some(path) => (path.strip_suffix('/').ok_or(PatternError::Star)?, true),
             None => (path, false),
         };
-        // Between the first slash and `**` stands nothing, or something behind another slash.
+        // Only these three patterns have no segment before the end or `**`. Others, such as `//`, have an
+        // empty one.
         if path.is_empty() && !["/", "/**", "/**/"].contains(&text) {
             return Err(PatternError::EmptySegment);
         }
@@ -66,7 +67,7 @@ impl PathPattern {
         Ok(Self { text: text.into(), segments: segments.collect::<Result<_, _>>()?, is_open })
     }
 
-    /// Whether it stands for `path`.
+    /// Whether the pattern matches `path`.
     pub(super) fn matches(&self, path: &RequestPath, comparison: Comparison) -> bool {
         let mut found = path.segments(comparison);
         let begins = self.segments.iter().all(|segment| {

@@ -1,74 +1,75 @@
-//! The path of a request that access rules decide on, read in the one way that all servers share.
+//! Parses the path of an original request, and refuses paths about which servers may differ.
 
 use super::comparison::{Comparison, fold_into, folds_to_delimiter, is_dots_and_blanks};
 
-/// The path of a request that a proxy asks about: decoded once, without empty segments, `.` and
-/// `..`; and only if every server in front and behind reads it so.
+/// The path of an original request, decoded once and without empty segments, `.` and `..`. It exists only if
+/// the proxy and the application must read the path in the same way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestPath {
-    /// Each segment with a slash behind it.
+    /// The segments, each followed by a slash.
     strict: String,
-    /// The same of the folded segments.
+    /// The folded segments, each followed by a slash.
     folded: String,
 }
 
-/// Why servers may differ about what a path means. Each text is a sentence for whoever asks.
+/// Why servers may differ about a path. Each message is a sentence for the response to the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    /// It begins otherwise than with `/`: nothing, `*`, a whole URL.
+    /// It doesn't begin with `/`: it is empty, `*` or a whole URL.
     #[error("The path must begin with a slash.")]
     NoSlash,
-    /// A `%` without two hex digits behind it.
+    /// It has a `%` that is not followed by two hex digits.
     #[error("The path has a % that is not followed by two hex digits.")]
     BadEscape,
-    /// `%2F`: a slash to those who decode before they split, a character to others.
+    /// It has `%2F`: a slash for servers that decode before they split, a character for others.
     #[error("The path has an encoded slash.")]
     EncodedSlash,
-    /// A backslash, raw or encoded: a slash to some.
+    /// It has a backslash, raw or encoded, which some servers read as a slash.
     #[error("The path has a backslash.")]
     Backslash,
-    /// A semicolon, raw or encoded: what follows it in a segment is dropped by some.
+    /// It has a semicolon, raw or encoded. Some servers drop the rest of the segment after it.
     #[error("The path has a semicolon.")]
     Semicolon,
-    /// `#`, raw or encoded, or an encoded `?`: the path's end to those who read it twice.
+    /// It has a `#`, raw or encoded, or an encoded `?`. For servers that decode twice, the path ends there.
     #[error("The path has a # or an encoded question mark.")]
     Delimiter,
-    /// A character that normalises to `/ \ ; ? # %` or to dots, such as `％` or `…`, or that Windows
-    /// replaces by one of these, such as `¥`.
+    /// It has a character that normalizes to one of `/ \ ; ? # %` or to dots, such as `％` or `…`, or that
+    /// Windows replaces by one of these, such as `¥`.
     #[error("The path has a character that some servers take for a slash, a dot or the like.")]
     Lookalike,
-    /// A control character, raw or encoded.
+    /// It has a control character, raw or encoded.
     #[error("The path has a control character.")]
     Control,
-    /// A space that is not encoded, in the path or the query. A request line can't have one, but a header
+    /// The path or the query has a space that is not encoded. A request line can't have one, but a header
     /// can, if a proxy joined a client's value with its own.
     #[error("The path or the query has a space that is not encoded.")]
     Space,
-    /// No UTF-8, or no longer once it is decoded.
+    /// It is not UTF-8, before or after decoding.
     #[error("The path is not UTF-8.")]
     NotUtf8,
-    /// Decoded, it has another escape: `%252e`.
+    /// It has another escape after decoding, such as in `%252e`.
     #[error("The path is encoded twice.")]
     EncodedTwice,
-    /// It begins with `//`, where some read the name of a host: to them `//x/admin` is `/admin`.
+    /// It begins with `//`, after which some servers expect a host: they read `//x/admin` as `/admin`.
     #[error("The path begins with two slashes.")]
     Authority,
-    /// More `..` than segments before them.
+    /// It has more `..` than segments before them.
     #[error("The path leads above the root.")]
     AboveRoot,
-    /// A `..` that takes an empty segment away, or the one before it where slashes are merged.
+    /// It has a `..` after an empty segment. Servers that merge slashes remove another segment than others.
     #[error("The path has a .. that follows an empty segment.")]
     EmptyParent,
-    /// A segment like `...`, `.. ` or `..:x`, of which some systems drop the end.
+    /// It has a segment like `...`, `.. ` or `..:x`. Some systems drop the end of such a segment.
     #[error("The path has a segment of dots and blanks, alone or before a colon.")]
     Dots,
 }
 
 impl RequestPath {
-    /// Reads a request's target as the client sent it; the query, behind the first `?`, is ignored.
+    /// Parses a request's target as the client sent it. The query after the first `?` is ignored, except that
+    /// it must not have a space.
     ///
     /// # Errors
-    /// [`PathError`] if servers may differ about which path that is.
+    /// [`PathError`] if servers may differ about the path.
     pub fn parse(target: &[u8]) -> Result<Self, PathError> {
         if target.contains(&b' ') {
             return Err(PathError::Space);
@@ -89,7 +90,7 @@ impl RequestPath {
         Ok(path)
     }
 
-    /// The segments, none of them empty.
+    /// The segments, without empty ones.
     pub(super) fn segments(&self, comparison: Comparison) -> impl Iterator<Item = &str> {
         let text = match comparison {
             Comparison::Strict => &self.strict,
@@ -99,7 +100,7 @@ impl RequestPath {
     }
 }
 
-/// Decodes escapes, once.
+/// Decodes `%` escapes once.
 fn decode(mut raw: &[u8]) -> Result<String, PathError> {
     let mut bytes = Vec::with_capacity(raw.len());
     while let [first, rest @ ..] = raw {
@@ -130,14 +131,14 @@ fn decode(mut raw: &[u8]) -> Result<String, PathError> {
     Ok(text)
 }
 
-/// The byte that two hex digits stand for.
+/// The byte with these two hex digits.
 fn escaped(high: u8, low: u8) -> Result<u8, PathError> {
     let digit = |byte| char::from(byte).to_digit(16).ok_or(PathError::BadEscape);
     // Two digits are at most 255.
     Ok((digit(high)? << 4 | digit(low)?) as u8)
 }
 
-/// The segments of a path, without `.` and `..`, the empty ones among them.
+/// Splits a path into segments and resolves `.` and `..`. Empty segments are kept.
 fn resolve(path: &str) -> Result<Vec<&str>, PathError> {
     let mut segments = Vec::new();
     for segment in path.split('/') {
@@ -145,7 +146,7 @@ fn resolve(path: &str) -> Result<Vec<&str>, PathError> {
             "." => {}
             ".." => match segments.pop() {
                 None => return Err(PathError::AboveRoot),
-                // Who merges slashes takes the segment before them away, who doesn't this one.
+                // Servers that merge slashes remove the segment before them, others this empty one.
                 Some("") => return Err(PathError::EmptyParent),
                 Some(_) => {}
             },
@@ -153,7 +154,7 @@ fn resolve(path: &str) -> Result<Vec<&str>, PathError> {
             segment => segments.push(segment),
         }
     }
-    // One that stands alone is what follows the only slash.
+    // `[""]` is the path `/`.
     match segments.as_slice() {
         ["", _, ..] => Err(PathError::Authority),
         _ => Ok(segments),

@@ -1,5 +1,3 @@
-//! Access rules: which requests a reverse proxy may let pass, and with what.
-
 use std::fmt;
 
 use super::super::requirement::Requirement;
@@ -9,7 +7,7 @@ use super::method::{Method, is_token};
 use super::path_pattern::PathPattern;
 use super::request_path::{PathError, RequestPath};
 
-/// What a reverse proxy may let pass: rules, of which the first that matches a request decides.
+/// Access rules: which requests a reverse proxy may let pass. The first rule that matches a request decides.
 ///
 /// ```
 /// use bearerd::domain::{PathPattern, Requirement, Rule, Rules};
@@ -30,24 +28,24 @@ pub struct Rules {
     name_hosts: bool,
 }
 
-/// Which requests may pass, and with what.
+/// The requests that a rule matches, and what they must have to pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// The hosts that it is for; any without it.
+    /// The hosts that it matches; `None` for any host.
     pub host: Option<HostPattern>,
-    /// The paths that it is for; any without it.
+    /// The paths that it matches; `None` for any path.
     pub path: Option<PathPattern>,
-    /// The methods that it is for; any without it.
+    /// The methods that it matches; `None` for any method.
     pub methods: Option<Vec<Method>>,
-    /// What a request that it is for must have.
+    /// What a matching request must have to pass.
     pub requirement: Requirement,
 }
 
-/// Why a request can't be decided: servers may differ about what it is. Each text is a sentence for
-/// whoever asks.
+/// Why servers may differ about a request, so that no rule can decide on it. Each message is a sentence for
+/// the response to the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ambiguous {
-    /// Its path.
+    /// Servers may differ about its path.
     #[error(transparent)]
     Path(#[from] PathError),
     /// Its host is not one host, and a rule names hosts.
@@ -56,8 +54,7 @@ pub enum Ambiguous {
     /// Its method is not one method.
     #[error("The method must be one HTTP method.")]
     Method,
-    /// Another rule would decide where upper and lower case, or a segment or host with a dot at its
-    /// end and without, count as the same.
+    /// A server that ignores case, or dots at the end of segments and hosts, would need another rule.
     #[error("The path, the host or the method is spelled so that servers may differ about it.")]
     Spelling,
 }
@@ -69,7 +66,7 @@ impl Rules {
         Self { rules, name_hosts }
     }
 
-    /// Whether there is none.
+    /// Whether there are no rules.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
@@ -79,16 +76,16 @@ impl Rules {
         self.rules.iter()
     }
 
-    /// The rule that decides over a request, and its number, counted from 1; none if no rule matches,
-    /// and the request is to be refused. `host` is what its `Host` header held, and is looked at only
-    /// if a rule names hosts; `target` is the path with the query, as the client sent it.
+    /// The rule that decides on a request, and its number, counted from 1. `None` if no rule matches; then
+    /// the request must be refused. `host` is the value of the `Host` header, which matters only if a rule
+    /// names hosts. `target` is the path with the query, as the client sent it.
     ///
-    /// The first rule is looked for twice: with case, and dots at the end of a segment or the host,
-    /// heeded, and with them ignored. Whatever server heeds some of them and ignores others finds a
-    /// rule between those two; so where both are one, it is the one for every server.
+    /// The first matching rule is searched twice: with a strict comparison, and with one that ignores case,
+    /// and dots at the end of segments and of the host. A server that ignores only some of these would find
+    /// one of the two rules, or a rule between them. So if both are the same, it is right for every server.
     ///
     /// # Errors
-    /// [`Ambiguous`] if servers may differ about what is asked for: to be answered with 400.
+    /// [`Ambiguous`] if servers may differ about the request. The response must be 400.
     pub fn decide(
         &self,
         method: &str,
@@ -107,7 +104,7 @@ impl Rules {
             rules.iter().position(|rule| rule.matches(method, host.as_ref(), &path, comparison))
         };
         let found = first(&self.rules, Comparison::Strict);
-        // What matches strictly matches loosely: only the rules before it can differ.
+        // A strict match is a loose match too, so only an earlier rule can differ.
         let before = &self.rules[..found.unwrap_or(self.rules.len())];
         match first(before, Comparison::Loose) {
             Some(_) => Err(Ambiguous::Spelling),
@@ -117,7 +114,7 @@ impl Rules {
 }
 
 impl Rule {
-    /// A rule for every request.
+    /// A rule that matches every request.
     pub fn any(requirement: Requirement) -> Self {
         Self { host: None, path: None, methods: None, requirement }
     }
@@ -177,7 +174,7 @@ mod tests {
         Rule { methods: Some(methods), ..Rule::any(needing("x")) }
     }
 
-    /// The number of the rule that decides, 0 if none does.
+    /// The number of the rule that decides; 0 if no rule matches.
     fn decide(rules: &[Rule], request: (&str, &str, &str)) -> Result<usize, Ambiguous> {
         let (method, host, target) = request;
         let rules = Rules::new(rules.to_vec());
@@ -225,9 +222,9 @@ mod tests {
         ] {
             assert_eq!(decide(rules, ("GET", "", target)), expected, "{target}");
         }
-        // Whatever is refused by no rule is refused as well as what is ambiguous.
+        // Requests are refused if no rule matches, and if they are ambiguous.
         assert_eq!(decide(&[on("/admin")], ("GET", "", "/Admin")), spelling);
-        // One rule for both spellings.
+        // One rule matches both spellings.
         assert_eq!(decide(&[public()], ("GET", "", "/Admin")), Ok(1));
         let both = [on("/kiosk"), on("/\u{212a}iosk"), public()];
         assert_eq!(decide(&both, ("GET", "", "/kiosk")), Ok(1));
