@@ -1,13 +1,13 @@
 //! Bearer-token authentication in one binary and one SQLite file.
 //!
-//! A client posts an email and a password to `POST /api/tokens` and gets a token once; it sends
-//! `Authorization: Bearer …` with each request; `DELETE /api/tokens/current` logs it out. Tokens
-//! carry abilities, expire, are revoked, and an actor sweeps the dead ones away.
+//! A client logs in with an email and a password at `POST /api/tokens` and gets a token. It sends the token
+//! with each request, as `Authorization: Bearer …`. `DELETE /api/tokens/current` logs it out. Tokens have
+//! abilities, expire and can be revoked. Dead tokens are removed in the background.
 //!
 //! # In an application
 //!
-//! An actix-web application opens bearerd, mounts its routes where it likes, puts guards before its
-//! own, and asks in a handler what the token can do. `examples/posts.rs` is a whole one.
+//! An actix-web application opens bearerd, mounts bearerd's routes under any path, and puts guards before its
+//! own routes. Handlers can check what the token may do. `examples/posts.rs` is a complete application.
 //!
 //! ```no_run
 //! use actix_web::{App, HttpServer, web};
@@ -44,25 +44,25 @@
 //! | feature | what it brings |
 //! | --- | --- |
 //! | `cli` (default) | the command line, and `server` |
-//! | `server` | a server of bearerd's own: [`app::Server`], HTTPS, the demo page and the viewer of the API |
+//! | `server` | bearerd's own server: [`app::Server`], HTTPS, the demo page and Swagger UI |
 //!
-//! An application that has a server needs neither: `default-features = false`.
+//! An application with its own server needs neither: `default-features = false`.
 //!
 //! # Where things are
 //!
-//! Data flows one way: `http` → `auth` → `store`; the actors stand beside `auth`.
+//! Calls go one way: `http` → `auth` → `store`. `auth` and `app` also call the actors.
 //!
-//! | module | lives there |
+//! | module | contents |
 //! | --- | --- |
-//! | [`domain`] | the rules: tokens, abilities, access, expiry, emails, passwords. Pure |
-//! | [`config`] | the settings, read once |
-//! | `store` | the SQLite file: readers, the writer with its group commit, the queries |
+//! | [`domain`] | types and rules without I/O: tokens, abilities, access rules, expiry, emails, passwords |
+//! | [`config`] | the settings |
+//! | `store` | the SQLite file: the connection pool for reads, the writer with group commit, the queries |
 //! | `actors` | the token sweeper, the usage recorder, the password hasher |
-//! | [`auth`] | the application service, the verdict cache, the limits on logins and on issued tokens |
-//! | `http` | the route table, the guard, the handlers, errors as answers |
-//! | `metrics` | what is counted; each module counts its own |
-//! | [`app`] | what puts these together, and takes them apart again |
-//! | `cli` | the command line, and the log |
+//! | [`auth`] | the application service, the token cache, the limits on logins and on issued tokens |
+//! | `http` | the routes, the guard, the handlers, the error responses |
+//! | `metrics` | the metrics, which all modules update |
+//! | [`app`] | the start and the shutdown of all parts |
+//! | `cli` | the command line and the log |
 
 mod actors;
 pub mod app;

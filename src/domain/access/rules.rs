@@ -222,7 +222,7 @@ mod tests {
         ] {
             assert_eq!(decide(rules, ("GET", "", target)), expected, "{target}");
         }
-        // Requests are refused if no rule matches, and if they are ambiguous.
+        // Without a strict match the request is refused in any case.
         assert_eq!(decide(&[on("/admin")], ("GET", "", "/Admin")), spelling);
         // One rule matches both spellings.
         assert_eq!(decide(&[public()], ("GET", "", "/Admin")), Ok(1));
