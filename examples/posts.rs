@@ -1,5 +1,5 @@
-//! An application with bearerd inside: posts that are read with `posts:read` and written with
-//! `posts:write`, and bearerd's own routes under `/auth`.
+//! An application with bearerd embedded. Reading posts needs the ability `posts:read`, writing them needs
+//! `posts:write`. bearerd's own routes are under `/auth`.
 //!
 //! ```console
 //! $ cargo run --no-default-features --example posts
@@ -7,7 +7,7 @@
 //! posts listening on http://127.0.0.1:8000
 //! ```
 //!
-//! and in another terminal:
+//! In another terminal:
 //!
 //! ```console
 //! $ curl -s http://127.0.0.1:8000/auth/api/tokens -H 'Content-Type: application/json' \
@@ -18,10 +18,10 @@
 //! ["first post"]
 //! ```
 //!
-//! The arguments, if there are any, are the database and the address to listen on. The first start
-//! creates the user, and reads the password from standard input.
-#![allow(clippy::print_stdout, reason = "whoever starts it reads the address")]
-#![allow(clippy::print_stderr, reason = "the first time they are asked for a password")]
+//! The optional arguments are the database and the address to listen on. The first start creates the user and
+//! reads the password from standard input.
+#![allow(clippy::print_stdout, reason = "prints its address")]
+#![allow(clippy::print_stderr, reason = "prompts for the password")]
 
 use std::io::BufRead;
 use std::net::TcpListener;
@@ -37,7 +37,7 @@ use serde_json::json;
 
 type Posts = web::Data<Mutex<Vec<String>>>;
 
-/// `GET /posts`: the guard has seen to it that the token has `posts:read`.
+/// `GET /posts`. The guard has checked that the token has `posts:read`.
 async fn list(posts: Posts) -> HttpResponse {
     match posts.lock() {
         Ok(posts) => HttpResponse::Ok().json(&*posts),
@@ -45,7 +45,7 @@ async fn list(posts: Posts) -> HttpResponse {
     }
 }
 
-/// `POST /posts`: with `posts:write`.
+/// `POST /posts`. The guard has checked that the token has `posts:write`.
 async fn create(posts: Posts, text: web::Json<String>) -> HttpResponse {
     match posts.lock() {
         Ok(mut posts) => posts.push(text.into_inner()),
@@ -54,7 +54,7 @@ async fn create(posts: Posts, text: web::Json<String>) -> HttpResponse {
     HttpResponse::Created().finish()
 }
 
-/// `DELETE /posts`: any live token gets in, and the handler asks for itself.
+/// `DELETE /posts`. The guard lets any live token through, and the handler checks the ability itself.
 async fn clear(current: CurrentToken, posts: Posts) -> HttpResponse {
     if !current.token_can("posts:write") {
         let refusal = json!({"message": "Token does not have write access."});
@@ -75,7 +75,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let origin = format!("http://{}", listener.local_addr()?);
     let bearerd = Bearerd::open(&Config {
         database: database.into(),
-        // Where the routes are mounted, as others reach them.
+        // The public URL of bearerd's routes.
         issuer: Issuer::parse(&format!("{origin}/auth")),
         ..Config::default()
     })?;
@@ -101,7 +101,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Somebody to log in as, the first time.
+/// Creates the user at the first start.
 async fn create_writer(bearerd: &Bearerd) -> Result<(), Box<dyn std::error::Error>> {
     let email = Email::parse("writer@example.org")?;
     match bearerd.auth().user_by_email(&email).await {
