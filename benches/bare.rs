@@ -1,6 +1,6 @@
-//! The bare handler: an actix-web server that answers `GET PATH` as it is told to, and does nothing
-//! else. Its arguments are the path, the body, and headers as `Name: value`. Prints its address.
-#![allow(clippy::print_stdout, reason = "whoever starts it reads the address")]
+//! The baseline: an actix-web server that answers `GET PATH` with a fixed response. Its arguments are the
+//! path, the body, and headers as `Name: value`. It prints its address.
+#![allow(clippy::print_stdout, reason = "prints its address")]
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{App, HttpResponse, HttpServer, web};
@@ -9,7 +9,7 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    // Run without any, as by `cargo bench`, it has nothing to say.
+    // `cargo bench` runs this without arguments; then it does nothing.
     let (Some(path), Some(body)) = (arguments.next(), arguments.next()) else { return Ok(()) };
     let body = web::Bytes::from(body);
     let headers = arguments.map(|line| header(&line)).collect::<Result<Vec<_>, _>>()?;

@@ -1,5 +1,5 @@
-//! A password's check: milliseconds for one bcrypt verification at the default cost, the fastest of
-//! five, so that a neighbour on the same core counts for less.
+//! Milliseconds for one bcrypt verification at the default cost. It is the fastest of five, so that other
+//! load on the machine matters less.
 #![allow(clippy::print_stdout, reason = "this is the result")]
 
 use std::hint::black_box;
@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let start = Instant::now();
         let verified = bcrypt::verify(black_box("long enough"), &hash)?;
         fastest = fastest.min(start.elapsed().as_secs_f64() * 1000.0);
-        assert!(verified, "the password is the hash's");
+        assert!(verified, "the password matches the hash");
     }
     println!("{fastest:.2}");
     Ok(())

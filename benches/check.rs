@@ -1,4 +1,4 @@
-//! What a check of a cached token is made of, part by part: `cargo bench --bench check`.
+//! The time of each part of checking a cached token: `cargo bench --bench check`.
 
 mod support;
 
@@ -29,7 +29,7 @@ fn token(c: &mut Criterion) {
     let prefix = TokenPrefix::default();
     let plain = PlainToken::generate(&prefix, &mut UnwrapErr(SysRng));
     let token = plain.expose().as_bytes();
-    // Refused at its last character: all is read, and nothing is digested.
+    // Wrong only in its last character, so the whole token is read, but no digest is computed.
     let mut mistyped = token.to_vec();
     if let Some(last) = mistyped.last_mut() {
         *last = if *last == b'0' { b'1' } else { b'0' };
@@ -74,7 +74,7 @@ fn cached(c: &mut Criterion) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A request through actix-web's routing to a handler that does nothing, with a guard and without.
+/// A request through actix-web's routing to a handler that does nothing, with and without a guard.
 fn guarded(
     c: &mut Criterion,
     system: &SystemRunner,

@@ -1,6 +1,6 @@
-//! Group commit: tokens issued a second by 64 clients at once, durable (`synchronous=FULL`), against
-//! the same with a commit for each. The two take turns; each round prints both rates. The argument is
-//! the number of rounds.
+//! Group commit: tokens issued per second by 64 concurrent clients with durable writes (`synchronous=FULL`),
+//! compared with one commit for each token. Both are measured in each round, which prints the rate with single
+//! commits, then the rate with group commit. The argument is the number of rounds.
 #![allow(clippy::print_stdout, reason = "this is the result")]
 
 mod support;
@@ -27,9 +27,9 @@ fn main() -> Result<(), Failure> {
     })
 }
 
-/// Has 64 clients issue tokens, `at_once` of them at a time; gives the tokens a second.
+/// Lets 64 clients issue tokens, `at_once` of them at a time. Returns the tokens per second.
 async fn issue_for_a_round(at_once: usize) -> Result<f64, Failure> {
-    // Where the file is decides what a commit costs: the working directory's disk, not /tmp's.
+    // On the working directory's disk, because /tmp may be in memory, where commits are cheap.
     let folder = tempfile::tempdir_in(".")?;
     let bearerd = Bearerd::open(&settings(folder.path()))?;
     create_user(bearerd.auth()).await?;

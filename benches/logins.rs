@@ -1,6 +1,6 @@
-//! Logins a second on all cores, at the default cost and each from a network of its own, against what
-//! bcrypt does by itself: as many checks of a password at once as there are cores. The two take turns;
-//! each round prints both rates. The argument is the number of rounds.
+//! Logins per second on all cores at the default cost, each from another network, compared with plain bcrypt
+//! verifications on all cores. Both are measured in each round, which prints both rates, logins first. The
+//! argument is the number of rounds.
 #![allow(clippy::print_stdout, reason = "this is the result")]
 
 mod support;
@@ -16,9 +16,9 @@ use bearerd::{Bearerd, Config, app};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use support::{EMAIL, Failure, PASSWORD, create_user, rounds, settings, token_request};
 
-/// Logins that each core does in a round.
+/// Logins for each core in a round.
 const SHARE: usize = 16;
-/// As many at once as bearerd lets wait.
+/// Concurrent logins: the length of bearerd's queue for passwords.
 const CLIENTS: usize = 64;
 
 fn main() -> Result<(), Failure> {
@@ -41,7 +41,7 @@ fn main() -> Result<(), Failure> {
     })
 }
 
-/// Has every core do its share of logins; gives the logins a second.
+/// Runs one round of logins. Returns the logins per second.
 async fn log_in_for_a_round(auth: &Auth, cores: usize) -> Result<f64, Failure> {
     let start = Instant::now();
     let logins = (0..cores * SHARE).map(|number| async move {
@@ -56,7 +56,7 @@ async fn log_in_for_a_round(auth: &Auth, cores: usize) -> Result<f64, Failure> {
     Ok(rate(cores, start))
 }
 
-/// The same number of a password's checks; gives the checks a second.
+/// Runs the same number of bcrypt verifications. Returns the verifications per second.
 fn check_for_a_round(hash: &str, cores: usize) -> f64 {
     let start = Instant::now();
     let share = || (0..SHARE).all(|_| bcrypt::verify(black_box(PASSWORD), hash).unwrap_or(false));
@@ -64,7 +64,7 @@ fn check_for_a_round(hash: &str, cores: usize) -> f64 {
         let shares: Vec<_> = (0..cores).map(|_| threads.spawn(share)).collect();
         shares.into_iter().all(|share| share.join().unwrap_or(false))
     });
-    assert!(passed, "the password is the hash's");
+    assert!(passed, "the password matches the hash");
     rate(cores, start)
 }
 

@@ -1,7 +1,7 @@
-//! Revocations a second over HTTP by 64 clients at once, durable (`synchronous=FULL`), against the
-//! same with a commit for each. Each client has a second connection, by which it asks at once
-//! whether the token that it has just revoked is refused; all of them are cached before. The two
-//! sides take turns; each round prints both rates. The argument is the number of rounds.
+//! Revocations per second over HTTP by 64 concurrent clients with durable writes (`synchronous=FULL`),
+//! compared with one commit for each revocation. All tokens are cached before. After each revocation, the
+//! client checks on a second connection that the token is refused. Both are measured in each round, which
+//! prints the rate with single commits, then the rate with group commit. The argument is the number of rounds.
 #![allow(clippy::print_stdout, reason = "this is the result")]
 
 mod support;
@@ -22,7 +22,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 const CLIENTS: usize = 64;
 const ROUND: Duration = Duration::from_secs(1);
-/// Tokens that a client has to revoke. Whoever has none left ends the round.
+/// Tokens for each client to revoke. The first client without tokens ends the round.
 const SUPPLY: usize = 600;
 
 fn main() -> Result<(), Failure> {
@@ -37,10 +37,10 @@ fn main() -> Result<(), Failure> {
     })
 }
 
-/// Has 64 clients of a server of their own revoke tokens, `at_once` of them at a time; gives the
-/// revocations a second.
+/// Starts a server and lets 64 clients revoke tokens, `at_once` of them at a time. Returns the revocations per
+/// second.
 async fn revoke_for_a_round(at_once: usize) -> Result<f64, Failure> {
-    // Where the file is decides what a commit costs: the working directory's disk, not /tmp's.
+    // On the working directory's disk, because /tmp may be in memory, where commits are cheap.
     let folder = tempfile::tempdir_in(".")?;
     let config = Config { listen: ([127, 0, 0, 1], 0).into(), ..settings(folder.path()) };
     let server = Server::start(&config, app::system_clock(), None).await?;
@@ -87,7 +87,7 @@ impl Client {
         Ok(Self { revoking, checking, tokens })
     }
 
-    /// Revokes tokens until the round is over; gives how many.
+    /// Revokes tokens until the round is over. Returns how many.
     async fn run(
         mut self,
         places: &Semaphore,
@@ -108,7 +108,7 @@ impl Client {
     }
 }
 
-/// The head of the answer to a request about the token that it is sent with.
+/// Sends a request to `/api/tokens/current` with this token. Returns the response.
 async fn ask(
     connection: &mut TcpStream,
     method: &str,
@@ -119,7 +119,7 @@ async fn ask(
         "{method} /api/tokens/current HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n"
     );
     connection.write_all(request.as_bytes()).await?;
-    // The answers that are expected fit into one segment, and come in one.
+    // The expected responses fit into one TCP segment, so one read gets all of a response.
     let mut answer = vec![0; 4096];
     let read = connection.read(&mut answer).await?;
     answer.truncate(read);

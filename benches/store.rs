@@ -1,5 +1,5 @@
-//! What the store takes, as the application service meets it: a token looked up by its digest, and
-//! tokens issued so many at once, which commit together. `cargo bench --bench store`.
+//! The time of store operations, called through the application service: looking a token up by its digest,
+//! and issuing tokens concurrently, which commit together. `cargo bench --bench store`.
 
 mod support;
 
@@ -13,14 +13,14 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use futures_util::future::try_join_all;
 use support::{Failure, create_user, settings};
 
-/// Tokens in the file that are looked up.
+/// Tokens to look up.
 const TOKENS: usize = 10_000;
-/// Tokens issued at once to fill it: no more than may wait for the writer.
+/// Tokens issued concurrently to fill the database: no more than may wait for the writer.
 const AT_ONCE: usize = 1000;
 
 fn main() -> Result<(), Failure> {
     let mut c = Criterion::default().configure_from_args();
-    // Where the file is decides what a commit costs: the working directory's disk, not /tmp's.
+    // On the working directory's disk, because /tmp may be in memory, where commits are cheap.
     let folder = tempfile::tempdir_in(".")?;
     let system = System::new();
     let bearerd = system.block_on(async {
@@ -43,7 +43,7 @@ fn look_up(c: &mut Criterion, system: &SystemRunner, auth: &Auth) -> Result<(), 
     let mut next = tokens.iter().cycle();
     c.bench_function("a token read by its digest", |b| {
         b.iter(|| match next.next() {
-            // Looked up, whether it is cached or not.
+            // `look_up` reads the store even if the token is cached.
             Some(presented) => system.block_on(auth.look_up(black_box(presented))).is_ok(),
             None => false,
         });
@@ -62,7 +62,7 @@ fn issue(c: &mut Criterion, system: &SystemRunner, auth: &Auth) {
     group.finish();
 }
 
-/// Issues so many tokens at once.
+/// Issues `count` tokens concurrently.
 async fn issued(auth: &Auth, count: usize) -> Result<Vec<PresentedToken>, Failure> {
     let prefix = TokenPrefix::default();
     try_join_all((0..count).map(|_| async {
