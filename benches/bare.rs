@@ -1,4 +1,4 @@
-//! The baseline: an actix-web server that answers `GET PATH` with a fixed response. Its arguments are the
+//! The bare handler: an actix-web server that answers `GET PATH` with a fixed response. Its arguments are the
 //! path, the body, and headers as `Name: value`. It prints its address.
 #![allow(clippy::print_stdout, reason = "prints its address")]
 
