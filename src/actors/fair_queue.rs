@@ -2,7 +2,7 @@
 //! The flows take turns. If the queue is full, a flow that holds few places takes one from the flow that
 //! holds the most. So a flood in one flow does not block the jobs of the others.
 //!
-//! A job holds a place from [`FairQueue::push`] until [`FairQueue::done`].
+//! A job holds a place from [`FairQueue::push`] until [`FairQueue::finish_job`].
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -27,7 +27,7 @@ struct Flow<J> {
 pub(super) struct Full;
 
 impl<J> Flow<J> {
-    fn held(&self) -> usize {
+    fn places_held(&self) -> usize {
         self.waiting.len() + self.running
     }
 }
@@ -38,7 +38,7 @@ impl<K: Copy + Eq + Hash, J> FairQueue<K, J> {
     }
 
     /// How many places are taken.
-    pub(super) fn taken(&self) -> usize {
+    pub(super) fn places_taken(&self) -> usize {
         self.taken
     }
 
@@ -55,7 +55,7 @@ impl<K: Copy + Eq + Hash, J> FairQueue<K, J> {
         yields: impl Fn(&K) -> bool,
         job: J,
     ) -> Result<Option<J>, Full> {
-        let held = self.flows.get(&key).map_or(0, Flow::held);
+        let held = self.flows.get(&key).map_or(0, Flow::places_held);
         if held >= share {
             return Err(Full);
         }
@@ -63,7 +63,7 @@ impl<K: Copy + Eq + Hash, J> FairQueue<K, J> {
             true => None,
             false => {
                 let may = |other: &K, holds: usize| holds > held + 1 || yields(other);
-                Some(self.displace(may).ok_or(Full)?)
+                Some(self.displace_job(may).ok_or(Full)?)
             }
         };
         let new = || Flow { waiting: VecDeque::new(), running: 0 };
@@ -78,8 +78,8 @@ impl<K: Copy + Eq + Hash, J> FairQueue<K, J> {
 
     /// Removes the newest waiting job of the flow that holds the most places, among the flows that `may`
     /// lose one.
-    fn displace(&mut self, may: impl Fn(&K, usize) -> bool) -> Option<J> {
-        let held = |key: &K| self.flows.get(key).map_or(0, Flow::held);
+    fn displace_job(&mut self, may: impl Fn(&K, usize) -> bool) -> Option<J> {
+        let held = |key: &K| self.flows.get(key).map_or(0, Flow::places_held);
         let flows = self.turns.iter().copied().enumerate();
         let candidates = flows.filter(|(_, key)| may(key, held(key)));
         let (turn, key) = candidates.max_by_key(|(_, key)| held(key))?;
@@ -88,11 +88,11 @@ impl<K: Copy + Eq + Hash, J> FairQueue<K, J> {
         if flow.waiting.is_empty() {
             self.turns.remove(turn);
         }
-        self.free(key);
+        self.free_place(key);
         Some(job)
     }
 
-    /// Takes the next job of the flow whose turn it is. The job keeps its place until [`Self::done`].
+    /// Takes the next job of the flow whose turn it is. The job keeps its place until [`Self::finish_job`].
     /// Unwanted jobs are dropped and don't use up a turn.
     pub(super) fn next(&mut self, is_wanted: impl Fn(&J) -> bool) -> Option<(K, J)> {
         while let Some(key) = self.turns.pop_front() {
@@ -100,7 +100,7 @@ impl<K: Copy + Eq + Hash, J> FairQueue<K, J> {
                 && let Some(job) = flow.waiting.pop_front()
             {
                 if !is_wanted(&job) {
-                    self.free(key);
+                    self.free_place(key);
                     continue;
                 }
                 flow.running += 1;
@@ -114,17 +114,17 @@ impl<K: Copy + Eq + Hash, J> FairQueue<K, J> {
     }
 
     /// Frees the place of one job of this flow that [`Self::next`] returned.
-    pub(super) fn done(&mut self, key: K) {
+    pub(super) fn finish_job(&mut self, key: K) {
         if let Some(flow) = self.flows.get_mut(&key) {
             flow.running -= 1;
-            self.free(key);
+            self.free_place(key);
         }
     }
 
     /// Counts one place as free, and removes the flow if it holds no other.
-    fn free(&mut self, key: K) {
+    fn free_place(&mut self, key: K) {
         self.taken -= 1;
-        if self.flows.get(&key).is_some_and(|flow| flow.held() == 0) {
+        if self.flows.get(&key).is_some_and(|flow| flow.places_held() == 0) {
             self.flows.remove(&key);
         }
     }
@@ -150,7 +150,7 @@ mod tests {
 
     fn take(queue: &mut FairQueue<char, u32>) -> Option<(char, u32)> {
         let taken = queue.next(|_| true);
-        taken.inspect(|&(key, _)| queue.done(key))
+        taken.inspect(|&(key, _)| queue.finish_job(key))
     }
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
         }
         let order: Vec<_> = std::iter::from_fn(|| take(&mut queue)).collect();
         assert_eq!(order, [('a', 0), ('b', 0), ('c', 0), ('a', 1), ('b', 1), ('a', 2)]);
-        assert_eq!((queue.taken(), queue.flows.len()), (0, 0));
+        assert_eq!((queue.places_taken(), queue.flows.len()), (0, 0));
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(push(&mut queue, 'a', 2, 2), Err(Full));
         assert_eq!(queue.next(|_| true), Some(('a', 0)));
         assert_eq!(push(&mut queue, 'a', 2, 2), Err(Full), "the first runs");
-        queue.done('a');
+        queue.finish_job('a');
         assert_eq!(push(&mut queue, 'a', 2, 2), Ok(None));
     }
 
@@ -214,7 +214,7 @@ mod tests {
             queue.next(|_| true).unwrap();
         }
         assert_eq!(push(&mut queue, 'b', 9, 0), Err(Full));
-        queue.done('a');
+        queue.finish_job('a');
         assert_eq!(push(&mut queue, 'b', 9, 0), Ok(None));
     }
 
@@ -230,7 +230,7 @@ mod tests {
         };
         assert_eq!(next(&mut queue, &[('a', 0)]), Some(('a', 1)));
         assert_eq!(next(&mut queue, &[('b', 0), ('c', 0)]), Some(('a', 2)));
-        assert_eq!((queue.taken(), queue.flows.len()), (2, 1));
+        assert_eq!((queue.places_taken(), queue.flows.len()), (2, 1));
     }
 
     proptest! {
@@ -246,7 +246,7 @@ mod tests {
             for (job, (action, key)) in steps.into_iter().enumerate() {
                 match action {
                     0 => if let Some(key) = running.pop() {
-                        queue.done(key);
+                        queue.finish_job(key);
                     },
                     1 => if let Some((key, _)) = queue.next(|_| true) {
                         running.push(key);
@@ -266,11 +266,11 @@ mod tests {
                     },
                 }
                 others.retain(|key, _| queue.turns.contains(key));
-                let held: usize = queue.flows.values().map(Flow::held).sum();
-                prop_assert_eq!(queue.taken(), held);
+                let held: usize = queue.flows.values().map(Flow::places_held).sum();
+                prop_assert_eq!(queue.places_taken(), held);
                 prop_assert!(held <= places);
                 for (key, flow) in &queue.flows {
-                    prop_assert!((1..=share).contains(&flow.held()));
+                    prop_assert!((1..=share).contains(&flow.places_held()));
                     let turns = queue.turns.iter().filter(|&other| other == key).count();
                     prop_assert_eq!(turns, usize::from(!flow.waiting.is_empty()));
                 }

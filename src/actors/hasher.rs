@@ -58,7 +58,7 @@ impl Jobs {
     ) -> Result<(Option<Box<dyn Job>>, bool), Full> {
         let Waiting { queue, calls } = &mut *self.lock();
         let displaced = queue.push(caller, caller.share(), |other| other.yields_to(caller), job)?;
-        let is_called = *calls < queue.taken();
+        let is_called = *calls < queue.places_taken();
         *calls += usize::from(is_called);
         Ok((displaced, is_called))
     }
@@ -151,7 +151,7 @@ impl Hasher {
         caller: Caller,
         password: Password,
     ) -> Result<PasswordHash, HasherError> {
-        self.ask(caller, move |worker| worker.hash(&password)).await
+        self.run_on_thread(caller, move |worker| worker.hash(&password)).await
     }
 
     /// Whether a guess is right. Every wrong guess takes the rounds of the highest cost, whatever the cost
@@ -160,17 +160,17 @@ impl Hasher {
     /// # Errors
     /// [`HasherError`]
     pub async fn verify(&self, caller: Caller, guess: Guess) -> Result<bool, HasherError> {
-        self.ask(caller, move |worker| Ok(worker.verify(&guess))).await
+        self.run_on_thread(caller, move |worker| Ok(worker.verify(&guess))).await
     }
 
     /// Updates the metric of how many passwords wait or are on a thread.
     pub fn note_queue(&self) {
-        self.metrics.waiting(Queue::Passwords, self.jobs.lock().queue.taken());
+        self.metrics.waiting(Queue::Passwords, self.jobs.lock().queue.places_taken());
     }
 
     /// Runs `work` on a thread. If the caller stops waiting, work that has not begun is dropped. Work that
     /// has begun keeps its place until it is done.
-    async fn ask<T: Send + 'static>(
+    async fn run_on_thread<T: Send + 'static>(
         &self,
         caller: Caller,
         work: impl FnOnce(&Worker) -> Result<T, HasherError> + Send + 'static,
@@ -220,7 +220,7 @@ where
             .unwrap_or_else(|_| Err(HasherError::Failed("a job panicked".to_owned())));
         worker.metrics.hashed(start.elapsed());
         // Freed before the answer, because the caller may ask again as soon as it has the answer.
-        worker.jobs.lock().queue.done(caller);
+        worker.jobs.lock().queue.finish_job(caller);
         // The caller may have hung up.
         let _ = answer.send(result);
     }
@@ -284,12 +284,12 @@ impl Worker {
             return true;
         }
         let highest = 1 << guess.highest_cost.unwrap_or(0).max(self.cost);
-        self.spend(highest.max(rounds).saturating_sub(guess.spent + rounds));
+        self.run_rounds(highest.max(rounds).saturating_sub(guess.spent + rounds));
         false
     }
 
     /// Runs this many rounds of bcrypt: one hash for each power of two in the number.
-    fn spend(&self, rounds: u64) {
+    fn run_rounds(&self, rounds: u64) {
         for cost in PasswordHash::COSTS.filter(|cost| rounds >> cost & 1 == 1) {
             self.metrics.bcrypt_rounds.inc_by(1 << cost);
             let _ = std::hint::black_box(bcrypt::hash_with_salt("", cost, [0; 16]));

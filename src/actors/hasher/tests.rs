@@ -39,7 +39,7 @@ fn ask<T: Send + 'static>(
 ) -> Pending<T> {
     let hasher = hasher.clone();
     let mut pending: Pending<T> =
-        Box::pin(async move { hasher.ask(caller, |_| Ok(work())).await }.fuse());
+        Box::pin(async move { hasher.run_on_thread(caller, |_| Ok(work())).await }.fuse());
     match pending.as_mut().now_or_never() {
         None => pending,
         Some(result) => Box::pin(async { result }),
@@ -48,10 +48,13 @@ fn ask<T: Send + 'static>(
 
 /// Keeps every thread busy on the caller's behalf until the first value is dropped. The second value holds
 /// the answers.
-async fn block(hasher: &Hasher, caller: Caller) -> (Vec<mpsc::Sender<()>>, Vec<Pending<()>>) {
+async fn block_threads(
+    hasher: &Hasher,
+    caller: Caller,
+) -> (Vec<mpsc::Sender<()>>, Vec<Pending<()>>) {
     let (mut releases, mut pending) = (Vec::new(), Vec::new());
     for _ in 0..THREADS {
-        let (release, started, answer) = hold(hasher, caller);
+        let (release, started, answer) = hold_thread(hasher, caller);
         started.await.unwrap();
         releases.push(release);
         pending.push(answer);
@@ -60,7 +63,10 @@ async fn block(hasher: &Hasher, caller: Caller) -> (Vec<mpsc::Sender<()>>, Vec<P
 }
 
 /// Queues a job that runs until the first value is dropped. The second is ready when the job begins.
-fn hold(hasher: &Hasher, caller: Caller) -> (mpsc::Sender<()>, oneshot::Receiver<()>, Pending<()>) {
+fn hold_thread(
+    hasher: &Hasher,
+    caller: Caller,
+) -> (mpsc::Sender<()>, oneshot::Receiver<()>, Pending<()>) {
     let (has_started, started) = oneshot::channel();
     let (release, released) = mpsc::channel();
     let answer = ask(hasher, caller, move || {
@@ -102,7 +108,7 @@ fn hashes_of_every_maker_are_read_and_rubbish_matches_nothing() {
 fn a_full_queue_refuses_the_next() {
     block_on(async {
         let hasher = hasher();
-        let (releases, blocked) = block(&hasher, Caller::Administration).await;
+        let (releases, blocked) = block_threads(&hasher, Caller::Administration).await;
         let waiting = (blocked.len()..PLACES).map(|_| ask(&hasher, Caller::Administration, || ()));
         let waiting: Vec<_> = waiting.collect();
         assert!(is_busy(&ask(&hasher, Caller::Administration, || ()).await));
@@ -111,7 +117,7 @@ fn a_full_queue_refuses_the_next() {
             answer.await.unwrap();
         }
         hasher.hash(Caller::Administration, password("secret")).await.unwrap();
-        assert_eq!(hasher.jobs.lock().queue.taken(), 0);
+        assert_eq!(hasher.jobs.lock().queue.places_taken(), 0);
     });
 }
 
@@ -119,7 +125,7 @@ fn a_full_queue_refuses_the_next() {
 fn one_network_has_eight_places() {
     block_on(async {
         let hasher = hasher();
-        let (releases, _blocked) = block(&hasher, Caller::Administration).await;
+        let (releases, _blocked) = block_threads(&hasher, Caller::Administration).await;
         let waiting: Vec<_> = (0..NETWORK_SHARE).map(|_| ask(&hasher, network(1), || ())).collect();
         assert!(is_busy(&ask(&hasher, network(1), || ()).await));
         let other = ask(&hasher, network(2), || ());
@@ -135,7 +141,7 @@ fn networks_that_fill_the_queue_keep_no_other_waiting_for_more_than_a_turn_each(
     block_on(async {
         // With one thread, jobs are recorded in the order in which they are taken.
         let hasher = Hasher::with_threads(1, 4, Metrics::new().unwrap());
-        let (release, started, _blocked) = hold(&hasher, Caller::Administration);
+        let (release, started, _blocked) = hold_thread(&hasher, Caller::Administration);
         started.await.unwrap();
         let order = Arc::new(Mutex::new(Vec::new()));
         let log_in = |number| {
@@ -143,7 +149,7 @@ fn networks_that_fill_the_queue_keep_no_other_waiting_for_more_than_a_turn_each(
             ask(&hasher, network(number), move || order.lock().unwrap().push(number))
         };
         let flood: Vec<_> = (0..96).map(|i| log_in(i % 12)).collect();
-        assert_eq!(hasher.jobs.lock().queue.taken(), PLACES);
+        assert_eq!(hasher.jobs.lock().queue.places_taken(), PLACES);
         let others: Vec<_> = (100..105).map(log_in).collect();
         drop(release);
         for answer in others {
@@ -161,7 +167,7 @@ fn networks_that_fill_the_queue_keep_no_other_waiting_for_more_than_a_turn_each(
 fn a_caller_who_hangs_up_has_no_password_hashed() {
     block_on(async {
         let hasher = hasher();
-        let (releases, _blocked) = block(&hasher, Caller::Administration).await;
+        let (releases, _blocked) = block_threads(&hasher, Caller::Administration).await;
         for _ in 0..NETWORK_SHARE {
             let hash = hasher.hash(network(1), password("secret")).now_or_never();
             assert!(hash.is_none());
@@ -177,14 +183,14 @@ fn a_caller_who_hangs_up_has_no_password_hashed() {
 fn callers_who_hang_up_leave_no_more_messages_than_there_are_places() {
     block_on(async {
         let hasher = Hasher::with_threads(1, 4, Metrics::new().unwrap());
-        let (mut release, started, first) = hold(&hasher, network(2));
+        let (mut release, started, first) = hold_thread(&hasher, network(2));
         started.await.unwrap();
         let mut answers = vec![first];
         for _ in 0..PLACES {
             for _ in 0..NETWORK_SHARE {
                 drop(ask(&hasher, network(1), || ()));
             }
-            let (next, started, answer) = hold(&hasher, network(2));
+            let (next, started, answer) = hold_thread(&hasher, network(2));
             release = next;
             started.await.unwrap();
             answers.push(answer);
@@ -202,7 +208,7 @@ fn callers_who_hang_up_leave_no_more_messages_than_there_are_places() {
 fn a_caller_who_hangs_up_frees_no_place_while_the_password_is_hashed() {
     block_on(async {
         let hasher = hasher();
-        let (_releases, blocked) = block(&hasher, network(1)).await;
+        let (_releases, blocked) = block_threads(&hasher, network(1)).await;
         drop(blocked);
         let rest = NETWORK_SHARE - THREADS;
         let _waiting: Vec<_> = (0..rest).map(|_| ask(&hasher, network(1), || ())).collect();
