@@ -31,7 +31,7 @@ pub fn is_malformed_request(metadata: &Metadata<'_>) -> bool {
 }
 
 /// Remembers the peer of a new connection until the connection's data is dropped.
-pub(super) fn note(connection: &dyn Any, data: &mut Extensions) {
+pub(super) fn remember_peer(connection: &dyn Any, data: &mut Extensions) {
     let plain = || connection.downcast_ref::<TcpStream>();
     let tls = || connection.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
     let Some(peer) = plain().or_else(tls).and_then(|stream| stream.peer_addr().ok()) else {

@@ -115,7 +115,7 @@ impl Server {
                 });
             })
         })
-        .on_connect(peers::note)
+        .on_connect(peers::remember_peer)
         .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(GRACE)
         .disable_signals();
@@ -144,7 +144,7 @@ impl Server {
     pub fn reload_at(&self, signals: impl Stream<Item = ()> + 'static) {
         let tls = self.tls.clone();
         spawn(signals.for_each(move |()| {
-            match tls.as_ref().map(|tls| tls.reread()) {
+            match tls.as_ref().map(|tls| tls.reload()) {
                 Some(Ok(())) => log::info!("certificate reloaded"),
                 Some(Err(error)) => {
                     log::error!("certificate not reloaded; the old one stays: {error}")

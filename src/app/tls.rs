@@ -74,13 +74,13 @@ impl Tls {
     ///
     /// # Errors
     /// [`TlsError`]
-    pub fn reread(&self) -> Result<(), TlsError> {
+    pub fn reload(&self) -> Result<(), TlsError> {
         let pair = Arc::new(read_pair(&self.cert, &self.key, &self.provider)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = pair;
         Ok(())
     }
 
-    /// The configuration for a listener. It picks up each [`Tls::reread`].
+    /// The configuration for a listener. It picks up each [`Tls::reload`].
     ///
     /// # Errors
     /// [`TlsError`]
