@@ -51,7 +51,7 @@ impl Check {
         }
         // Checked before the database is opened, because opening it creates its -wal and -shm files.
         let mut warnings = config.warnings();
-        warnings.extend(exposed(&config.database));
+        warnings.extend(warn_of_exposed_files(&config.database));
         // A check creates no database, so that it can run before the first start.
         let exists = config.database.exists();
         let verdict = match exists {
@@ -98,7 +98,7 @@ fn settings(config: &Config) -> Vec<Row<'_>> {
 
 /// A warning for each file of the database that users other than its owner can read.
 #[cfg(unix)]
-fn exposed(database: &Path) -> Vec<String> {
+fn warn_of_exposed_files(database: &Path) -> Vec<String> {
     use std::os::unix::fs::PermissionsExt;
     let companion = |suffix| PathBuf::from(format!("{}{suffix}", database.display()));
     let files = [database.to_owned(), companion("-wal"), companion("-shm")];
@@ -116,7 +116,7 @@ fn exposed(database: &Path) -> Vec<String> {
 }
 
 #[cfg(not(unix))]
-fn exposed(_: &Path) -> Vec<String> {
+fn warn_of_exposed_files(_: &Path) -> Vec<String> {
     Vec::new()
 }
 

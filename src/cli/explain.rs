@@ -38,7 +38,7 @@ impl Explain {
     pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
         let subject = match self.id {
             Some(id) => Subject::Row(id),
-            None => sent()?,
+            None => read_subject()?,
         };
         let abilities = input::abilities(&self.abilities)?;
         let named = abilities.map(Requirement::All).into_iter().collect();
@@ -55,7 +55,7 @@ impl Explain {
 }
 
 /// The token typed or read from standard input; [`Subject::Nobody`] if it is empty.
-fn sent() -> Result<Subject, CliError> {
+fn read_subject() -> Result<Subject, CliError> {
     let text = input::token()?;
     Ok(match text.is_empty() {
         true => Subject::Nobody,

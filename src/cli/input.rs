@@ -13,22 +13,22 @@ use crate::domain::{Abilities, Password};
 /// Reads a new password: typed twice without echo, or the first line of standard input.
 pub(super) fn password() -> Result<Password, CliError> {
     let text = match std::io::stdin().is_terminal() {
-        true => typed()?,
+        true => read_typed_password()?,
         false => first_line()?,
     };
     Password::chosen(text).map_err(|error| CliError::Usage(format!("the password {error}")))
 }
 
-fn typed() -> Result<String, CliError> {
-    let first = ask("Password: ")?;
-    let again = Zeroizing::new(ask("Again: ")?);
+fn read_typed_password() -> Result<String, CliError> {
+    let first = read_without_echo("Password: ")?;
+    let again = Zeroizing::new(read_without_echo("Again: ")?);
     match first == *again {
         true => Ok(first),
         false => Err(CliError::Usage("the two passwords differ; nothing was changed".to_owned())),
     }
 }
 
-fn ask(prompt: &str) -> Result<String, CliError> {
+fn read_without_echo(prompt: &str) -> Result<String, CliError> {
     rpassword::prompt_password(prompt)
         .map_err(|error| CliError::Io(format!("can't read from the terminal: {error}")))
 }
@@ -36,7 +36,7 @@ fn ask(prompt: &str) -> Result<String, CliError> {
 /// Reads a token: typed without echo, or the first line of standard input.
 pub(super) fn token() -> Result<String, CliError> {
     match std::io::stdin().is_terminal() {
-        true => ask("Token: "),
+        true => read_without_echo("Token: "),
         false => first_line(),
     }
 }

@@ -99,7 +99,7 @@ pub fn main() -> ExitCode {
     match matches.and_then(|matches| run(&matches)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("bearerd: {}", output::escaped(error.to_string().lines()));
+            eprintln!("bearerd: {}", output::escape_lines(error.to_string().lines()));
             error.exit_code()
         }
     }

@@ -26,29 +26,29 @@ pub(super) async fn list<T: Serialize, const N: usize>(
     let mut page = next().await?;
     if json {
         let mut serializer = serde_json::Serializer::pretty(EscapedJson(&mut stdout));
-        let mut list = serializer.serialize_seq(None).map_err(cannot)?;
+        let mut list = serializer.serialize_seq(None).map_err(write_error)?;
         while !page.is_empty() {
-            page.iter().try_for_each(|row| list.serialize_element(row)).map_err(cannot)?;
+            page.iter().try_for_each(|row| list.serialize_element(row)).map_err(write_error)?;
             page = next().await?;
         }
-        list.end().map_err(cannot)?;
-        writeln!(stdout).map_err(cannot)?;
+        list.end().map_err(write_error)?;
+        writeln!(stdout).map_err(write_error)?;
     } else {
-        let shown = |row: &T| cells(row).map(|cell| cut(&cell));
+        let shown = |row: &T| cells(row).map(|cell| shorten_cell(&cell));
         let mut lines = vec![headings.map(str::to_owned)];
         lines.extend(page.iter().map(shown));
         let widths = widths(&lines);
         while !lines.is_empty() {
             for cells in &lines {
-                writeln!(stdout, "{}", line(cells, widths)).map_err(cannot)?;
+                writeln!(stdout, "{}", line(cells, widths)).map_err(write_error)?;
             }
             lines = next().await?.iter().map(shown).collect();
         }
     }
-    stdout.flush().map_err(cannot)
+    stdout.flush().map_err(write_error)
 }
 
-fn cannot(error: impl Display) -> CliError {
+fn write_error(error: impl Display) -> CliError {
     CliError::Io(format!("can't write to standard output: {error}"))
 }
 
@@ -75,7 +75,7 @@ pub(super) fn print_json(value: &(impl Serialize + ?Sized)) -> Result<(), CliErr
 }
 
 /// The escaped text of a cell, shortened to the greatest width.
-fn cut(cell: &str) -> String {
+fn shorten_cell(cell: &str) -> String {
     let cell = Escaped(cell).to_string();
     if cell.width() <= WIDEST {
         return cell;
@@ -119,22 +119,22 @@ pub(super) fn print(line: &str) -> Result<(), CliError> {
 
 /// Prints several lines. A line break within a line is escaped, so that stored text can't forge a line.
 pub(super) fn print_lines(lines: &[String]) -> Result<(), CliError> {
-    write(&escaped(lines.iter().map(String::as_str)))
+    write(&escape_lines(lines.iter().map(String::as_str)))
 }
 
 /// Escapes lines for a terminal and joins them.
-pub(super) fn escaped<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn escape_lines<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     lines.map(|line| Escaped(line).to_string()).collect::<Vec<_>>().join("\n")
 }
 
 /// Writes a text to standard output without escaping it.
 pub(super) fn write(text: &str) -> Result<(), CliError> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(cannot)
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(write_error)
 }
 
 /// A number and its noun: `1 token`, `2 tokens`.
-pub(super) fn count(number: usize, noun: &str) -> String {
+pub(super) fn format_count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }

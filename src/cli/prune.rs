@@ -17,7 +17,7 @@ impl Prune {
         let purged = with_services(config, async |auth| Ok(auth.prune(retention).await?))?;
         output::print(&format!(
             "{} removed: {} revoked, {} expired",
-            output::count(purged.total(), "token"),
+            output::format_count(purged.total(), "token"),
             purged.revoked,
             purged.expired
         ))

@@ -94,7 +94,10 @@ impl TokenTask {
                 })?;
                 let bound = match revoked.saturating_sub(1) {
                     0 => String::new(),
-                    bound => format!("; {} bound to it revoked too", output::count(bound, "token")),
+                    bound => format!(
+                        "; {} bound to it revoked too",
+                        output::format_count(bound, "token")
+                    ),
                 };
                 output::print(&format!("token {id} revoked{bound}"))
             }

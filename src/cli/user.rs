@@ -116,7 +116,7 @@ impl UserTask {
             }),
             Self::Show { email, format } => {
                 let email = input::flag("email", Email::claimed(&email))?;
-                let user = with_services(config, async |auth| find(auth, &email).await)?;
+                let user = with_services(config, async |auth| find_user(auth, &email).await)?;
                 let row = Row::from(user);
                 match format.json {
                     true => output::print_json(&row),
@@ -125,7 +125,7 @@ impl UserTask {
             }
             Self::Enable { email } => {
                 let update = UserUpdate { disabled: Some(false), ..UserUpdate::default() };
-                let (user, _) = change(config, &email, update)?;
+                let (user, _) = change_user(config, &email, update)?;
                 output::print(&format!(
                     "user enabled: {}; tokens that are neither revoked nor expired work again",
                     user.email
@@ -133,7 +133,7 @@ impl UserTask {
             }
             Self::Disable { email } => {
                 let update = UserUpdate { disabled: Some(true), ..UserUpdate::default() };
-                let (user, _) = change(config, &email, update)?;
+                let (user, _) = change_user(config, &email, update)?;
                 output::print(&format!(
                     "user disabled: {}; `bearerd user enable` lets the user's tokens work again",
                     user.email
@@ -142,14 +142,14 @@ impl UserTask {
             Self::Password { email } => {
                 let password = Some(input::password()?);
                 let update = UserUpdate { password, ..UserUpdate::default() };
-                let (user, revoked) = change(config, &email, update)?;
-                let revoked = output::count(revoked, "token");
+                let (user, revoked) = change_user(config, &email, update)?;
+                let revoked = output::format_count(revoked, "token");
                 output::print(&format!("password changed for {}; {revoked} revoked", user.email))
             }
             Self::Abilities { email, abilities } => {
                 let abilities = Some(input::flag("abilities", Abilities::parse(&abilities))?);
                 let update = UserUpdate { abilities, ..UserUpdate::default() };
-                let (user, _) = change(config, &email, update)?;
+                let (user, _) = change_user(config, &email, update)?;
                 let abilities = match user.abilities.to_string() {
                     none if none.is_empty() => "none".to_owned(),
                     some => some,
@@ -159,7 +159,7 @@ impl UserTask {
             Self::Delete { email } => {
                 let email = input::flag("email", Email::claimed(&email))?;
                 with_services(config, async |auth| {
-                    let user = find(auth, &email).await?;
+                    let user = find_user(auth, &email).await?;
                     Ok(auth.delete_user(Actor::Operator, user.id).await?)
                 })?;
                 output::print(&format!("user deleted: {email}, with all tokens"))
@@ -169,15 +169,19 @@ impl UserTask {
 }
 
 /// The user with this email.
-async fn find(auth: &Auth, email: &Email) -> Result<User, CliError> {
+async fn find_user(auth: &Auth, email: &Email) -> Result<User, CliError> {
     auth.user_by_email(email).await.map_err(not_found(|| no_user(email)))
 }
 
 /// Changes the user with this email. Returns the user and the number of revoked tokens.
-fn change(config: &Config, email: &str, update: UserUpdate) -> Result<(User, usize), CliError> {
+fn change_user(
+    config: &Config,
+    email: &str,
+    update: UserUpdate,
+) -> Result<(User, usize), CliError> {
     let email = input::flag("email", Email::claimed(email))?;
     with_services(config, async |auth| {
-        let user = find(auth, &email).await?;
+        let user = find_user(auth, &email).await?;
         Ok(auth.update_user(Actor::Operator, user.id, update).await?)
     })
 }
