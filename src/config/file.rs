@@ -20,15 +20,15 @@ pub(super) fn read(path: &Path) -> Result<File, ConfigError> {
     let mut table: Table =
         text.parse().map_err(|cause| ConfigError::Syntax { path: path.to_owned(), cause })?;
     let rules = table.remove(RULES);
-    let settings = table.into_iter().map(|(key, value)| (key, spell(value))).collect();
+    let settings = table.into_iter().map(|(key, value)| (key, spell_value(value))).collect();
     Ok(File { settings, rules })
 }
 
 /// The value spelled as in the environment.
-pub(super) fn spell(value: Value) -> String {
+pub(super) fn spell_value(value: Value) -> String {
     match value {
         Value::String(text) => text,
-        Value::Array(values) => values.into_iter().map(spell).collect::<Vec<_>>().join(","),
+        Value::Array(values) => values.into_iter().map(spell_value).collect::<Vec<_>>().join(","),
         Value::Integer(number) => number.to_string(),
         other @ (Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Table(_)) => {
             other.to_string()

@@ -173,8 +173,8 @@ impl Config {
         match (&self.tls_cert, &self.tls_key) {
             (Some(cert), Some(key)) => Ok(Some((cert, key))),
             (None, None) => Ok(None),
-            (Some(_), None) => Err(self.alone("tls_cert", "tls_key")),
-            (None, Some(_)) => Err(self.alone("tls_key", "tls_cert")),
+            (Some(_), None) => Err(self.missing_partner("tls_cert", "tls_key")),
+            (None, Some(_)) => Err(self.missing_partner("tls_key", "tls_cert")),
         }
     }
 
@@ -194,7 +194,7 @@ impl Config {
         }
     }
 
-    fn alone(&self, given: &'static str, missing: &'static str) -> ConfigError {
+    fn missing_partner(&self, given: &'static str, missing: &'static str) -> ConfigError {
         let origin = self.given.get(given).map(|given| given.source.clone());
         ConfigError::Alone { given, origin, missing }
     }

@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 use super::error::{ConfigError, KEYS, RULES, RuleError};
-use super::file::spell;
+use super::file::spell_value;
 use super::source::Source;
 use crate::domain::{
     Abilities, HostPattern, Method, MethodError, PathPattern, Requirement, Rule, Rules,
@@ -17,7 +17,7 @@ pub(super) fn read(value: Value, file: &Source) -> Result<Rules, ConfigError> {
     let Some(tables) = tables.filter(|tables| !tables.is_empty()) else {
         return Err(ConfigError::Value {
             name: RULES.to_owned(),
-            value: spell(value),
+            value: spell_value(value),
             origin: file.clone(),
             allowed: "a table for each rule, under [[rules]]; no such key, if there are none",
         });
@@ -57,7 +57,7 @@ fn read_key<T>(
     let Some(value) = table.get(key) else { return Ok(None) };
     read(value).map(Some).map_err(|allowed| RuleError::Value {
         key,
-        value: written(value),
+        value: format_as_toml(value),
         allowed,
     })
 }
@@ -109,11 +109,11 @@ fn texts(value: &Value) -> Option<Vec<&str>> {
 }
 
 /// A value in TOML, on one line.
-fn written(value: &Value) -> String {
+fn format_as_toml(value: &Value) -> String {
     match value {
         Value::String(text) => format!("{text:?}"),
         Value::Array(values) => {
-            format!("[{}]", values.iter().map(written).collect::<Vec<_>>().join(", "))
+            format!("[{}]", values.iter().map(format_as_toml).collect::<Vec<_>>().join(", "))
         }
         other => other.to_string(),
     }

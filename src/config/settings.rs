@@ -54,7 +54,9 @@ pub const SETTINGS: &[Setting] = &[
         allowed: "an http or https URL without query, fragment and slash at its end, such as \
                   https://auth.example.org, or nothing for the address that the server listens on",
         default: "",
-        read: |config, text| unless_empty(text, Issuer::parse).map(|issuer| config.issuer = issuer),
+        read: |config, text| {
+            parse_optional(text, Issuer::parse).map(|issuer| config.issuer = issuer)
+        },
     },
     Setting {
         key: "token_ttl",
@@ -146,7 +148,7 @@ pub const SETTINGS: &[Setting] = &[
                   (ingress-nginx) or envoy (Envoy); nothing if there are no access rules",
         default: "",
         read: |config, text| {
-            unless_empty(text, ForwardAuthHeaders::parse)
+            parse_optional(text, ForwardAuthHeaders::parse)
                 .map(|headers| config.forward_auth_headers = headers)
         },
     },
@@ -157,7 +159,7 @@ pub const SETTINGS: &[Setting] = &[
                   nothing",
         default: "",
         read: |config, text| {
-            unless_empty(text, TokenHeader::parse).map(|header| config.token_header = header)
+            parse_optional(text, TokenHeader::parse).map(|header| config.token_header = header)
         },
     },
     Setting {
@@ -200,14 +202,14 @@ pub const SETTINGS: &[Setting] = &[
         about: "the certificate for HTTPS, with its chain",
         allowed: "the path of a PEM file, and tls_key beside it",
         default: "",
-        read: |config, text| unless_empty(text, path).map(|path| config.tls_cert = path),
+        read: |config, text| parse_optional(text, path).map(|path| config.tls_cert = path),
     },
     Setting {
         key: "tls_key",
         about: "the certificate's private key",
         allowed: "the path of a PEM file, and tls_cert beside it",
         default: "",
-        read: |config, text| unless_empty(text, path).map(|path| config.tls_key = path),
+        read: |config, text| parse_optional(text, path).map(|path| config.tls_key = path),
     },
     Setting {
         key: "log",
@@ -261,7 +263,7 @@ fn bytes(text: &str) -> Option<u64> {
 }
 
 /// Parses an optional value: an empty text is `Some(None)`, a wrong one `None`.
-fn unless_empty<T>(text: &str, read: fn(&str) -> Option<T>) -> Option<Option<T>> {
+fn parse_optional<T>(text: &str, read: fn(&str) -> Option<T>) -> Option<Option<T>> {
     if text.is_empty() { Some(None) } else { read(text).map(Some) }
 }
 
