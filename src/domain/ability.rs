@@ -145,15 +145,15 @@ impl Abilities {
     }
 
     /// Whether both lists have the same text, even if their wildcards cover different abilities.
-    pub fn spell(&self, other: &Self) -> bool {
+    pub fn has_same_text_as(&self, other: &Self) -> bool {
         self.scope == other.scope
     }
 
     /// The abilities in `asked` that these abilities don't grant.
     #[must_use]
-    pub fn lacking(&self, asked: &Self) -> Self {
-        let lacking: Vec<_> = asked.iter().filter(|ability| !self.grant(ability)).collect();
-        Self::from_scope(lacking.join(" "))
+    pub fn find_ungranted(&self, asked: &Self) -> Self {
+        let ungranted: Vec<_> = asked.iter().filter(|ability| !self.grant(ability)).collect();
+        Self::from_scope(ungranted.join(" "))
     }
 
     /// Whether the list is empty.

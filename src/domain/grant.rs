@@ -74,9 +74,9 @@ impl Grant {
     /// [`Ungranted::Beyond`]; [`Ungranted::TooMany`].
     pub fn abilities(&self, asked: Option<Abilities>) -> Result<Abilities, Ungranted> {
         let abilities = match asked {
-            Some(asked) => match self.held.lacking(&asked) {
+            Some(asked) => match self.held.find_ungranted(&asked) {
                 none if none.is_empty() => asked,
-                lacking => return Err(Ungranted::Beyond(lacking)),
+                ungranted => return Err(Ungranted::Beyond(ungranted)),
             },
             // The default is what two lists share, which can be longer than each of them.
             None if self.default.iter().count() > Abilities::MOST => {

@@ -11,7 +11,7 @@ const BLANK: [char; 2] = ['\u{2800}', '\u{1d159}'];
 /// space, an invisible character or an unassigned one. Joiners and variation selectors are allowed where they
 /// can have an effect, which is never next to ASCII.
 pub(super) fn first_hidden(text: &str) -> Option<char> {
-    judged(text).find_map(|(c, hides)| hides.then_some(c))
+    mark_hidden(text).find_map(|(c, hides)| hides.then_some(c))
 }
 
 /// Escapes a text for a terminal or a log: hidden characters are shown by their number, such as `\u{1b}`, and
@@ -21,7 +21,7 @@ pub struct Escaped<'a>(pub &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        judged(self.0).try_for_each(|(c, hides)| match hides {
+        mark_hidden(self.0).try_for_each(|(c, hides)| match hides {
             true => write!(f, "{}", c.escape_default()),
             false => write!(f, "{c}"),
         })
@@ -31,7 +31,7 @@ impl fmt::Display for Escaped<'_> {
 /// The same JSON, with hidden characters escaped. They can occur only in strings.
 pub fn escaped_json(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
-    for (c, hides) in judged(json) {
+    for (c, hides) in mark_hidden(json) {
         match hides && c != '\n' {
             true => {
                 let units = &mut [0; 2];
@@ -69,7 +69,7 @@ pub(super) fn is_ignorable(c: char) -> bool {
 }
 
 /// Each character, and whether it is hidden in its place.
-fn judged(text: &str) -> impl Iterator<Item = (char, bool)> {
+fn mark_hidden(text: &str) -> impl Iterator<Item = (char, bool)> {
     let mut before = None;
     let mut rest = text.chars();
     std::iter::from_fn(move || {

@@ -35,7 +35,7 @@ impl Session {
     ) -> Option<Self> {
         token.expires_at = ttl.check(&token, &user, now).ok()?;
         let used_at = AtomicI64::new(token.last_used_at.map_or(i64::MIN, Timestamp::as_unix));
-        if token.abilities.spell(&user.abilities) {
+        if token.abilities.has_same_text_as(&user.abilities) {
             // Nearly always, and one copy for all of the owner's tokens is a tenth of their memory.
             token.abilities = user.abilities.clone().held_by(token.kind);
         }
