@@ -183,38 +183,38 @@ impl Metrics {
 
     /// The histogram of a route's response times. `route` must be a route's pattern or a fixed word, never a
     /// request's path. `method` must be a known method or a fixed word.
-    pub fn request(&self, method: &str, route: &str, status: u16) -> Histogram {
+    pub fn request_histogram(&self, method: &str, route: &str, status: u16) -> Histogram {
         self.request_seconds.with_label_values(&[method, route, &status.to_string()])
     }
 
     /// Counts a job that a full queue refused.
-    pub fn refused(&self, queue: Queue) {
+    pub fn count_rejection(&self, queue: Queue) {
         self.queue_rejections.with_label_values(&[queue.name()]).inc();
     }
 
     /// Sets how many jobs wait in a queue.
-    pub fn waiting(&self, queue: Queue, jobs: usize) {
+    pub fn set_queue_length(&self, queue: Queue, jobs: usize) {
         let jobs = i64::try_from(jobs).unwrap_or(i64::MAX);
         self.queue_lengths.with_label_values(&[queue.name()]).set(jobs);
     }
 
     /// Counts a login by its outcome.
-    pub fn login(&self, outcome: Login) {
+    pub fn count_login(&self, outcome: Login) {
         self.logins.with_label_values(&[outcome.name()]).inc();
     }
 
     /// Sets how many tokens are live.
-    pub fn live(&self, count: i64) {
+    pub fn set_live_tokens(&self, count: i64) {
         self.tokens_live.with_label_values::<&str>(&[]).set(count);
     }
 
     /// Counts an event that happened to `count` tokens.
-    pub fn tokens(&self, event: TokenEvent, count: usize) {
+    pub fn count_token_events(&self, event: TokenEvent, count: usize) {
         self.token_events.with_label_values(&[event.name()]).inc_by(count as u64);
     }
 
     /// Records how long checking or hashing a password took.
-    pub fn hashed(&self, time: Duration) {
+    pub fn observe_password_hash(&self, time: Duration) {
         self.password_hash_seconds.observe(time.as_secs_f64());
     }
 

@@ -165,7 +165,7 @@ impl Hasher {
 
     /// Updates the metric of how many passwords wait or are on a thread.
     pub fn note_queue(&self) {
-        self.metrics.waiting(Queue::Passwords, self.jobs.lock().queue.places_taken());
+        self.metrics.set_queue_length(Queue::Passwords, self.jobs.lock().queue.places_taken());
     }
 
     /// Runs `work` on a thread. If the caller stops waiting, work that has not begun is dropped. Work that
@@ -181,11 +181,11 @@ impl Hasher {
         let (answer, answered) = oneshot::channel();
         let Ok((displaced, is_called)) = self.jobs.push(caller, Box::new(Ask { work, answer }))
         else {
-            self.metrics.refused(Queue::Passwords);
+            self.metrics.count_rejection(Queue::Passwords);
             return Err(HasherError::Busy);
         };
         if displaced.is_some() {
-            self.metrics.refused(Queue::Passwords);
+            self.metrics.count_rejection(Queue::Passwords);
         }
         if is_called {
             self.address.do_send(TakeTurn);
@@ -218,7 +218,7 @@ where
         // A panic must end only its own job, not the thread.
         let result = catch_unwind(AssertUnwindSafe(|| work(worker)))
             .unwrap_or_else(|_| Err(HasherError::Failed("a job panicked".to_owned())));
-        worker.metrics.hashed(start.elapsed());
+        worker.metrics.observe_password_hash(start.elapsed());
         // Freed before the answer, because the caller may ask again as soon as it has the answer.
         worker.jobs.lock().queue.finish_job(caller);
         // The caller may have hung up.

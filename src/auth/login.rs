@@ -40,13 +40,13 @@ impl Auth {
         let result = self.try_log_in(credentials, request, from).await;
         match &result {
             Ok(_) => {
-                self.0.metrics.login(Login::Success);
-                self.0.metrics.tokens(TokenEvent::Issued, 1);
+                self.0.metrics.count_login(Login::Success);
+                self.0.metrics.count_token_events(TokenEvent::Issued, 1);
             }
-            Err(Error::TooManyAttempts { .. }) => self.0.metrics.login(Login::Limited),
-            Err(Error::WrongCredentials) => self.0.metrics.login(Login::Refused),
-            Err(Error::Invalid(_)) => self.0.metrics.login(Login::Invalid),
-            Err(_) => self.0.metrics.login(Login::Failed),
+            Err(Error::TooManyAttempts { .. }) => self.0.metrics.count_login(Login::Limited),
+            Err(Error::WrongCredentials) => self.0.metrics.count_login(Login::Refused),
+            Err(Error::Invalid(_)) => self.0.metrics.count_login(Login::Invalid),
+            Err(_) => self.0.metrics.count_login(Login::Failed),
         }
         result
     }

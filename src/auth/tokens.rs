@@ -23,7 +23,7 @@ impl Auth {
         let insertion = self.0.store.insert_token_for_email(email, token, self.0.quota).await?;
         let stored = self.finish_insertion(insertion, now)?;
         let (token, _) = stored.ok_or(Error::NotFound("user"))?;
-        self.0.metrics.tokens(TokenEvent::Issued, 1);
+        self.0.metrics.count_token_events(TokenEvent::Issued, 1);
         Ok(Issued { plain, token })
     }
 
@@ -63,7 +63,7 @@ impl Auth {
             self.0.issues.give_back(bearer.user.id, now);
         }
         let (token, owner) = self.finish_insertion(insertion?, now)?.ok_or(Error::InvalidToken)?;
-        self.0.metrics.tokens(TokenEvent::Issued, 1);
+        self.0.metrics.count_token_events(TokenEvent::Issued, 1);
         Ok((Issued { plain, token }, owner))
     }
 
@@ -76,7 +76,7 @@ impl Auth {
         match outcome {
             Insertion::Done(stored) => {
                 let Stored { token, owner, revoked } = *stored;
-                self.0.metrics.tokens(TokenEvent::Revoked, revoked);
+                self.0.metrics.count_token_events(TokenEvent::Revoked, revoked);
                 Ok(Some((token, owner)))
             }
             Insertion::NoOwner => Ok(None),
@@ -152,7 +152,7 @@ impl Auth {
         match self.0.store.revoke_token(acting, token_id, owner, self.now()).await? {
             0 => Err(Error::NotFound("token")),
             revoked => {
-                self.0.metrics.tokens(TokenEvent::Revoked, revoked);
+                self.0.metrics.count_token_events(TokenEvent::Revoked, revoked);
                 Ok(revoked)
             }
         }
@@ -168,7 +168,7 @@ impl Auth {
         let Ok(presented) = PresentedToken::parse(token, &self.0.prefix) else { return Ok(()) };
         let acting = self.acting_token(by);
         let revoked = self.0.store.revoke_presented(acting, presented, self.now()).await?;
-        self.0.metrics.tokens(TokenEvent::Revoked, revoked);
+        self.0.metrics.count_token_events(TokenEvent::Revoked, revoked);
         Ok(())
     }
 
@@ -196,7 +196,7 @@ impl Auth {
     ) -> Result<(), Error> {
         let acting = self.acting_token_of(by);
         let revoked = self.0.store.revoke_tokens_of(acting, owner, except, self.now()).await?;
-        self.0.metrics.tokens(TokenEvent::Revoked, revoked);
+        self.0.metrics.count_token_events(TokenEvent::Revoked, revoked);
         Ok(())
     }
 

@@ -264,7 +264,7 @@ impl Auth {
     fn finish_change(&self, outcome: UserChanged) -> Result<Option<(User, usize)>, Error> {
         match outcome {
             UserChanged::Done(user, revoked) => {
-                self.0.metrics.tokens(TokenEvent::Revoked, revoked);
+                self.0.metrics.count_token_events(TokenEvent::Revoked, revoked);
                 Ok(Some((user, revoked)))
             }
             UserChanged::Stale => Ok(None),

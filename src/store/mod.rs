@@ -172,13 +172,13 @@ impl Store {
 
     /// Sets the metrics of how many jobs wait for the readers and the writer.
     pub fn note_queues(&self) {
-        self.0.metrics.waiting(Queue::Reads, self.0.readers.waiting());
-        self.0.metrics.waiting(Queue::Writes, self.0.writer.waiting());
+        self.0.metrics.set_queue_length(Queue::Reads, self.0.readers.waiting());
+        self.0.metrics.set_queue_length(Queue::Writes, self.0.writer.waiting());
     }
 
     fn note_refusal<T>(&self, queue: Queue, result: &Result<T, StoreError>) {
         if let Err(StoreError::Busy) = result {
-            self.0.metrics.refused(queue);
+            self.0.metrics.count_rejection(queue);
         }
     }
 

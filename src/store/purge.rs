@@ -135,7 +135,7 @@ impl Store {
                 return Ok(total);
             }
             total += deleted;
-            self.0.metrics.tokens(TokenEvent::Purged, deleted);
+            self.0.metrics.count_token_events(TokenEvent::Purged, deleted);
             // As long as the chunk took: half of the time is for others on the same core.
             tokio::time::sleep(start.elapsed()).await;
         }

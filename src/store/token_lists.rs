@@ -110,7 +110,7 @@ impl Store {
         let (age_cutoff, now) = (age_cutoff(ttl, now), now.as_unix());
         let live = CountAllLive { now, age_cutoff, later: now };
         let live = self.read_list(move |c| live.get_result::<Count>(c)).await?;
-        self.0.metrics.live(live.number);
+        self.0.metrics.set_live_tokens(live.number);
         Ok(())
     }
 }

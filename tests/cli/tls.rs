@@ -62,7 +62,11 @@ fn sighup_loads_a_new_certificate_and_keeps_the_old_one_if_a_file_is_wrong() {
     assert!(is_answered(&server, &second) && !is_answered(&server, &first));
 
     fs::write(place.path().join("key.pem"), "half a ke").unwrap();
-    send_sighup(&server, &log, "the old one stays: key.pem holds no unencrypted private key in PEM");
+    send_sighup(
+        &server,
+        &log,
+        "the old one stays: key.pem holds no unencrypted private key in PEM",
+    );
     assert!(is_answered(&server, &second));
     assert_eq!(server.signal("-TERM"), Some(0));
 }

@@ -39,7 +39,7 @@ impl Timings {
         if let Some((_, histogram)) = known.iter().find(|(known, _)| *known == status) {
             return histogram.observe(seconds);
         }
-        let histogram = self.metrics.request(self.method, self.pattern, status);
+        let histogram = self.metrics.request_histogram(self.method, self.pattern, status);
         histogram.observe(seconds);
         known.push((status, histogram));
     }
