@@ -21,7 +21,7 @@ pub struct Schedule {
     /// How long it rests between the end of one pass and the next.
     pub interval: Duration,
     /// For how long a dead token's row is kept.
-    pub retain: Duration,
+    pub retention: Duration,
     /// How old a token may grow.
     pub ttl: Lifetime,
 }
@@ -88,10 +88,10 @@ impl Handler<Sweep> for Worker {
         if let Some(next) = self.next.take() {
             context.cancel_future(next);
         }
-        let Schedule { retain, ttl, .. } = self.schedule;
+        let Schedule { retention, ttl, .. } = self.schedule;
         let now = (self.clock)();
         let store = self.store.clone();
-        let purge = Purge::of(retain, ttl, now);
+        let purge = Purge::of(retention, ttl, now);
         let stop = self.stop.clone();
         let pass = async move {
             let pass = async {

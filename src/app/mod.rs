@@ -64,7 +64,7 @@ impl Bearerd {
         let services = Services::open(config, clock.clone())?;
         let schedule = Schedule {
             interval: config.sweep_interval,
-            retain: config.retention,
+            retention: config.retention,
             ttl: config.token_ttl,
         };
         let sweeper = Sweeper::start(services.store.clone(), schedule, clock);
