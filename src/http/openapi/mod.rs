@@ -91,8 +91,8 @@ pub(super) async fn show(description: Data<Description>) -> HttpResponse {
 
 fn document(endpoints: &[Endpoint]) -> OpenApi {
     let mut schemas = Schemas::new();
-    error::Body::schemas(&mut schemas);
-    schemas.push((error::Body::name().into_owned(), error::Body::schema()));
+    error::ErrorBody::schemas(&mut schemas);
+    schemas.push((error::ErrorBody::name().into_owned(), error::ErrorBody::schema()));
     let mut paths = Paths::new();
     for endpoint in endpoints {
         let operation = operation(endpoint, &mut schemas);

@@ -1,6 +1,7 @@
-//! Errors as answers: the one place where a status, its message, its code and its headers are
-//! chosen. A new error does not compile until it has them.
-#![deny(clippy::wildcard_enum_match_arm)]
+//! Errors as answers. This is the only place that chooses the status, the code, the message and the headers
+//! of an error. A new error does not compile until it has its row.
+
+use std::borrow::Cow;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -13,39 +14,39 @@ use crate::auth;
 use crate::domain::ValidationErrors;
 use crate::http::{BODY_LIMIT, BODY_TIMEOUT};
 
-/// Why a request was not carried out. A handler may return it, as the error of its `Result`; by `?`,
-/// what [`Auth`](auth::Auth) refuses is then answered as bearerd's own routes answer it.
+/// Why a request was not carried out. An application's handlers can return it too: `?` turns an error of
+/// [`Auth`](auth::Auth) into the answer that bearerd's own routes give.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// The service said so.
+    /// The service refused or failed.
     #[error(transparent)]
     Auth(#[from] auth::Error),
     /// No route has this path.
     #[error("no route {0}")]
     NoRoute(String),
-    /// The path's routes are for other methods.
+    /// The path has no route for this method.
     #[error("no {method} for {path}")]
     MethodNotAllowed {
-        /// The method asked for.
+        /// The method of the request.
         method: String,
-        /// The path.
+        /// The path of the request.
         path: String,
-        /// The methods that there are.
+        /// The methods that the path has routes for.
         allow: HeaderValue,
     },
-    /// The body, or a part of the request, can't be read.
+    /// The request can't be read.
     #[error("{0}")]
     Malformed(String),
     /// The body is over the limit.
     #[error("the body is too large")]
     BodyTooLarge,
-    /// The body is not what the route reads: its name, and its media type.
+    /// The body has the wrong media type. The fields are the name of the right one, and the type itself.
     #[error("the body is not {0}")]
     UnsupportedType(&'static str, &'static str),
-    /// A form lacks what RFC 7009 or RFC 7662 wants of it.
+    /// A form lacks a field that RFC 7009 or RFC 7662 requires.
     #[error("{0}")]
     InvalidRequest(&'static str),
-    /// A refusal where HTTP Basic is taken too.
+    /// A refusal by a route that accepts HTTP Basic too.
     #[error(transparent)]
     BasicToo(Box<ApiError>),
     /// The body did not arrive in time.
@@ -53,189 +54,130 @@ pub enum ApiError {
     BodyTimeout,
 }
 
+/// The body of an error.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Error)]
-pub(in crate::http) struct Body<'a> {
+pub(in crate::http) struct ErrorBody<'a> {
     /// For people.
-    message: String,
-    /// For programs; it stays as it is.
+    #[schema(value_type = String)]
+    message: Cow<'a, str>,
+    /// For programs. It does not change.
     #[schema(pattern = "^[a-z_]+$")]
     code: &'static str,
-    /// What OAuth's clients read (RFC 6749, section 5.2).
+    /// For OAuth clients (RFC 6749, section 5.2).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     error: Option<&'static str>,
-    /// What is wrong with each field. With 422 alone.
+    /// The errors of each field. Only with 422.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = std::collections::BTreeMap<String, Vec<String>>, required = false)]
     errors: Option<&'a ValidationErrors>,
 }
 
 impl ApiError {
-    /// The stable word that programs tell errors apart by.
-    pub(in crate::http) fn code(&self) -> &'static str {
+    /// The status, the stable code for programs, and the message for people. No message has the cause of
+    /// a failure inside the server.
+    #[deny(clippy::wildcard_enum_match_arm)]
+    #[rustfmt::skip] // A row a line.
+    fn row(&self) -> (StatusCode, &'static str, Cow<'_, str>) {
+        use StatusCode as Status;
         use auth::Error;
         match self {
-            Self::Auth(Error::Unauthenticated) => "unauthenticated",
-            Self::Auth(Error::InvalidToken) => "invalid_token",
-            Self::Auth(Error::WrongCredentials) => "invalid_credentials",
-            Self::Auth(Error::TooManyAttempts { .. }) => "too_many_attempts",
-            Self::Auth(Error::InsufficientScope(_)) => "insufficient_scope",
-            Self::Auth(Error::NotFound(_)) => "not_found",
-            Self::Auth(Error::NoRule) => "no_access_rule",
-            Self::Auth(Error::EmailChangeDisabled) => "email_change_disabled",
-            Self::Auth(Error::Invalid(_)) => "validation_failed",
-            Self::Auth(Error::Conflict) => "conflict",
-            Self::Auth(Error::Busy) => "overloaded",
-            Self::Auth(Error::Unavailable(_)) => "store_unavailable",
-            Self::Auth(Error::Internal(_)) => "server_error",
-            Self::NoRoute(_) => "route_not_found",
-            Self::MethodNotAllowed { .. } => "method_not_allowed",
-            Self::BodyTooLarge => "payload_too_large",
-            Self::UnsupportedType(..) => "unsupported_media_type",
-            Self::Auth(Error::Unclear(_)) | Self::Malformed(_) | Self::InvalidRequest(_) => {
-                "invalid_request"
-            }
-            Self::BodyTimeout => "request_timeout",
-            Self::BasicToo(refusal) => refusal.code(),
-        }
-    }
-
-    /// The sentence that people read. Nothing of a cause inside the server is in it.
-    fn message(&self) -> String {
-        use auth::Error;
-        match self {
-            Self::Auth(Error::Unauthenticated | Error::InvalidToken) => "Unauthenticated.".into(),
-            Self::Auth(Error::WrongCredentials) => "The provided credentials are incorrect.".into(),
-            Self::Auth(Error::TooManyAttempts { .. }) => "Too Many Attempts.".into(),
-            Self::Auth(Error::InsufficientScope(_)) => "Invalid ability provided.".into(),
-            Self::Auth(Error::NotFound(what)) => format!("The {what} could not be found."),
-            Self::Auth(Error::Unclear(what)) => what.clone(),
-            Self::Auth(Error::NoRule) => "No access rule lets this request pass.".into(),
-            Self::Auth(Error::EmailChangeDisabled) => {
-                "Only an administrator can change your email. Send the present one to keep it."
-                    .into()
-            }
-            Self::Auth(Error::Invalid(faults)) => faults.summary(),
-            Self::Auth(Error::Conflict) => {
-                "Another change was made at the same time. Try again.".into()
-            }
-            Self::Auth(Error::Busy | Error::Unavailable(_)) => "Service Unavailable".into(),
-            Self::Auth(Error::Internal(_)) => "Server Error".into(),
-            Self::NoRoute(path) => {
-                format!("The route {} could not be found.", path.trim_start_matches('/'))
-            }
-            Self::MethodNotAllowed { method, path, allow } => format!(
+            Self::Auth(error) => match error {
+                Error::Unauthenticated => (Status::UNAUTHORIZED, "unauthenticated", "Unauthenticated.".into()),
+                Error::InvalidToken => (Status::UNAUTHORIZED, "invalid_token", "Unauthenticated.".into()),
+                Error::WrongCredentials => (Status::UNAUTHORIZED, "invalid_credentials", "The provided credentials are incorrect.".into()),
+                Error::InsufficientScope(_) => (Status::FORBIDDEN, "insufficient_scope", "Invalid ability provided.".into()),
+                Error::NoRule => (Status::FORBIDDEN, "no_access_rule", "No access rule lets this request pass.".into()),
+                Error::EmailChangeDisabled => (Status::FORBIDDEN, "email_change_disabled", "Only an administrator can change your email. Send the present one to keep it.".into()),
+                Error::TooManyAttempts { .. } => (Status::TOO_MANY_REQUESTS, "too_many_attempts", "Too Many Attempts.".into()),
+                Error::NotFound(what) => (Status::NOT_FOUND, "not_found", format!("The {what} could not be found.").into()),
+                Error::Unclear(text) => (Status::BAD_REQUEST, "invalid_request", text.into()),
+                Error::Invalid(errors) => (Status::UNPROCESSABLE_ENTITY, "validation_failed", errors.summary().into()),
+                Error::Conflict => (Status::CONFLICT, "conflict", "Another change was made at the same time. Try again.".into()),
+                Error::Busy => (Status::SERVICE_UNAVAILABLE, "overloaded", "Service Unavailable".into()),
+                Error::Unavailable(_) => (Status::SERVICE_UNAVAILABLE, "store_unavailable", "Service Unavailable".into()),
+                Error::Internal(_) => (Status::INTERNAL_SERVER_ERROR, "server_error", "Server Error".into()),
+            },
+            Self::NoRoute(path) => (Status::NOT_FOUND, "route_not_found",
+                format!("The route {} could not be found.", path.trim_start_matches('/')).into()),
+            Self::MethodNotAllowed { method, path, allow } => (Status::METHOD_NOT_ALLOWED, "method_not_allowed", format!(
                 "The {method} method is not supported for route {}. Supported methods: {}.",
                 path.trim_start_matches('/'),
                 allow.to_str().unwrap_or_default(),
-            ),
-            Self::Malformed(what) => what.clone(),
-            Self::BodyTooLarge => {
-                format!("The request body must not be larger than {BODY_LIMIT} bytes.")
-            }
-            Self::UnsupportedType(what, media_type) => {
-                format!("The request body must be {what}, sent with Content-Type: {media_type}.")
-            }
-            Self::InvalidRequest(what) => (*what).into(),
-            Self::BodyTimeout => {
-                format!("The request body must arrive within {} seconds.", BODY_TIMEOUT.as_secs())
-            }
-            Self::BasicToo(refusal) => refusal.message(),
+            ).into()),
+            Self::Malformed(text) => (Status::BAD_REQUEST, "invalid_request", text.into()),
+            Self::InvalidRequest(text) => (Status::BAD_REQUEST, "invalid_request", (*text).into()),
+            Self::BodyTooLarge => (Status::PAYLOAD_TOO_LARGE, "payload_too_large",
+                format!("The request body must not be larger than {BODY_LIMIT} bytes.").into()),
+            Self::UnsupportedType(what, media_type) => (Status::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type",
+                format!("The request body must be {what}, sent with Content-Type: {media_type}.").into()),
+            Self::BodyTimeout => (Status::REQUEST_TIMEOUT, "request_timeout",
+                format!("The request body must arrive within {} seconds.", BODY_TIMEOUT.as_secs()).into()),
+            Self::BasicToo(refusal) => refusal.row(),
         }
     }
 
-    /// What the answer's body holds.
-    pub(in crate::http) fn body(&self) -> Body<'_> {
-        let errors =
-            if let Self::Auth(auth::Error::Invalid(faults)) = self { Some(faults) } else { None };
-        let code = self.code();
+    pub(in crate::http) fn body(&self) -> ErrorBody<'_> {
+        let (_, code, message) = self.row();
         let error = matches!(self, Self::InvalidRequest(_)).then_some(code);
-        Body { message: self.message(), code, error, errors }
+        let errors = match self {
+            Self::Auth(auth::Error::Invalid(errors)) => Some(errors),
+            _ => None,
+        };
+        ErrorBody { message, code, error, errors }
     }
 
-    /// The headers that go with the status.
+    /// The stable code, by which programs tell errors apart.
+    pub(in crate::http) fn code(&self) -> &'static str {
+        self.row().1
+    }
+
+    /// The headers that the answer has because of this error.
     pub(in crate::http) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         use auth::Error;
+        let challenge = |text| vec![(WWW_AUTHENTICATE, HeaderValue::from_static(text))];
         match self {
             Self::Auth(Error::Unauthenticated | Error::WrongCredentials) => {
-                vec![(WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="bearerd""#))]
+                challenge(r#"Bearer realm="bearerd""#)
             }
-            Self::Auth(Error::InvalidToken) => vec![(
-                WWW_AUTHENTICATE,
-                HeaderValue::from_static(r#"Bearer realm="bearerd", error="invalid_token""#),
-            )],
-            &Self::Auth(Error::TooManyAttempts { limit, wait, until }) => vec![
-                (RETRY_AFTER, u32::from(wait).into()),
-                (HeaderName::from_static("x-ratelimit-limit"), limit.into()),
-                (HeaderName::from_static("x-ratelimit-remaining"), HeaderValue::from_static("0")),
-                // In Unix seconds, as Laravel has it.
-                (HeaderName::from_static("x-ratelimit-reset"), until.as_unix().into()),
-            ],
+            Self::Auth(Error::InvalidToken) => {
+                challenge(r#"Bearer realm="bearerd", error="invalid_token""#)
+            }
             Self::Auth(Error::InsufficientScope(scope)) => {
                 let challenge = format!(
                     r#"Bearer realm="bearerd", error="insufficient_scope", scope="{scope}""#
                 );
-                // Abilities are printable ASCII without quotes.
-                HeaderValue::try_from(challenge)
-                    .map(|value| (WWW_AUTHENTICATE, value))
-                    .into_iter()
-                    .collect()
+                // This can't fail: abilities are printable ASCII without quotes.
+                let value = HeaderValue::try_from(challenge);
+                value.map(|value| vec![(WWW_AUTHENTICATE, value)]).unwrap_or_default()
             }
+            &Self::Auth(Error::TooManyAttempts { limit, wait, until }) => vec![
+                (RETRY_AFTER, u32::from(wait).into()),
+                (HeaderName::from_static("x-ratelimit-limit"), limit.into()),
+                (HeaderName::from_static("x-ratelimit-remaining"), HeaderValue::from_static("0")),
+                // In Unix seconds, like Laravel's header.
+                (HeaderName::from_static("x-ratelimit-reset"), until.as_unix().into()),
+            ],
             Self::Auth(Error::Busy | Error::Unavailable(_)) => {
                 vec![(RETRY_AFTER, HeaderValue::from_static("1"))]
             }
             Self::MethodNotAllowed { allow, .. } => vec![(ALLOW, allow.clone())],
             Self::BasicToo(refusal) => {
-                // First: of several challenges, nginx before 1.23 passes on the first alone, and a
-                // client that has a bearer token needs none.
-                let basic = HeaderValue::from_static(r#"Basic realm="bearerd", charset="UTF-8""#);
-                std::iter::once((WWW_AUTHENTICATE, basic)).chain(refusal.headers()).collect()
+                // Basic is first because nginx before 1.23 passes on only the first challenge. A client
+                // that has a bearer token needs no challenge.
+                let mut headers = challenge(r#"Basic realm="bearerd", charset="UTF-8""#);
+                headers.extend(refusal.headers());
+                headers
             }
-            Self::Auth(
-                Error::Conflict
-                | Error::Internal(_)
-                | Error::NotFound(_)
-                | Error::Invalid(_)
-                | Error::Unclear(_)
-                | Error::NoRule
-                | Error::EmailChangeDisabled,
-            )
-            | Self::NoRoute(_)
-            | Self::Malformed(_)
-            | Self::BodyTooLarge
-            | Self::UnsupportedType(..)
-            | Self::InvalidRequest(_)
-            | Self::BodyTimeout => Vec::new(),
+            _ => Vec::new(),
         }
     }
 }
 
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
-        use auth::Error;
-        match self {
-            Self::Auth(Error::Unauthenticated | Error::InvalidToken | Error::WrongCredentials) => {
-                StatusCode::UNAUTHORIZED
-            }
-            Self::Auth(Error::TooManyAttempts { .. }) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Auth(
-                Error::InsufficientScope(_) | Error::NoRule | Error::EmailChangeDisabled,
-            ) => StatusCode::FORBIDDEN,
-            Self::Auth(Error::Unclear(_)) => StatusCode::BAD_REQUEST,
-            Self::Auth(Error::NotFound(_)) | Self::NoRoute(_) => StatusCode::NOT_FOUND,
-            Self::Auth(Error::Invalid(_)) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Auth(Error::Conflict) => StatusCode::CONFLICT,
-            Self::Auth(Error::Busy | Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Auth(Error::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedType(..) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::InvalidRequest(_) => StatusCode::BAD_REQUEST,
-            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::BasicToo(refusal) => refusal.status_code(),
-        }
+        self.row().0
     }
 
     fn error_response(&self) -> HttpResponse {
@@ -246,7 +188,7 @@ impl ResponseError for ApiError {
         }
         match self {
             Self::Auth(auth::Error::Internal(cause)) => {
-                // By this the client's report is found in the log.
+                // The client gets the id instead of the cause, so that a report leads to the log line.
                 let id = format!("{:016x}", rand::random::<u64>());
                 log::error!("request {id} failed: {cause}");
                 if let Ok(id) = HeaderValue::try_from(id) {
@@ -254,15 +196,7 @@ impl ResponseError for ApiError {
                 }
             }
             Self::Auth(auth::Error::Unavailable(cause)) => log::warn!("answered 503: {cause}"),
-            Self::Auth(_)
-            | Self::NoRoute(_)
-            | Self::MethodNotAllowed { .. }
-            | Self::Malformed(_)
-            | Self::BodyTooLarge
-            | Self::UnsupportedType(..)
-            | Self::InvalidRequest(_)
-            | Self::BodyTimeout
-            | Self::BasicToo(_) => {}
+            _ => {}
         }
         response
     }
