@@ -1,5 +1,5 @@
-//! The fields of requests and answers: how each is described, and how it is read from a body. The rules
-//! themselves are the domain's, which knows nothing of HTTP.
+//! The fields of requests and answers: how each is described, and how it is read from a body. The rules for
+//! their values are in `domain`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,24 +14,24 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::auth::Subject;
 use crate::domain::{self, TokenKind, User};
 
-/// The longest bound that may be asked for: a hundred years, in seconds.
+/// The longest accepted lifetime: a hundred years, in seconds.
 const LONGEST_LIFE: i64 = 36_525 * 24 * 60 * 60;
 
 /// A field of a body.
 pub(super) trait Field {
-    /// What it is read as.
+    /// The type of its value.
     type Value;
 
-    /// Reads the field. The name and the email of the user `stored` are accepted as they are.
+    /// Reads the field. The name and the email of the user `stored` are accepted even if they break the rules.
     ///
     /// # Errors
-    /// The rule that is broken, such as "must be a string": it follows the field's name in a sentence.
+    /// The broken rule, such as "must be a string", to follow the field's name in a sentence.
     fn read(value: Value, stored: Option<&User>) -> Result<Self::Value, String>;
 
     /// The value of a field that a body lacks.
     ///
     /// # Errors
-    /// As [`Self::read`]'s, if the field is required.
+    /// The same kind of text, if the field is required.
     fn missing() -> Result<Self::Value, String> {
         Err("is required".to_owned())
     }
@@ -49,7 +49,7 @@ impl<F: Field> Field for Option<F> {
     }
 }
 
-/// Each field's type, the type of its value, and how it is read.
+/// Implements [`Field`]: the field's type, the type of its value, and its reader.
 macro_rules! reads {
     ($($field:ty => $value:ty: $read:expr;)+) => {$(
         impl Field for $field {
@@ -62,8 +62,8 @@ macro_rules! reads {
     )+};
 }
 
-/// Each field's name, which is its schema's too, what it is, its rules, and for those that bodies have,
-/// how they are read.
+/// Declares fields: the description, the name, which is also the name of the schema, the schema, and the reader
+/// if a body has the field.
 macro_rules! fields {
     ($($(#[doc = $doc:literal])+ $name:ident = $rules:expr $(=> $value:ty: $read:expr)?;)+) => {$(
         $(#[doc = $doc])+
@@ -83,20 +83,20 @@ macro_rules! fields {
 }
 
 fields! {
-    /// What a token is called. Blank ends are trimmed; characters that hide or reverse text are refused.
+    /// The name of a token. Blank ends are trimmed; characters that hide or reverse text are refused.
     Name = name().examples(["laptop"])
         => domain::Name: text(|text| domain::Name::parse(&text));
 
-    /// What a user is called. Blank ends are trimmed; characters that hide or reverse text are refused.
+    /// The name of a user. Blank ends are trimmed; characters that hide or reverse text are refused.
     UserName = name().examples(["Ada"])
         => domain::Name: |value, stored: Option<&User>| match stored {
             Some(user) if value == user.name.as_str() => Ok(user.name.clone()),
             _ => Name::read(value, None),
         };
 
-    /// An email address, kept as given, but composed (NFC) and with its domain in Unicode; compared
-    /// without regard to case. At most 254 bytes. A new one beyond ASCII keeps to one script in each
-    /// part (UTS 39).
+    /// An email address of at most 254 bytes. It is stored composed (NFC) and with its domain in Unicode, and
+    /// compared without regard to case. Each part of a new one that is not ASCII must be in a single script
+    /// (UTS 39).
     Email = string(3, 254)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::IdnEmail)))
         .examples(["ada@example.org"])
@@ -105,29 +105,29 @@ fields! {
             _ => text(|text| domain::Email::parse(&text))(value, None),
         };
 
-    /// The password that a user has: at most 72 bytes.
+    /// The user's current password: at most 72 bytes.
     Password = password(1).examples(["correct horse"])
         => domain::Password: text(domain::Password::claimed);
 
-    /// A password to be set: at least 8 characters, at most 72 bytes.
+    /// A new password: at least 8 characters, at most 72 bytes.
     NewPassword = password(8).examples(["correct horse"])
         => domain::Password: text(domain::Password::chosen);
 
-    /// What a token may do: `*` is everything, `posts:*` everything that begins with `posts:`, an
-    /// empty list nothing. In a `personal` or `operator` token a wildcard never covers `tokens:write`,
-    /// `account:write`, `admin`, `introspect` and `events:read`: these must be named.
+    /// The abilities of a token or a user. `*` allows everything, `posts:*` everything that begins with
+    /// `posts:`, and an empty list nothing. A wildcard of a `personal` or `operator` token never covers
+    /// `tokens:write`, `account:write`, `admin`, `introspect` and `events:read`: these must be named.
     Abilities = ArrayBuilder::new()
         .items(ability())
         .max_items(Some(100))
         .examples([json!(["posts:read", "posts:write"])])
         => domain::Abilities: |value, _| abilities(value);
 
-    /// Where a token comes from: issued for a password, by another token, or on the command line.
+    /// How a token was issued: for a password, by another token, or on the command line.
     Kind = ObjectBuilder::new()
         .schema_type(Type::String)
         .enum_values(Some(TokenKind::ALL.map(TokenKind::as_str)));
 
-    /// After how many seconds a token expires: at most a hundred years.
+    /// The lifetime of a token, in seconds: at most a hundred years.
     Seconds = integer(1).maximum(Some(LONGEST_LIFE)).examples([86_400])
         => i64: |value, _| whole(&value, 1..=LONGEST_LIFE);
 
@@ -135,7 +135,7 @@ fields! {
     Address = OneOfBuilder::new().item(address(KnownFormat::Ipv4)).item(address(KnownFormat::Ipv6))
         => IpAddr: text(|text| text.parse().map_err(|_| "must be an IP address, such as 127.0.0.1"));
 
-    /// A token's string, or its number.
+    /// A token's string, or its id.
     TokenOrId = OneOfBuilder::new()
         .item(ObjectBuilder::new().schema_type(Type::String))
         .item(integer(1))
@@ -144,7 +144,7 @@ fields! {
             false => String::read(value, None).map(|text| Subject::Sent(text.into())),
         };
 
-    /// A row's number; never given twice.
+    /// The id of a user or a token. It is never given to another.
     Id = integer(1).examples([1]);
 
     /// A time in UTC, to the second.
@@ -154,7 +154,7 @@ fields! {
         .pattern(Some(r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"))
         .examples(["2026-01-01T00:00:00Z"]);
 
-    /// A token's string, shown this once.
+    /// A token's string. It is never shown again.
     PlainToken = ObjectBuilder::new()
         .schema_type(Type::String)
         .pattern(Some("^[A-Za-z0-9]{1,10}_[A-Za-z0-9]{40}[0-9a-f]{8}$"))
@@ -199,10 +199,9 @@ fn abilities(value: Value) -> Result<domain::Abilities, String> {
     domain::Abilities::parse(texts).map_err(|error| error.to_string())
 }
 
-/// Reads a whole number. To JSON Schema 60.0 is one too, and so it is to clients that know no other
-/// numbers than doubles.
+/// Reads a whole number. 60.0 is one in JSON Schema, and in clients whose only numbers are doubles.
 fn whole(value: &Value, range: RangeInclusive<i64>) -> Result<i64, String> {
-    /// Up to here a double is exact: 2^53.
+    /// 2^53, up to which a double represents every whole number.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let double = || value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() <= EXACT);
     let number = value.as_i64().or_else(|| double().map(|number| number as i64));
@@ -217,13 +216,13 @@ fn string(least: usize, most: usize) -> ObjectBuilder {
 }
 
 fn name() -> ObjectBuilder {
-    // Somewhere a character that is neither blank nor a control character, and of those none.
+    // At least one character that is not blank, and no control character except at blank ends.
     string(1, 255).pattern(Some(
         r"^[\t-\r ]*[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*[\t-\r ]*$",
     ))
 }
 
-/// Of which bcrypt reads no more than 72 bytes, and nothing after a NUL.
+/// bcrypt reads at most 72 bytes, and nothing after a NUL.
 fn password(least: usize) -> ObjectBuilder {
     string(least, 72)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Password)))

@@ -1,6 +1,6 @@
-//! HTTP: the route table (`routes`), the guard before each route, the handlers behind it (`api`), what
-//! they read (`request`) and answer (`response`), the fields of both (`fields`), the description of the API
-//! (`openapi`), and the pages (`site`). One file, `response::error`, turns errors into answers.
+//! HTTP: the route table (`routes`), the guard of each route, the handlers (`api`), the parts of requests
+//! (`request`) and answers (`response`), the fields of both (`fields`), the description of the API (`openapi`),
+//! and the pages (`site`). Only `response::error` turns errors into answers.
 
 mod api;
 mod endpoint;
@@ -28,7 +28,7 @@ pub use {
 
 use std::time::Duration;
 
-/// The most that a request's body may hold, in bytes.
+/// The most bytes of a request's body.
 const BODY_LIMIT: usize = 64 * 1024;
-/// How long a client may take to send a body.
+/// The longest time in which a client must send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,10 +1,10 @@
-//! Whose request it is: the peer's, or that of the client which a trusted proxy names in
-//! `X-Forwarded-For` or in `Forwarded` (RFC 7239).
+//! The client's address: the peer's, or the one that a trusted proxy names in `X-Forwarded-For` or in
+//! `Forwarded` (RFC 7239).
 //!
-//! Each proxy adds the address that it was called from at the right end, so that from the right the
-//! entries can be believed up to the first that no trusted proxy wrote; further left stands what
-//! the client likes. Where that leads nowhere, it is the peer's request: then many clients may count
-//! as one, but none as whom it likes.
+//! Each proxy adds the address of its own peer at the right end. Read from the right, the first address that
+//! is not a trusted proxy's is therefore the client's. The client can forge everything to the left of it. If
+//! no address can be read, the peer's is used: many clients may then share one rate limit, but no client can
+//! choose its address.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -17,7 +17,7 @@ use actix_web::{FromRequest, HttpRequest};
 use crate::config::TrustedProxies;
 
 impl TrustedProxies {
-    /// Whose request it is that `peer` sent with these headers.
+    /// The address of the client whose request `peer` sent with these headers.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.contain(peer) {
@@ -27,14 +27,14 @@ impl TrustedProxies {
         let new = self.named(headers, FORWARDED, forwarded_for);
         match (old, new) {
             (Some(Some(client)), None) | (None, Some(Some(client))) => client,
-            // A proxy that sets one header may pass the other on as the client sent it.
+            // A proxy that sets one header may pass on the other from the client.
             (Some(Some(client)), Some(Some(same))) if client == same => client,
             _ => peer,
         }
     }
 
-    /// The right-most address in a list header that is no trusted proxy's: `Some(None)` if something
-    /// else stands before it or there is none, `None` without the header.
+    /// The right-most address in a list header that is not a trusted proxy's. `Some(None)` if there is no
+    /// such address, or an invalid entry to the right of it. `None` without the header.
     fn named(
         &self,
         headers: &HeaderMap,
@@ -42,8 +42,8 @@ impl TrustedProxies {
         read: fn(&str) -> Option<IpAddr>,
     ) -> Option<Option<IpAddr>> {
         let lines: Vec<_> = headers.get_all(header).collect();
-        // A comma between quotes parts too: were quotes heeded across it, one that a client opens
-        // could swallow what a proxy adds. No address needs one.
+        // A comma separates entries even between quotes. Otherwise a quote that the client opens could hide
+        // the entry that the proxy adds. No address has a comma.
         let mut entries =
             lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|&byte| byte == b','));
         (!lines.is_empty()).then(|| {
@@ -57,7 +57,7 @@ impl TrustedProxies {
     }
 }
 
-/// An address, with or without a port, in brackets or not.
+/// An address. It may have a port, and brackets around it.
 fn address(entry: &str) -> Option<IpAddr> {
     let text = entry.trim_matches([' ', '\t']);
     let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse().map(IpAddr::V6).ok();
@@ -66,8 +66,8 @@ fn address(entry: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// The address in the one `for` of an element of `Forwarded`. One that is not whole, such as a half
-/// of what was between quotes, has none.
+/// The address in the only `for` of an element of `Forwarded`. `None` for an incomplete element, such as one
+/// half of a quoted text with a comma.
 fn forwarded_for(element: &str) -> Option<IpAddr> {
     let mut found = None;
     for pair in element.split(';') {
@@ -89,15 +89,15 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
     found
 }
 
-/// Whose request it is; [`TrustedProxies`] says how that is told.
-pub(in crate::http) struct ClientAddress(pub(in crate::http) IpAddr);
+/// The client's address, as a handler's argument.
+pub(crate) struct ClientAddress(pub(in crate::http) IpAddr);
 
 impl FromRequest for ClientAddress {
     type Error = Infallible;
     type Future = Ready<Result<Self, Infallible>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        // A connection that has no address: all those count as one client.
+        // Connections without an address, as of a Unix socket, share one rate limit.
         let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
         let client = match request.app_data::<TrustedProxies>() {
             Some(proxies) => proxies.client(peer, request.headers()),
@@ -142,9 +142,9 @@ mod tests {
             (vec!["[2001:db8::1]:4711"], "2001:db8::1"),
             (vec!["2001:db8::1, 2001:db8:ffff::1"], "2001:db8::1"),
             (vec!["::ffff:192.0.2.1, ::ffff:10.9.9.9"], "192.0.2.1"),
-            // What stands left of the client's address is the client's own invention.
+            // The client can send anything to the left of its address.
             (vec!["oops, , 192.0.2.1"], "192.0.2.1"),
-            // Nothing to go by: the peer.
+            // No address can be read.
             (vec![], PROXY),
             (vec![""], PROXY),
             (vec!["10.9.9.9"], PROXY),
@@ -179,9 +179,9 @@ mod tests {
             (vec!["for=198.51.100.9, for=192.0.2.1;host=\"a.example\", for=10.9.9.9"], "192.0.2.1"),
             (vec!["for=198.51.100.9", "for=192.0.2.1", "for=10.9.9.9"], "192.0.2.1"),
             (vec!["for=\"[::ffff:192.0.2.1]\""], "192.0.2.1"),
-            // A quote that the client opens does not swallow what the proxy adds.
+            // A quote that the client opens does not hide the element that the proxy adds.
             (vec!["for=198.51.100.9;host=\", for=192.0.2.1;host=\"a.example\""], "192.0.2.1"),
-            // Nor does a host that the client chose become an element.
+            // A host that the client chose does not become an element.
             (vec!["for=192.0.2.1;host=\"a, for=198.51.100.9\""], PROXY),
             (vec!["for=192.0.2.1;host=\"a, for=198.51.100.9;x=\\\"\""], PROXY),
             (vec!["for=192.0.2.1;host=\"a;for=198.51.100.9\""], PROXY),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn two_headers_count_if_they_agree() {
+    fn two_headers_are_believed_if_they_agree() {
         let both = |old: &'static str, new: &'static str| {
             client(PROXY, [(X_FORWARDED_FOR, old.as_bytes()), (FORWARDED, new.as_bytes())])
         };
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_is_not_trusted_speaks_for_itself() {
+    fn headers_of_an_untrusted_peer_are_ignored() {
         let claims = || {
             let lines = [(X_FORWARDED_FOR, "192.0.2.1"), (FORWARDED, "for=192.0.2.1")];
             lines.map(|(name, value)| (name, value.as_bytes()))
@@ -232,7 +232,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_client_sends_its_own_address_or_the_proxys_counts(
+        fn a_client_can_not_choose_its_address(
             sent in prop::collection::vec("[ -~]{0,40}|(for=)?\"?(1|10|192)\\.0\\.2\\.[0-9]\"?[,;\"]*", 0..4),
             joined: bool,
             forwarded: bool,
@@ -246,8 +246,8 @@ mod tests {
                 Some(last) if joined => *last = format!("{last}, {added}"),
                 _ => lines.push(added.to_owned()),
             }
-            let counts = client(PROXY, lines.iter().map(|line| (name.clone(), line.as_bytes())));
-            prop_assert_eq!(counts, "192.0.2.1");
+            let address = client(PROXY, lines.iter().map(|line| (name.clone(), line.as_bytes())));
+            prop_assert_eq!(address, "192.0.2.1");
         }
     }
 }

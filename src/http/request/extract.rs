@@ -1,4 +1,4 @@
-//! What handlers take as an argument: the bearer whom the guard let through.
+//! The token that a guard accepted, as a handler's argument.
 
 use std::future::{Ready, ready};
 use std::ops::Deref;
@@ -9,16 +9,16 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use crate::auth::{self, Actor, AuthorizedToken};
 use crate::http::response::error::ApiError;
 
-/// The bearer whom the guard let through: a handler takes it as an argument. It reads as a
+/// The token that the guard accepted, as a handler's argument. It dereferences to a
 /// [`Session`](auth::Session): `current.user`, `current.token`, `current.abilities`, and
 /// `current.token_can("posts:write")`.
 ///
-/// On a route without a guard, or behind one that requires nothing, there is none: the answer is a 401.
+/// On a route without a guard, or whose guard requires nothing, the request is answered with 401.
 pub struct CurrentToken(AuthorizedToken);
 
 impl CurrentToken {
-    /// On the bearer's word.
-    pub(in crate::http) fn actor(&self) -> Actor<'_> {
+    /// The token as the one that requests a change.
+    pub(crate) fn actor(&self) -> Actor<'_> {
         Actor::Token(&self.0)
     }
 }

@@ -1,7 +1,7 @@
-//! What settings add to answers: with HTTPS, that browsers are to stay with it; with CORS, who may
-//! read them. Where nothing is set, nothing stands before the routes.
+//! Headers that settings add to all answers: `Strict-Transport-Security` with HTTPS, and the headers of CORS.
+//! Without these settings there is no middleware.
 //!
-//! Not by actix-cors: it passes by what a guard refuses, so that no script would see a 401.
+//! actix-cors is not used: it adds no headers to a guard's refusal, so that scripts could not read a 401.
 
 use std::rc::Rc;
 
@@ -20,34 +20,34 @@ use actix_web::{Error, HttpResponse, ResponseError};
 use crate::config::{Origins, TokenHeader};
 use crate::http::request::original_request::VERIFY;
 
-/// A year, in which a browser asks by HTTPS alone (RFC 6797).
-const STAY: HeaderValue = HeaderValue::from_static("max-age=31536000");
-/// What scripts of another origin may read, beside what the Fetch standard lets them.
+/// Browsers use only HTTPS for a year (RFC 6797).
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
+/// The headers that scripts of other origins may read besides those that the Fetch standard allows.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "WWW-Authenticate, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset",
 );
-/// What they may send. There are no cookies, so credentials of the browser's are never allowed.
-const MAY_SEND: [(HeaderName, HeaderValue); 2] = [
+/// The answer to a preflight. The server has no cookies, so the browser's credentials are never allowed.
+const PREFLIGHT: [(HeaderName, HeaderValue); 2] = [
     (ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE")),
-    // Ten minutes, for which a browser doesn't ask again.
+    // The browser sends no further preflight for ten minutes.
     (ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600")),
 ];
 
 type Headers = Vec<(HeaderName, HeaderValue)>;
 
-/// What answers carry beside what their routes give them.
+/// The settings that decide which headers are added to answers.
 #[derive(Clone, Debug, Default)]
 pub struct CorsHeaders {
-    /// Whether the server speaks HTTPS.
+    /// Whether the server uses HTTPS.
     pub https: bool,
-    /// Whose scripts may read the answers under `/api`.
+    /// The origins whose scripts may read the answers under `/api`.
     pub origins: Origins,
-    /// The header that may hold a token, beside `Authorization`.
+    /// The header that may hold a token besides `Authorization`.
     pub token_header: Option<TokenHeader>,
 }
 
 impl CorsHeaders {
-    /// Adds `routes`, and these cors to all their answers.
+    /// Adds `routes`, and the headers to all their answers.
     pub fn around(self, config: &mut ServiceConfig, routes: impl FnOnce(&mut ServiceConfig)) {
         if !self.https && self.origins == Origins::None {
             return routes(config);
@@ -58,15 +58,15 @@ impl CorsHeaders {
         config.service(web::scope("").configure(routes).wrap(from_fn(add)));
     }
 
-    /// What the answer to this request carries, and whether the request was a preflight that is
-    /// answered by it.
+    /// The headers to add to the answer to this request, and whether they answer it: it is an allowed
+    /// preflight.
     fn of(&self, request: &ServiceRequest) -> (Headers, bool) {
         let mut headers = Vec::new();
         if self.https {
-            headers.push((STRICT_TRANSPORT_SECURITY, STAY));
+            headers.push((STRICT_TRANSPORT_SECURITY, HSTS));
         }
-        // A proxy takes any 2xx for permission, so no preflight is answered at /api/verify, nor below
-        // it, where Envoy puts the path of the original request.
+        // A proxy lets a request pass after any 2xx of /api/verify, so no preflight is answered there, nor
+        // below it, where Envoy appends the path of the original request.
         let path = request.path();
         let is_shared = path.starts_with("/api/") && !path.starts_with(VERIFY);
         if self.origins == Origins::None || !is_shared {
@@ -75,24 +75,23 @@ impl CorsHeaders {
         if self.origins != Origins::Any {
             headers.push((VARY, HeaderValue::from_static("Origin")));
         }
-        let Some(origin) = self.allowed(request.headers().get(ORIGIN)) else {
+        let Some(origin) = self.allowed_origin(request.headers().get(ORIGIN)) else {
             return (headers, false);
         };
         headers.push((ACCESS_CONTROL_ALLOW_ORIGIN, origin));
-        let asks = request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        let is_preflight = asks && request.method() == Method::OPTIONS;
-        match is_preflight {
-            true => {
-                headers.extend(MAY_SEND);
-                headers.push((ACCESS_CONTROL_ALLOW_HEADERS, self.sendable()));
-            }
-            false => headers.push((ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED)),
+        let is_preflight = request.method() == Method::OPTIONS
+            && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        if is_preflight {
+            headers.extend(PREFLIGHT);
+            headers.push((ACCESS_CONTROL_ALLOW_HEADERS, self.allowed_headers()));
+        } else {
+            headers.push((ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED));
         }
         (headers, is_preflight)
     }
 
     /// The headers that scripts may send.
-    fn sendable(&self) -> HeaderValue {
+    fn allowed_headers(&self) -> HeaderValue {
         const ALWAYS: HeaderValue = HeaderValue::from_static("Authorization, Content-Type");
         let more = self.token_header.as_ref().map(|header| {
             HeaderValue::try_from(format!("Authorization, Content-Type, {}", header.as_str()))
@@ -100,8 +99,8 @@ impl CorsHeaders {
         more.and_then(Result::ok).unwrap_or(ALWAYS)
     }
 
-    /// The origin to allow, if that of the request is.
-    fn allowed(&self, origin: Option<&HeaderValue>) -> Option<HeaderValue> {
+    /// The value of `Access-Control-Allow-Origin`. `None` if the request's origin is not allowed.
+    fn allowed_origin(&self, origin: Option<&HeaderValue>) -> Option<HeaderValue> {
         let origin = origin?;
         match &self.origins {
             Origins::None => None,
@@ -138,7 +137,7 @@ fn append(answer: &mut HttpResponse, headers: &Headers) {
     }
 }
 
-/// What a guard refused, which becomes an answer only further out.
+/// A guard's refusal with the headers to add. actix turns it into an answer after all middleware.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 struct Refusal {

@@ -57,7 +57,7 @@ pub enum ApiError {
 /// The body of an error.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Error)]
-pub(in crate::http) struct ErrorBody<'a> {
+pub(crate) struct ErrorBody<'a> {
     /// For people.
     #[schema(value_type = String)]
     message: Cow<'a, str>,
@@ -118,7 +118,7 @@ impl ApiError {
         }
     }
 
-    pub(in crate::http) fn body(&self) -> ErrorBody<'_> {
+    pub(crate) fn body(&self) -> ErrorBody<'_> {
         let (_, code, message) = self.row();
         let error = matches!(self, Self::InvalidRequest(_)).then_some(code);
         let errors = match self {
@@ -129,12 +129,12 @@ impl ApiError {
     }
 
     /// The stable code, by which programs tell errors apart.
-    pub(in crate::http) fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         self.row().1
     }
 
     /// The headers that the answer has because of this error.
-    pub(in crate::http) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+    pub(crate) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         use auth::Error;
         let challenge = |text| vec![(WWW_AUTHENTICATE, HeaderValue::from_static(text))];
         match self {

@@ -7,35 +7,35 @@ use actix_web::web::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// An answer with a JSON body.
-pub(in crate::http) fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
+/// An answer with this body, as JSON.
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     match to_json(body) {
         Ok(body) => with_json(status, body.into()),
         Err(error) => {
-            log::error!("an answer could not be written: {error}");
+            log::error!("an answer can't be written as JSON: {error}");
             HttpResponse::InternalServerError().finish()
         }
     }
 }
 
-/// The same, whose body has been written before. Nothing under `/api` is for a cache.
-pub(in crate::http) fn with_json(status: StatusCode, body: Bytes) -> HttpResponse {
+/// An answer with this body, which is JSON. Caches must not store the answers under `/api`.
+pub(crate) fn with_json(status: StatusCode, body: Bytes) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
         .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .body(body)
 }
 
-/// A body's JSON.
-pub(in crate::http) fn to_json(body: &impl Serialize) -> serde_json::Result<Vec<u8>> {
-    // Most bodies fit, and are written without a copy.
+/// A body as JSON.
+pub(crate) fn to_json(body: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    // Most bodies fit, so that the buffer need not grow.
     let mut bytes = Vec::with_capacity(256);
     serde_json::to_writer(&mut bytes, body)?;
     Ok(bytes)
 }
 
-// What most answers wrap their body in.
+// The wrapper of most answers. Not a doc comment: the description of the API would show it.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Data<T> {
-    pub(in crate::http) data: T,
+pub(crate) struct Data<T> {
+    pub(crate) data: T,
 }

@@ -1,4 +1,4 @@
-//! How long a route's answers take, for the metrics.
+//! The metric of how long requests take.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -17,20 +17,16 @@ use prometheus::Histogram;
 use crate::metrics::Metrics;
 
 /// One route's histograms, on one of the server's threads.
-pub(in crate::http) struct Timings {
+pub(crate) struct Timings {
     metrics: Metrics,
     method: &'static str,
     pattern: &'static str,
-    /// The histogram of each status that was answered, so that a request needs no look-up by label.
+    /// The histogram of each status so far, which saves a look-up by labels for each request.
     known: RefCell<Vec<(u16, Histogram)>>,
 }
 
 impl Timings {
-    pub(in crate::http) fn new(
-        metrics: Metrics,
-        method: &'static str,
-        pattern: &'static str,
-    ) -> Self {
+    pub(crate) fn new(metrics: Metrics, method: &'static str, pattern: &'static str) -> Self {
         Self { metrics, method, pattern, known: RefCell::default() }
     }
 
@@ -45,7 +41,8 @@ impl Timings {
     }
 }
 
-/// Methods that are counted by their names; every other one that a request may invent is `other`.
+/// The methods that are counted by their names. All others are counted as `other`, because a client could
+/// otherwise invent labels.
 static METHODS: [Method; 7] = [
     Method::GET,
     Method::HEAD,
@@ -56,8 +53,8 @@ static METHODS: [Method; 7] = [
     Method::OPTIONS,
 ];
 
-/// Has the requests to a route without a guard counted, under a word of the program's own.
-pub(in crate::http) fn counted(route: Route, metrics: &Metrics, pattern: &'static str) -> Route {
+/// Counts the requests to a route without a guard, under this pattern.
+pub(crate) fn counted(route: Route, metrics: &Metrics, pattern: &'static str) -> Route {
     let of = |name| Rc::new(Timings::new(metrics.clone(), name, pattern));
     let (known, other) = (METHODS.each_ref().map(|method| of(method.as_str())), of("other"));
     route.wrap(from_fn(move |request: ServiceRequest, next: Next<BoxBody>| {
@@ -69,7 +66,7 @@ pub(in crate::http) fn counted(route: Route, metrics: &Metrics, pattern: &'stati
 }
 
 pin_project! {
-    /// An answer to come, whose time is noted when it is there.
+    /// A future answer. Its duration is recorded when it is ready.
     pub struct Timed<F> {
         #[pin]
         answer: F,
@@ -79,7 +76,7 @@ pin_project! {
 }
 
 impl<F> Timed<F> {
-    pub(in crate::http) fn new(answer: F, start: Instant, timings: Rc<Timings>) -> Self {
+    pub(crate) fn new(answer: F, start: Instant, timings: Rc<Timings>) -> Self {
         Self { answer, start, timings }
     }
 }

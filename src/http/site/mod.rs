@@ -1,4 +1,4 @@
-//! The pages that browsers show: the demo, and the viewer of the API's description.
+//! The pages: the demo, and Swagger UI for the description of the API.
 
 mod page;
 pub(super) mod pages;

@@ -1,4 +1,4 @@
-//! A file of the pages, as it is answered.
+//! A file of the pages, with its headers.
 
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH,
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 /// A file and its headers.
 pub(super) struct Page {
     media_type: &'static str,
-    /// What a browser lets it load.
+    /// Its `Content-Security-Policy`.
     policy: &'static str,
     /// The entity tag, quotes included.
     tag: String,
@@ -35,7 +35,7 @@ impl Page {
             .insert_header((CONTENT_SECURITY_POLICY, HeaderValue::from_static(self.policy)))
             .insert_header((X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
             .insert_header((REFERRER_POLICY, HeaderValue::from_static("no-referrer")))
-            // A new release shows at the next visit, and an unchanged file is not sent again.
+            // Browsers ask each time, so that a new release is shown at once. An unchanged file is not sent.
             .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-cache")))
             .insert_header((ETAG, self.tag.as_str()));
         match is_known {

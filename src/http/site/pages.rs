@@ -1,4 +1,4 @@
-//! The demo page: the files of `static/`, held in the binary.
+//! The pages: the files of `static/`, which are part of the binary.
 
 use std::ops::Deref;
 use std::rc::Rc;
@@ -19,24 +19,22 @@ use crate::metrics::Metrics;
 #[folder = "static/"]
 struct Files;
 
-/// The user of a demonstration: the page shows who it is.
+/// The user of the demo, whose email and password the page shows.
 #[derive(Clone, Debug)]
 pub struct Demo {
     /// The user's email.
     pub email: String,
-    /// The user's password, which is no secret.
+    /// The user's password. It is not secret.
     pub password: String,
 }
 
-/// Scripts, styles and requests of the page's own alone; a form that no script catches goes
-/// nowhere.
+/// Scripts, styles, images and requests only from and to this server. No form is sent without a script.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// Where `index.html` has a place for the demo's user.
+/// The place in `index.html` for the demo's user.
 const DEMO: &str = "<!--demo-->";
 
-/// Adds a route for each file: `index.html` at `/`, `docs.html` at `/docs`, the others under their
-/// own names.
+/// Adds a route for each file: `/` for `index.html`, `/docs` for `docs.html`, and `/NAME` for the others.
 pub fn serve_pages(config: &mut ServiceConfig, demo: Option<&Demo>, auth: &Auth) {
     let metrics = auth.metrics();
     for name in Files::iter() {

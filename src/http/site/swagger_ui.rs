@@ -1,5 +1,5 @@
-//! `GET /docs`: the viewer of the API's description, Swagger UI, held in the binary. Its page and its
-//! start are `static/docs.html` and `static/docs.js`.
+//! Swagger UI, which shows the description of the API at `/docs`. It is part of the binary. Its page and
+//! script are `static/docs.html` and `static/docs.js`.
 
 use std::sync::{Arc, LazyLock};
 
@@ -8,16 +8,15 @@ use utoipa_swagger_ui::Config;
 
 use super::page::{Page, media_type};
 
-/// What the page loads from beside it.
+/// The files of Swagger UI that the page loads.
 pub(super) const FILES: [&str; 2] = ["swagger-ui.css", "swagger-ui-bundle.js"];
 
-/// As the other pages', but that its icons are `data:` URLs.
+/// The policy of the other pages, with `data:` URLs for icons.
 pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
 
-/// A file of the viewer's. Read when first asked for, so that a server that is not keeps none of it
-/// in memory.
+/// A file of Swagger UI. It is unpacked for the first request, so that most servers do not keep it in memory.
 pub(super) fn page(name: &str) -> Option<&'static Page> {
     static PAGES: LazyLock<Vec<(&str, Page)>> = LazyLock::new(|| {
         let config = Arc::new(Config::from("/api/openapi.json"));
