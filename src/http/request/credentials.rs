@@ -1,6 +1,6 @@
-//! Where a request holds its token: as `Authorization: Bearer …` (RFC 6750, section 2.1); in a header
-//! of the operator's choice, for what must leave `Authorization` to the application behind; as the
-//! password of HTTP Basic (RFC 7617), for programs that speak nothing else. Never in a URL.
+//! The places of a request's token: `Authorization: Bearer …` (RFC 6750, section 2.1); a header of the
+//! operator's choice, if the application needs `Authorization` for itself; and the password of HTTP Basic
+//! (RFC 7617), for programs that support nothing else. A token is never read from a URL.
 
 use std::ops::Deref;
 
@@ -10,22 +10,22 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode;
 use secrecy::zeroize::Zeroizing;
 
+use super::single;
 use crate::auth;
 use crate::config::TokenHeader;
 use crate::http::response::error::ApiError;
 
-/// Where a route looks for the token.
+/// The places in which a route looks for the token.
 #[derive(Clone, Debug, Default)]
 pub struct TokenSources {
-    /// A header that holds the token and nothing else. Where it is sent, `Authorization` is not the
-    /// server's business.
+    /// A header that holds only the token. If it is sent, `Authorization` is ignored.
     header: Option<HeaderName>,
-    /// Whether the password of HTTP Basic is one of them. The user's name may be anything.
+    /// Whether the password of HTTP Basic may be the token. The user name is ignored.
     basic: bool,
 }
 
-/// The bytes of a token, as they were sent.
-pub(in crate::http) enum Sent<'a> {
+/// The bytes of a sent token.
+pub(crate) enum Sent<'a> {
     Plain(&'a [u8]),
     Decoded(Zeroizing<Vec<u8>>),
 }
@@ -42,31 +42,30 @@ impl Deref for Sent<'_> {
 }
 
 impl TokenSources {
-    /// `Authorization`, as bearer token or with HTTP Basic.
-    pub(in crate::http) const BASIC: Self = Self { header: None, basic: true };
+    /// `Authorization`, as a bearer token or with HTTP Basic.
+    pub(crate) const BASIC: Self = Self { header: None, basic: true };
 
-    /// `Authorization: Bearer`; this header, if one is named; and, for a proxy's questions, the
-    /// password of HTTP Basic, if that is to be `basic`.
+    /// `Authorization: Bearer`, and this header. `basic` says whether `/api/verify` accepts HTTP Basic.
     pub fn new(header: Option<&TokenHeader>, basic: bool) -> Self {
         let header = header.and_then(|header| header.as_str().parse().ok());
         Self { header, basic }
     }
 
-    /// Whether a request sends a token, or something in the place of one.
-    pub(in crate::http) fn are_used_by(&self, headers: &HeaderMap) -> bool {
+    /// Whether a request has a header that could hold a token.
+    pub(crate) fn are_used_by(&self, headers: &HeaderMap) -> bool {
         let sends = |name| headers.contains_key(name);
         sends(&AUTHORIZATION) || self.header.as_ref().is_some_and(sends)
     }
 
     /// These sources, with or without the password of HTTP Basic.
     #[must_use]
-    pub(in crate::http) fn with_basic(&self, basic: bool) -> Self {
+    pub(crate) fn with_basic(&self, basic: bool) -> Self {
         Self { header: self.header.clone(), basic }
     }
 
-    /// A refusal as an answer. Where Basic is taken, a 401 offers it: programs that speak nothing else
-    /// send a password only when asked for one.
-    pub(in crate::http) fn challenge(&self, error: auth::Error) -> ApiError {
+    /// A refusal as an answer. If HTTP Basic is accepted, a 401 has a challenge for it: many programs send a
+    /// password only after one.
+    pub(crate) fn challenge(&self, error: auth::Error) -> ApiError {
         match error {
             auth::Error::Unauthenticated | auth::Error::InvalidToken if self.basic => {
                 ApiError::BasicToo(Box::new(error.into()))
@@ -75,16 +74,16 @@ impl TokenSources {
         }
     }
 
-    /// The token that a request sends: the scheme in any case, any run of spaces after it, trailing
-    /// blanks dropped. `None` for none of the headers, another scheme, no token, or more than one
-    /// header.
-    pub(in crate::http) fn token<'a>(&self, headers: &'a HeaderMap) -> Option<Sent<'a>> {
+    /// The token of a request, without blanks around it. The scheme may be in any case. `None` if there is
+    /// no token, the scheme is another one, or the header is repeated.
+    pub(crate) fn token<'a>(&self, headers: &'a HeaderMap) -> Option<Sent<'a>> {
         if let Some(name) = &self.header
             && headers.contains_key(name)
         {
-            return Some(Sent::Plain(only(headers, name)?.trim_ascii())).filter(is_some);
+            return Some(Sent::Plain(single(headers, name)?.as_bytes().trim_ascii()))
+                .filter(is_some);
         }
-        let value = only(headers, &AUTHORIZATION)?;
+        let value = single(headers, &AUTHORIZATION)?.as_bytes();
         let end = value.iter().position(|&byte| byte == b' ')?;
         let (scheme, rest) = value.split_at(end);
         let rest = rest.trim_ascii();
@@ -99,8 +98,8 @@ impl TokenSources {
     }
 }
 
-/// What follows the first colon (RFC 7617). OAuth's clients encode it as a form does (RFC 6749,
-/// section 2.3.1), and no token has a percent sign of its own.
+/// The password: the part after the first colon (RFC 7617). It is percent-decoded, because OAuth clients
+/// encode it (RFC 6749, section 2.3.1). No token has a percent sign.
 fn password(pair: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let colon = pair.iter().position(|&byte| byte == b':')?;
     Some(Zeroizing::new(percent_decode(&pair[colon + 1..]).collect()))
@@ -108,13 +107,6 @@ fn password(pair: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 
 fn is_some(sent: &Sent) -> bool {
     !sent.is_empty()
-}
-
-/// The value of a header that stands once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
-    let mut values = headers.get_all(name);
-    let value = values.next()?;
-    values.next().is_none().then(|| value.as_bytes())
 }
 
 #[cfg(test)]
@@ -133,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_read_from_one_bearer_header_alone() {
+    fn a_token_is_read_from_exactly_one_bearer_header() {
         let read = |values: &[&[u8]]| {
             let lines: Vec<_> = values.iter().map(|value| ("authorization", *value)).collect();
             read(&TokenSources::default(), &lines)
@@ -158,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn basics_password_is_a_token_where_it_may_be() {
+    fn the_password_of_basic_is_a_token_if_basic_is_accepted() {
         let sources = TokenSources { basic: true, ..TokenSources::default() };
         for (value, token) in [
             ("Basic dXNlcjp0b2tlbg==", Some("token")),
@@ -179,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_second_header_stands_authorization_does_not_count() {
+    fn authorization_is_ignored_if_the_other_header_is_sent() {
         let header = Some(HeaderName::from_static("x-api-token"));
         let sources = TokenSources { header, ..TokenSources::default() };
         let bearer = ("authorization", b"Bearer theirs".as_slice());

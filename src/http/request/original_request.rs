@@ -1,17 +1,18 @@
-//! The original request, which a reverse proxy asks `/api/verify` about. It is read from where the setting
-//! `forward_auth_headers` says that the proxy writes it, and from nowhere else: the proxy may pass on
-//! other headers that the client forged.
+//! The original request, which a reverse proxy asks `/api/verify` about. It is read only from the headers
+//! that the setting `forward_auth_headers` names: the client may have forged other headers that the proxy
+//! passes on.
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{HOST, HeaderName};
 use actix_web::http::uri::PathAndQuery;
 
+use super::single;
 use crate::config::TrustedProxies;
 use crate::domain::{ForwardAuthHeaders, Original, split_url};
 use crate::http::response::error::ApiError;
 
 /// The path at which a reverse proxy asks whether a request may pass.
-pub(in crate::http) const VERIFY: &str = "/api/verify";
+pub(crate) const VERIFY: &str = "/api/verify";
 
 static DESTINATION: HeaderName = HeaderName::from_static("destination");
 static FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
@@ -21,12 +22,11 @@ static ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method"
 static ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");
 static ORIGINAL_URL: HeaderName = HeaderName::from_static("x-original-url");
 
-/// Reads the original request of a question to `/api/verify`; none if the question names none.
+/// Reads the original request of a question to `/api/verify`. `None` if the question names no request.
 ///
 /// # Errors
-/// 400 if the peer is no trusted proxy, or if a part of the request is missing, is named twice or is
-/// malformed.
-pub(in crate::http) fn original(
+/// 400 if the peer is not a trusted proxy, or if a part of the request is missing, repeated or malformed.
+pub(crate) fn original(
     request: &HttpRequest,
     naming: ForwardAuthHeaders,
 ) -> Result<Option<Original>, ApiError> {
@@ -48,7 +48,8 @@ pub(in crate::http) fn original(
             "The proxy must name the original request in {naming}. {part} must be sent once, in ASCII."
         ))
     };
-    let once = |name: &'static HeaderName| only(headers, name).ok_or_else(|| unread(name.as_str()));
+    let once =
+        |name: &'static HeaderName| single(headers, name).ok_or_else(|| unread(name.as_str()));
     let text = |name: &'static HeaderName| {
         let value = once(name)?.to_str().map_err(|_| unread(name.as_str()))?;
         Ok::<_, ApiError>(value.to_owned())
@@ -68,11 +69,18 @@ pub(in crate::http) fn original(
         }
         Envoy => (request.method().to_string(), own_host()?, appended(request)?),
     };
-    Ok(Some(Original { method, host, uri, destination: destination(headers)? }))
+    // The client wrote this header. It can be believed, because it can only add requirements.
+    let destination = match (has(&DESTINATION), single(headers, &DESTINATION)) {
+        (true, None) => {
+            return Err(ApiError::Malformed("Destination must be sent once.".to_owned()));
+        }
+        (_, value) => value.map(|value| value.as_bytes().to_owned()),
+    };
+    Ok(Some(Original { method, host, uri, destination }))
 }
 
-/// Refuses a question that names a request and doesn't come from a trusted proxy. It isn't enough to
-/// ignore the name: the abilities in the query alone would decide then.
+/// Refuses a question that names a request, unless it is from a trusted proxy. To ignore the named request is
+/// not enough: then only the abilities in the query would decide.
 fn trust(request: &HttpRequest) -> Result<(), ApiError> {
     let peer = request.peer_addr().map(|peer| peer.ip());
     let trusted = request.app_data::<TrustedProxies>();
@@ -84,17 +92,11 @@ fn trust(request: &HttpRequest) -> Result<(), ApiError> {
     Err(ApiError::Malformed(text))
 }
 
-/// The value of a header that is sent exactly once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
-    let mut values = headers.get_all(name);
-    values.next().filter(|_| values.next().is_none())
-}
-
-/// The host that the question was sent to: its `Host`, or HTTP/2's `:authority`.
+/// The host that the question was sent to: `Host`, or `:authority` with HTTP/2.
 fn own_host(request: &HttpRequest) -> Option<&str> {
     let authority = request.uri().authority().map(|authority| authority.as_str());
     let header = match request.headers().contains_key(HOST) {
-        true => Some(only(request.headers(), &HOST)?.to_str().ok()?),
+        true => Some(single(request.headers(), &HOST)?.to_str().ok()?),
         false => None,
     };
     match (authority, header) {
@@ -103,8 +105,8 @@ fn own_host(request: &HttpRequest) -> Option<&str> {
     }
 }
 
-/// The path and query behind `/api/verify`, as the client spelled them. The first occurrence counts:
-/// the proxy wrote that one, and what follows it is the client's.
+/// The path and query after the first `/api/verify`, as the client spelled them. The proxy wrote that first
+/// one; a further one is part of the client's path.
 fn appended(request: &HttpRequest) -> Result<Vec<u8>, ApiError> {
     let target = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
     match target.split_once(VERIFY) {
@@ -115,14 +117,4 @@ fn appended(request: &HttpRequest) -> Result<Vec<u8>, ApiError> {
             Err(ApiError::Malformed(text.to_owned()))
         }
     }
-}
-
-/// The client's `Destination`. It can be believed: it only adds to what the request needs.
-fn destination(headers: &HeaderMap) -> Result<Option<Vec<u8>>, ApiError> {
-    if !headers.contains_key(&DESTINATION) {
-        return Ok(None);
-    }
-    let value = only(headers, &DESTINATION)
-        .ok_or_else(|| ApiError::Malformed("Destination must be sent once.".to_owned()))?;
-    Ok(Some(value.as_bytes().to_owned()))
 }
