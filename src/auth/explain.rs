@@ -3,7 +3,6 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::forward_auth::Basis;
 use super::{Auth, Error};
@@ -24,7 +23,7 @@ pub enum Subject {
 }
 
 /// The verdict, and how it came about.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
     /// Whether the request passes.
     pub allowed: bool,
@@ -37,7 +36,7 @@ pub struct Explanation {
 }
 
 /// One check.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Step {
     /// What is checked, in a word.
     pub check: &'static str,
@@ -47,7 +46,6 @@ pub struct Step {
     pub found: String,
     /// What would make it pass.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String, required = false)]
     pub remedy: Option<String>,
 }
 

@@ -6,12 +6,12 @@ use actix_web::http::Method;
 use super::openapi::Operation;
 use crate::domain::Requirement;
 
-/// A route of the service.
+/// A route of the service: a method, a path, and what belongs to them.
 pub(super) struct Endpoint {
-    /// `None` for whatever method a proxy passes on.
+    /// `None` for every method.
     pub(super) method: Option<Method>,
     pub(super) path: &'static str,
-    /// What its guard requires.
+    /// The requirement of its guard.
     pub(super) requirement: Requirement,
     pub(super) docs: Operation,
     pub(super) route: fn() -> Route,
@@ -39,8 +39,14 @@ pub(super) const fn any(
 }
 
 impl Endpoint {
-    /// What its requests are counted under.
+    /// The method that metrics count its requests under.
     pub(super) fn label(&self) -> &str {
         self.method.as_ref().map_or("any", Method::as_str)
+    }
+
+    /// The kind of resource that the last id of the path names: a user, for `/api/users/{id}`.
+    pub(super) fn resource(&self) -> Option<&'static str> {
+        let (collection, _) = self.path.rsplit_once("s/{")?;
+        collection.rsplit('/').next()
     }
 }

@@ -1,6 +1,6 @@
-//! The bearer guard: middleware that finds out who sends a request, and lets the request through to its
-//! route only with what the route requires. A handler whose requirement depends on the request calls
-//! [`authenticate`] or [`authorize`] itself.
+//! The guard: middleware that finds out whose token a request has, and calls the route only if the token has
+//! what the route requires. If the requirement depends on the request, the handler calls [`authenticate`] or
+//! [`authorize`] itself.
 
 use std::future::{Ready, ready};
 use std::rc::Rc;
@@ -22,7 +22,7 @@ use crate::domain::{PresentedToken, Requirement};
 /// The session of the token that a request sends, for a route whose guard requires nothing.
 ///
 /// # Errors
-/// 401 without a live token; 503 if the store is busy and the like.
+/// 401 without a live token; 500 or 503 if the look-up fails.
 pub(super) async fn authenticate(
     request: &HttpRequest,
     auth: &Auth,
@@ -31,17 +31,17 @@ pub(super) async fn authenticate(
     let sources = request.app_data::<Data<TokenSources>>().ok_or_else(unknown)?;
     let session = match check(request.headers(), sources, auth) {
         Ok(Either::Left(session)) => Ok(session),
-        // Boxed, so that the future of a request whose token is cached stays small.
+        // Boxed to keep the future small for requests whose token is cached.
         Ok(Either::Right(presented)) => Box::pin(auth.look_up(&presented)).await,
         Err(error) => Err(error),
     };
     session.map_err(|error| sources.challenge(error))
 }
 
-/// The bearer of a request that has what is required, for a route whose guard requires nothing.
+/// The token of a request, if it has what is required, for a route whose guard requires nothing.
 ///
 /// # Errors
-/// Those of [`authenticate`], and 403 without what is required.
+/// Those of [`authenticate`], and 403 if the token lacks the requirement.
 pub(super) async fn authorize(
     request: &HttpRequest,
     auth: &Auth,
@@ -50,8 +50,7 @@ pub(super) async fn authorize(
     Ok(AuthorizedToken::admit(authenticate(request, auth).await?, requirement)?)
 }
 
-/// Who sends a request with these headers, as far as it is known without waiting: a session, or a token
-/// that must be looked up.
+/// The session of a request with these headers if its token is cached, and otherwise the token to look up.
 fn check(
     headers: &HeaderMap,
     sources: &TokenSources,
@@ -68,25 +67,11 @@ fn check(
 /// The middleware.
 #[derive(Clone)]
 pub struct Guard {
-    auth: Auth,
-    requirement: Requirement,
-    /// Where it looks for the token.
-    sources: TokenSources,
-    /// The method and the pattern that its requests are counted under.
-    route: (&'static str, &'static str),
-}
-
-impl Guard {
-    /// Lets a request through if the token in one of these `sources` has what is required, and counts the
-    /// requests under the route's method and pattern.
-    pub(super) fn new(
-        auth: Auth,
-        requirement: Requirement,
-        sources: TokenSources,
-        route: (&'static str, &'static str),
-    ) -> Self {
-        Self { auth, requirement, sources, route }
-    }
+    pub(super) auth: Auth,
+    pub(super) requirement: Requirement,
+    pub(super) sources: TokenSources,
+    /// The method and the pattern under which metrics count the requests.
+    pub(super) route: (&'static str, &'static str),
 }
 
 impl<S, B> Transform<S, ServiceRequest> for Guard
@@ -115,7 +100,7 @@ pub struct Guarded<S> {
     timings: Rc<Timings>,
 }
 
-/// The route's answer; or a refusal; or whichever follows a look-up.
+/// The route's answer if the token is cached, a refusal, or the answer after a look-up.
 type Passage<S> = Either<
     <S as Service<ServiceRequest>>::Future,
     Either<Ready<Answer<S>>, LocalBoxFuture<'static, Answer<S>>>,
@@ -144,7 +129,9 @@ where
 {
     fn pass(&self, request: ServiceRequest) -> Passage<S> {
         if self.requirement == Requirement::Nothing {
-            return Either::Left(self.pass_nobody(request));
+            // An outer guard may have accepted a token. The route must not see it.
+            request.extensions_mut().remove::<AuthorizedToken>();
+            return Either::Left(self.service.call(request));
         }
         let admitted = match check(request.headers(), &self.sources, &self.auth) {
             Ok(Either::Left(session)) => admit(&request, session, &self.requirement),
@@ -177,16 +164,9 @@ where
             service.call(request).await
         })
     }
-
-    /// Lets a request through for nobody: whoever another guard let in, around this one, is not whom
-    /// this one answers for.
-    fn pass_nobody(&self, request: ServiceRequest) -> S::Future {
-        request.extensions_mut().remove::<AuthorizedToken>();
-        self.service.call(request)
-    }
 }
 
-/// Hands the bearer on to the route, if they have what is required.
+/// Passes the token on to the route, if it has what is required.
 fn admit(
     request: &ServiceRequest,
     session: Arc<Session>,

@@ -1,10 +1,10 @@
 //! Users, as the sessions of their tokens share them.
 
+use std::any::Any;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use bytes::Bytes;
 use quick_cache::unsync::Cache;
 
 use crate::domain::User;
@@ -18,13 +18,12 @@ pub(super) const fn allocated(bytes: usize) -> u64 {
     bytes as u64 + 32
 }
 
-/// A token's owner, as of when they were read from the store; and how answers show them, which would
-/// take 3 % of a request's time if each wrote it anew.
+/// A token's owner, as read from the store, with the texts in which answers show the user. To write the
+/// texts anew for each request would take 3 % of its time.
 #[derive(Debug)]
 pub struct CachedUser {
     user: User,
-    account: OnceLock<Bytes>,
-    headers: OnceLock<[Bytes; 3]>,
+    rendered: OnceLock<Box<dyn Any + Send + Sync>>,
     /// The user's part of the budget for shared users. If it is `None`, the user's bytes are part of the
     /// session's weight.
     share: Option<Share>,
@@ -45,7 +44,7 @@ impl Drop for Share {
 
 impl CachedUser {
     fn new(user: User, share: Option<Share>) -> Self {
-        Self { user, account: OnceLock::new(), headers: OnceLock::new(), share }
+        Self { user, rendered: OnceLock::new(), share }
     }
 
     /// The user's bytes in the weight of a session: none, if they are in the budget for shared users.
@@ -53,22 +52,12 @@ impl CachedUser {
         if self.share.is_some() { 0 } else { bytes_of(&self.user) }
     }
 
-    /// The body of the answer that shows them their account: as the first `write` gives it.
-    pub(crate) fn account<E>(
+    /// The user as the first call's `render` wrote it. `None` if that call had another `T`.
+    pub(crate) fn rendered<T: Any + Send + Sync>(
         &self,
-        write: impl FnOnce(&User) -> Result<Bytes, E>,
-    ) -> Result<Bytes, E> {
-        if let Some(account) = self.account.get() {
-            return Ok(account.clone());
-        }
-        let account = write(&self.user)?;
-        Ok(self.account.get_or_init(|| account).clone())
-    }
-
-    /// The headers' values that name them to an application behind a proxy: as the first `write` gives
-    /// them.
-    pub(crate) fn headers(&self, write: impl FnOnce(&User) -> [Bytes; 3]) -> &[Bytes; 3] {
-        self.headers.get_or_init(|| write(&self.user))
+        render: impl FnOnce(&User) -> T,
+    ) -> Option<&T> {
+        self.rendered.get_or_init(|| Box::new(render(&self.user))).downcast_ref()
     }
 }
 
@@ -87,8 +76,9 @@ fn bytes_of(user: &User) -> u64 {
     let texts = 6 * user.name.as_str().len()
         + 4 * user.email.as_str().len()
         + 4 * user.abilities.as_scope().len();
-    // There are seven texts beside the owner itself. The names and the times in JSON take 200 bytes.
-    allocated(size_of::<CachedUser>()) + allocated(texts) + 6 * allocated(0) + 200
+    // There are seven texts beside the owner itself, and the box that refers to those of the answers. The
+    // names and the times in JSON take 200 bytes.
+    allocated(size_of::<CachedUser>()) + allocated(texts) + 6 * allocated(0) + allocated(160) + 200
 }
 
 /// The users that were read last. Sessions of one user share a copy, which is a third of a session's memory.

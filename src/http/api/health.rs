@@ -1,24 +1,36 @@
-//! What monitoring asks: whether the server answers, and what it has counted.
+//! The routes for monitoring: health checks and metrics.
 
 use actix_web::web::Data;
 use actix_web::{HttpResponse, http::header::ContentType};
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Error};
+use crate::http::openapi::operation::{Operation, tag};
 use crate::http::response::error::ApiError;
 
+pub(crate) const ALIVE: Operation =
+    Operation::new(tag::SERVICE, "healthz", "Check that the process answers").answers_text();
+
 /// `GET /healthz`: the process answers.
-pub(in crate::http) async fn alive() -> HttpResponse {
+pub(crate) async fn alive() -> HttpResponse {
     ok()
 }
 
+pub(crate) const READY: Operation =
+    Operation::new(tag::SERVICE, "readyz", "Check that the database answers too")
+        .answers_text()
+        .refuses(&[|| Error::Busy.into(), || Error::Unavailable(String::new()).into()]);
+
 /// `GET /readyz`: the store answers too.
-pub(in crate::http) async fn ready(auth: Data<Auth>) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn ready(auth: Data<Auth>) -> Result<HttpResponse, ApiError> {
     auth.ready().await?;
     Ok(ok())
 }
 
-/// `GET /metrics`: what was counted, for Prometheus.
-pub(in crate::http) async fn metrics(auth: Data<Auth>) -> HttpResponse {
+pub(crate) const METRICS: Operation =
+    Operation::new(tag::SERVICE, "metrics", "Show the metrics, for Prometheus").answers_text();
+
+/// `GET /metrics`, for Prometheus.
+pub(crate) async fn metrics(auth: Data<Auth>) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(auth.metrics_text())
 }
 

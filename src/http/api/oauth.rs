@@ -1,8 +1,10 @@
-//! What OAuth 2.0 has for a resource server: introspection (RFC 7662), revocation (RFC 7009), and the
-//! metadata that names both (RFC 8414).
+//! The parts of OAuth 2.0 for a resource server: introspection (RFC 7662), revocation (RFC 7009), and the
+//! metadata that lists both (RFC 8414).
 
+use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+use futures_util::future::LocalBoxFuture;
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,30 +12,33 @@ use utoipa::ToSchema;
 use crate::auth::{self, Auth, Session};
 use crate::domain::{Email, Timestamp};
 use crate::http::fields;
-use crate::http::request::body::{has_type, read_body};
+use crate::http::openapi::operation::{Operation, tag};
+use crate::http::request::body::read_body;
 use crate::http::request::extract::CurrentToken;
 use crate::http::response::error::ApiError;
 use crate::http::response::json::json;
 
 /// The media type of OAuth's requests.
-pub(in crate::http) const FORM: &str = "application/x-www-form-urlencoded";
+const FORM: &str = "application/x-www-form-urlencoded";
+const INVALID: ApiError =
+    ApiError::InvalidRequest("The form must have one field token, with a token.");
 
-/// What the page that shows the API is called among the routes.
-const VIEWER: &str = "bearerd:/docs";
+/// The name of the route of `/docs`, if the pages are served.
+const DOCS_ROUTE: &str = "bearerd:/docs";
 
-/// The server's URL as others reach it: RFC 8414's issuer.
+/// The server's URL as clients reach it: the issuer of RFC 8414.
 #[derive(Clone, Debug)]
 pub struct IssuerUrl(pub String);
 
-/// RFC 7662, section 2.2. Of a token that is not live, nothing but that is told.
+/// RFC 7662, section 2.2. For a token that is not live, only `active` is sent.
 #[derive(Default, Serialize, ToSchema)]
-pub(in crate::http) struct Introspection<'a> {
+struct Introspection<'a> {
     active: bool,
-    /// What it can do, space-separated.
+    /// The token's abilities, separated by spaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     scope: Option<&'a str>,
-    /// What the token is called: the closest to a client that there is.
+    /// The token's name. bearerd has no clients with ids of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     client_id: Option<&'a str>,
@@ -50,7 +55,7 @@ pub(in crate::http) struct Introspection<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = i64, required = false)]
     iat: Option<i64>,
-    /// The owner's number; never given twice.
+    /// The owner's id. It is never given to another user.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     sub: Option<String>,
@@ -75,71 +80,90 @@ impl<'a> Introspection<'a> {
     }
 }
 
+pub(crate) const INTROSPECT: Operation =
+    Operation::new(tag::PROXIES, "introspect", "Describe a token (RFC 7662)")
+        .reads_form::<HeldToken>(FORM)
+        .answers::<Introspection>(200)
+        .refuses(&[|| INVALID]);
+
 /// `POST /api/introspect`
-pub(in crate::http) async fn introspect(
+pub(crate) async fn introspect(
     current: CurrentToken,
-    request: HttpRequest,
-    body: web::Payload,
+    token: PostedToken,
     auth: web::Data<Auth>,
     issuer: web::Data<IssuerUrl>,
 ) -> Result<HttpResponse, ApiError> {
-    let token = posted_token(&request, body).await?;
     auth.confirm(&current).await?;
-    let session = match auth.authenticate(&token).await {
+    let session = match auth.authenticate(&token.0).await {
         Err(auth::Error::InvalidToken) => None,
         session => Some(session?),
     };
-    let told = session.as_deref().map(|session| Introspection::of(session, &issuer));
-    Ok(json(StatusCode::OK, &told.unwrap_or_default()))
+    let answer = session.as_deref().map(|session| Introspection::of(session, &issuer));
+    Ok(json(StatusCode::OK, &answer.unwrap_or_default()))
 }
 
-/// `POST /api/revoke`: the holder of a token's string may revoke it, for any owner and in any state.
-pub(in crate::http) async fn revoke(
+pub(crate) const REVOKE: Operation = Operation::new(
+    tag::PROXIES,
+    "revoke",
+    "Revoke a token (RFC 7009)",
+)
+.details(
+    "Revokes a token of any user, even if it has expired or its owner is disabled. An unknown \
+             token is a success too.",
+)
+.reads_form::<HeldToken>(FORM)
+.answers_with(&[])
+.refuses(&[|| INVALID]);
+
+/// `POST /api/revoke`: revokes a token of any owner, in any state. To know its string is enough.
+pub(crate) async fn revoke(
     current: CurrentToken,
-    request: HttpRequest,
-    body: web::Payload,
+    token: PostedToken,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let token = posted_token(&request, body).await?;
-    auth.revoke_sent(&current, &token).await?;
+    auth.revoke_sent(&current, &token.0).await?;
     Ok(HttpResponse::Ok().finish())
 }
 
-/// OAuth's form. Other fields don't matter.
+/// The form of both requests. Its schema is described here; [`PostedToken`] reads it.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "read by the derived schema alone")]
-pub(in crate::http) struct HeldToken {
+struct HeldToken {
     /// The token's string.
     #[schema(min_length = 1)]
     token: String,
-    /// Not needed to find it.
+    /// Ignored: bearerd finds a token without it.
     #[schema(required = false)]
     token_type_hint: String,
 }
 
-/// The field `token` of [`HeldToken`]. Fields that are not known here don't matter (RFC 6749, section 3.2).
-async fn posted_token(
-    request: &HttpRequest,
-    body: web::Payload,
-) -> Result<Zeroizing<Vec<u8>>, ApiError> {
-    if !has_type(request, FORM) {
-        return Err(ApiError::UnsupportedType("a form", FORM));
-    }
-    let body = read_body(body).await?;
-    let mut tokens = form_urlencoded::parse(&body).filter(|(field, _)| field == "token");
-    match (tokens.next(), tokens.next()) {
-        (Some((_, token)), None) if !token.is_empty() => {
-            let token = Zeroizing::new(token.into_owned());
-            // As in a header: a token read from a file often has a line break at its end.
-            Ok(Zeroizing::new(token.trim_ascii().as_bytes().to_vec()))
-        }
-        _ => Err(ApiError::InvalidRequest("The form must have one field token, with a token.")),
+/// The field `token` of a form, as a handler's argument. Unknown fields are ignored (RFC 6749, section 3.2).
+pub(crate) struct PostedToken(Zeroizing<Vec<u8>>);
+
+impl FromRequest for PostedToken {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read_body(request, payload, "a form", FORM);
+        Box::pin(async {
+            let body = body.await?;
+            let mut tokens = form_urlencoded::parse(&body).filter(|(field, _)| field == "token");
+            match (tokens.next(), tokens.next()) {
+                (Some((_, token)), None) if !token.is_empty() => {
+                    let token = Zeroizing::new(token.into_owned());
+                    // Trimmed like a header: a token from a file often ends with a line break.
+                    Ok(Self(Zeroizing::new(token.trim_ascii().as_bytes().to_vec())))
+                }
+                _ => Err(INVALID),
+            }
+        })
     }
 }
 
 /// RFC 8414, section 2.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Metadata<'a> {
+struct Metadata<'a> {
     issuer: &'a str,
     introspection_endpoint: String,
     introspection_endpoint_auth_methods_supported: [&'static str; 2],
@@ -147,27 +171,28 @@ pub(in crate::http) struct Metadata<'a> {
     revocation_endpoint_auth_methods_supported: [&'static str; 2],
     response_types_supported: [&'static str; 0],
     grant_types_supported: [&'static str; 0],
-    /// Where the pages are served.
+    /// The URL of `/docs`. Only if the pages are served.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     service_documentation: Option<String>,
 }
 
+pub(crate) const METADATA: Operation =
+    Operation::new(tag::PROXIES, "metadata", "Name the endpoints for OAuth's clients (RFC 8414)")
+        .answers::<Metadata>(200);
+
 /// `GET /.well-known/oauth-authorization-server`
-pub(in crate::http) async fn metadata(
-    request: HttpRequest,
-    issuer: web::Data<IssuerUrl>,
-) -> HttpResponse {
+pub(crate) async fn metadata(request: HttpRequest, issuer: web::Data<IssuerUrl>) -> HttpResponse {
     const METHODS: [&str; 2] = ["client_secret_basic", "bearer"];
     let IssuerUrl(issuer) = &**issuer;
-    let has_pages = request.url_for_static(VIEWER).is_ok();
+    let has_pages = request.url_for_static(DOCS_ROUTE).is_ok();
     let metadata = Metadata {
         issuer,
         introspection_endpoint: format!("{issuer}/api/introspect"),
         introspection_endpoint_auth_methods_supported: METHODS,
         revocation_endpoint: format!("{issuer}/api/revoke"),
         revocation_endpoint_auth_methods_supported: METHODS,
-        // There is no authorization endpoint, and no token endpoint of OAuth's.
+        // bearerd has neither an authorization endpoint nor a token endpoint of OAuth's.
         response_types_supported: [],
         grant_types_supported: [],
         service_documentation: has_pages.then(|| format!("{issuer}/docs")),

@@ -1,48 +1,50 @@
 use actix_web::http::StatusCode;
-use actix_web::web::{self, Path, Query};
+use actix_web::web::{self, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::{self, Auth, Credentials, Issued, TokenRequest};
+use crate::auth::{Auth, Credentials, Error, Issued, TokenRequest};
 use crate::domain::{
     Abilities, Email, Name, Requirement, Timestamp, Token, TokenKind, User, ValidationErrors,
 };
 use crate::http::fields;
 use crate::http::guard::authorize;
+use crate::http::openapi::answers::too_many_attempts;
+use crate::http::openapi::operation::{Operation, PAGING, Query, tag};
 use crate::http::request::body::{JsonBody, body};
 use crate::http::request::client_address::ClientAddress;
 use crate::http::request::credentials::TokenSources;
 use crate::http::request::extract::CurrentToken;
-use crate::http::request::paging::{Paging, row_id};
+use crate::http::request::paging::{Paging, query_pairs};
 use crate::http::response::error::ApiError;
 use crate::http::response::json::{Data, json};
 
 body! {
     #[schema(
         title = "Log in",
-        // Not more: a token that can do less is asked for knowingly.
+        // Without `abilities` and `expires_in`, which most clients leave out.
         examples(json!({"email": "ada@example.org", "password": "correct horse", "device_name": "laptop"}))
     )]
     struct Login {
         email: fields::ClaimedEmail,
         password: fields::Password,
-        /// What the token is called in the list of tokens.
+        /// The token's name in the list of tokens.
         device_name: fields::Name,
-        /// Every ability of the user's, unless given.
+        /// The default is all abilities of the user.
         abilities: Option<fields::Abilities>,
         expires_in: Option<fields::Seconds>,
     }
 }
 
 body! {
-    #[schema(title = "By bearer")]
+    #[schema(title = "By token")]
     struct PersonalToken {
-        /// What the token is called in the list of tokens.
+        /// The token's name in the list of tokens.
         device_name: fields::Name,
-        /// No more than the bearer may do; the bearer's own list, unless given.
+        /// At most the abilities of the issuing token, which are the default.
         abilities: Option<fields::Abilities>,
-        /// Unless the bearer's is a login token: at most the time that it has left, which is also the default.
+        /// If the issuing token is not a login token: at most the time that it has left, which is the default.
         expires_in: Option<fields::Seconds>,
     }
 }
@@ -55,12 +57,12 @@ body! {
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = Token)]
-pub(in crate::http) struct TokenBody<'a> {
+pub(crate) struct TokenBody<'a> {
     #[schema(value_type = fields::Id)]
     id: i64,
     #[schema(value_type = fields::Kind)]
     kind: TokenKind,
-    /// The token that issued it, if it is bound to that one: it dies with it.
+    /// The token that it is bound to: when that token is revoked or expires, this one ends too.
     #[schema(value_type = Option<fields::Id>, required)]
     parent_id: Option<i64>,
     #[schema(value_type = fields::Name)]
@@ -73,16 +75,12 @@ pub(in crate::http) struct TokenBody<'a> {
     last_used_at: Option<Timestamp>,
     #[schema(value_type = Option<fields::Time>, required)]
     expires_at: Option<Timestamp>,
-    /// Whether it is the token that asks.
+    /// Whether it is the token of the request.
     current: bool,
 }
 
 impl<'a> TokenBody<'a> {
-    pub(in crate::http) fn new(
-        token: &'a Token,
-        ends_at: Option<Timestamp>,
-        current: bool,
-    ) -> Self {
+    pub(crate) fn new(token: &'a Token, ends_at: Option<Timestamp>, current: bool) -> Self {
         Self {
             id: token.id,
             kind: token.kind,
@@ -96,12 +94,12 @@ impl<'a> TokenBody<'a> {
         }
     }
 
-    /// A row of the list that the bearer of `current` sees.
-    pub(in crate::http) fn row(token: &'a Token, auth: &Auth, current: &CurrentToken) -> Self {
+    /// The token in an answer to a request with the token `current`.
+    pub(crate) fn row(token: &'a Token, auth: &Auth, current: &CurrentToken) -> Self {
         let is_current = token.id == current.token.id;
         let mut row = Self::new(token, auth.end_of(token), is_current);
         if is_current {
-            // It is in use, whatever is written down yet.
+            // This use may not be in the store yet.
             row.last_used_at = current.last_used_at();
         }
         row
@@ -109,8 +107,8 @@ impl<'a> TokenBody<'a> {
 }
 
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Created<'a> {
-    /// The one place where a token's string leaves the process.
+struct Created<'a> {
+    /// The token's string. It is never shown again.
     #[schema(value_type = fields::PlainToken)]
     token: &'a str,
     #[schema(pattern = "^Bearer$")]
@@ -129,24 +127,44 @@ struct UserSummary<'a> {
     email: &'a Email,
 }
 
-/// `POST /api/tokens`: logs in; by bearer, and without an email, issues a personal access token.
-pub(in crate::http) async fn create(
+pub(crate) const CREATE: Operation =
+    Operation::new(tag::TOKENS, "createToken", "Log in, or issue a personal access token")
+        .details(
+            "With an email and a password, this is a login. With a token that has the ability \
+             `tokens:write`, and without an email, it issues a personal access token, whose abilities are at most \
+             those of the issuing token. Unless that is a login token, the new token is bound to it: it \
+             is revoked with it, and ends no later. If the user has `max_tokens_per_user` live tokens, \
+             a login revokes the login token that was used least recently, and a personal access token \
+             is refused with 422.",
+        )
+        .reads_either::<Login, PersonalToken>()
+        .answers::<Created>(201)
+        .refuses(&[
+            || Error::WrongCredentials.into(),
+            || Error::InvalidToken.into(),
+            || Error::InsufficientScope("tokens:write".to_owned()).into(),
+            too_many_attempts,
+            || Error::Internal(String::new()).into(),
+            || Error::Busy.into(),
+            || Error::Unavailable(String::new()).into(),
+        ]);
+
+/// `POST /api/tokens`: logs in, or issues a personal access token if a token and no email is sent.
+pub(crate) async fn create(
     request: HttpRequest,
     from: ClientAddress,
-    body: web::Payload,
-    places: web::Data<TokenSources>,
+    body: JsonBody,
+    sources: web::Data<TokenSources>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let form = JsonBody::read(&request, body).await?;
-    let by_bearer = places.are_used_by(request.headers());
-    if !form.has("email") && by_bearer {
+    if !body.has("email") && sources.are_used_by(request.headers()) {
         let bearer = authorize(&request, &auth, Requirement::Ability("tokens:write")).await?;
-        let PersonalToken { device_name: name, abilities, expires_in } = form.parse()?;
+        let PersonalToken { device_name: name, abilities, expires_in } = body.parse()?;
         let wanted = TokenRequest { name, abilities, expires_in };
         let (issued, user) = auth.issue_by_token(&bearer, wanted).await?;
         return Ok(created(&auth, &issued, &user, false));
     }
-    let Login { email, password, device_name: name, abilities, expires_in } = form.parse()?;
+    let Login { email, password, device_name: name, abilities, expires_in } = body.parse()?;
     let wanted = TokenRequest { name, abilities, expires_in };
     let (issued, user) = auth.log_in(Credentials { email, password }, wanted, from.0).await?;
     Ok(created(&auth, &issued, &user, true))
@@ -162,31 +180,42 @@ fn created(auth: &Auth, issued: &Issued, user: &User, current: bool) -> HttpResp
     json(StatusCode::CREATED, &body)
 }
 
+pub(crate) const RENAME: Operation =
+    Operation::new(tag::TOKENS, "renameToken", "Rename one of your tokens")
+        .reads::<TokenName>()
+        .answers_data::<TokenBody>(200);
+
 /// `PATCH /api/tokens/{id}`
-pub(in crate::http) async fn rename(
+pub(crate) async fn rename(
     current: CurrentToken,
-    id: Path<String>,
-    request: HttpRequest,
-    body: web::Payload,
+    id: Path<i64>,
+    body: JsonBody,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let id = row_id(&id, "token")?;
-    let TokenName { device_name } = JsonBody::read(&request, body).await?.parse()?;
-    let token = auth.rename(&current, id, device_name).await?;
+    let TokenName { device_name } = body.parse()?;
+    let token = auth.rename(&current, *id, device_name).await?;
     let is_current = token.id == current.token.id;
     let data = TokenBody::new(&token, auth.end_of(&token), is_current);
     Ok(json(StatusCode::OK, &Data { data }))
 }
 
+pub(crate) const SHOW_CURRENT: Operation =
+    Operation::new(tag::TOKENS, "showCurrentToken", "Show the token of the request")
+        .answers_data::<TokenBody>(200);
+
 /// `GET /api/tokens/current`
-pub(in crate::http) async fn show_current(current: CurrentToken) -> HttpResponse {
+pub(crate) async fn show_current(current: CurrentToken) -> HttpResponse {
     let mut data = TokenBody::new(&current.token, current.token.expires_at, true);
     data.last_used_at = current.last_used_at();
     json(StatusCode::OK, &Data { data })
 }
 
+pub(crate) const REVOKE_CURRENT: Operation =
+    Operation::new(tag::TOKENS, "revokeCurrentToken", "Log out: revoke the token of the request")
+        .details("The tokens that are bound to it are revoked too.");
+
 /// `DELETE /api/tokens/current`: logs out.
-pub(in crate::http) async fn revoke_current(
+pub(crate) async fn revoke_current(
     current: CurrentToken,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
@@ -194,44 +223,69 @@ pub(in crate::http) async fn revoke_current(
     Ok(HttpResponse::NoContent().finish())
 }
 
+pub(crate) const REVOKE: Operation =
+    Operation::new(tag::TOKENS, "revokeToken", "Revoke one of your tokens")
+        .details("The tokens that are bound to it are revoked too.");
+
 /// `DELETE /api/tokens/{id}`
-pub(in crate::http) async fn revoke(
+pub(crate) async fn revoke(
     current: CurrentToken,
-    id: Path<String>,
+    id: Path<i64>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    auth.revoke(current.actor(), row_id(&id, "token")?, Some(current.user.id)).await?;
+    auth.revoke(current.actor(), *id, Some(current.user.id)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
+pub(crate) const REVOKE_ALL: Operation =
+    Operation::new(tag::TOKENS, "revokeTokens", "Revoke all your tokens")
+        .details(
+            "`except=current` keeps the token of the request, unless it is bound to another token.",
+        )
+        .query(&[Query::Word("except", "Keeps the token of the request", "current")]);
+
 /// `DELETE /api/tokens`, `DELETE /api/tokens?except=current`
-pub(in crate::http) async fn revoke_all(
+pub(crate) async fn revoke_all(
     current: CurrentToken,
-    query: Query<Vec<(String, String)>>,
+    request: HttpRequest,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
+    let query: Vec<_> = query_pairs(request.query_string()).collect();
     let except = match query.as_slice() {
         [] => None,
         [(key, value)] if key == "except" && value == "current" => Some(current.token.id),
-        // A misspelt exception must not log everything out.
+        // A misspelt exception must not revoke the current token too.
         _ => {
             let text = "The query must be empty or except=current.";
-            return Err(auth::Error::Invalid(ValidationErrors::one("except", text)).into());
+            return Err(Error::Invalid(ValidationErrors::one("except", text)).into());
         }
     };
     auth.revoke_all(current.actor(), current.user.id, except).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
+pub(crate) const LIST: Operation =
+    Operation::new(tag::TOKENS, "listTokens", "List your live tokens, newest first")
+        .query(PAGING)
+        .answers_page::<TokenBody>();
+
 /// `GET /api/tokens`
-pub(in crate::http) async fn list(
+pub(crate) async fn list(
     current: CurrentToken,
-    request: HttpRequest,
-    query: Query<Vec<(String, String)>>,
+    paging: Paging,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let paging = Paging::read(&query)?;
-    let page = auth.tokens_of(current.user.id, paging.page, paging.per_page).await?;
-    let row = |token| TokenBody::row(token, &auth, &current);
-    Ok(json(StatusCode::OK, &paging.listing(request.path(), &page, row)))
+    list_tokens_of(current.user.id, &paging, &current, &auth).await
+}
+
+/// A page of the tokens of the user `owner`, as the bearer of `current` sees them.
+pub(super) async fn list_tokens_of(
+    owner: i64,
+    paging: &Paging,
+    current: &CurrentToken,
+    auth: &Auth,
+) -> Result<HttpResponse, ApiError> {
+    let page = auth.tokens_of(owner, paging.page, paging.per_page).await?;
+    let row = |token| TokenBody::row(token, auth, current);
+    Ok(json(StatusCode::OK, &paging.listing(&page, row)))
 }

@@ -1,24 +1,25 @@
-//! Administration: users, and their tokens, for administrators.
+//! Administrators manage users and their tokens.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::{self, Path, Query};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::{self, Path};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::tokens::TokenBody;
-use super::user::UserBody;
+use super::tokens::{TokenBody, list_tokens_of};
 use crate::auth::{self, Auth, UserUpdate};
-use crate::domain::{Abilities, Timestamp, User};
+use crate::domain::{Abilities, Timestamp, User, ValidationErrors};
 use crate::http::fields;
+use crate::http::openapi::operation::{Operation, PAGING, tag};
 use crate::http::request::body::{JsonBody, body};
 use crate::http::request::extract::CurrentToken;
-use crate::http::request::paging::{Paging, row_id};
+use crate::http::request::paging::Paging;
 use crate::http::response::error::ApiError;
 use crate::http::response::json::{Data, json};
+use crate::http::response::user::UserBody;
 
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct ManagedUser<'a> {
+struct ManagedUser<'a> {
     #[serde(flatten)]
     user: UserBody<'a>,
     #[schema(value_type = Option<fields::Time>, required)]
@@ -37,27 +38,27 @@ body! {
         name: fields::UserName,
         email: fields::Email,
         password: fields::NewPassword,
-        /// Every ability, unless given.
+        /// The default is `*`.
         abilities: Option<fields::Abilities>,
         admin: Option<bool>,
-        /// Lets the user have an email that its last owner has given up, and ends its reservation.
+        /// Accepts an email that is reserved for its last owner, and ends the reservation.
         reuse_email: Option<bool>,
     }
 }
 
 body! {
-    /// What is not given stays as it is. For one's own account, `email` and `password` are refused.
+    /// Fields that are left out do not change. For your own account, `email` and `password` are refused.
     #[schema(examples(json!({"name": "Grace"})))]
     struct UserChange {
         name: Option<fields::UserName>,
         email: Option<fields::Email>,
-        /// Lets the user have an email that its last owner has given up, and ends its reservation.
+        /// Accepts an email that is reserved for its last owner, and ends the reservation.
         reuse_email: Option<bool>,
         abilities: Option<fields::Abilities>,
         admin: Option<bool>,
-        /// Shuts the user and all their tokens out.
+        /// A disabled user can't log in, and the user's tokens are refused.
         disabled: Option<bool>,
-        /// Revokes the user's tokens.
+        /// A new password revokes the user's tokens.
         password: Option<fields::NewPassword>,
     }
 }
@@ -66,26 +67,28 @@ fn answer(status: StatusCode, user: &User) -> HttpResponse {
     json(status, &Data { data: ManagedUser::from(user) })
 }
 
+pub(crate) const LIST: Operation =
+    Operation::new(tag::USERS, "listUsers", "List the users, oldest first")
+        .query(PAGING)
+        .answers_page::<ManagedUser>();
+
 /// `GET /api/users`
-pub(in crate::http) async fn list(
-    request: HttpRequest,
-    query: Query<Vec<(String, String)>>,
-    auth: web::Data<Auth>,
-) -> Result<HttpResponse, ApiError> {
-    let paging = Paging::read(&query)?;
+pub(crate) async fn list(paging: Paging, auth: web::Data<Auth>) -> Result<HttpResponse, ApiError> {
     let page = auth.users_page(paging.page, paging.per_page).await?;
-    Ok(json(StatusCode::OK, &paging.listing(request.path(), &page, ManagedUser::from)))
+    Ok(json(StatusCode::OK, &paging.listing(&page, ManagedUser::from)))
 }
 
+pub(crate) const CREATE: Operation = Operation::new(tag::USERS, "createUser", "Create a user")
+    .reads::<NewUser>()
+    .answers_data::<ManagedUser>(201);
+
 /// `POST /api/users`
-pub(in crate::http) async fn create(
+pub(crate) async fn create(
     current: CurrentToken,
-    request: HttpRequest,
-    body: web::Payload,
+    body: JsonBody,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let form = JsonBody::read(&request, body).await?;
-    let NewUser { name, email, password, abilities, admin, reuse_email } = form.parse()?;
+    let NewUser { name, email, password, abilities, admin, reuse_email } = body.parse()?;
     let abilities = abilities.unwrap_or_else(Abilities::all);
     let admin = admin.unwrap_or(false);
     let user = auth::NewUser { name, email, password, abilities, admin };
@@ -96,75 +99,97 @@ pub(in crate::http) async fn create(
     Ok(answer(StatusCode::CREATED, &user))
 }
 
+pub(crate) const SHOW: Operation =
+    Operation::new(tag::USERS, "showUser", "Show a user").answers_data::<ManagedUser>(200);
+
 /// `GET /api/users/{id}`
-pub(in crate::http) async fn show(
-    id: Path<String>,
-    auth: web::Data<Auth>,
-) -> Result<HttpResponse, ApiError> {
-    Ok(answer(StatusCode::OK, &auth.user(row_id(&id, "user")?).await?))
+pub(crate) async fn show(id: Path<i64>, auth: web::Data<Auth>) -> Result<HttpResponse, ApiError> {
+    Ok(answer(StatusCode::OK, &auth.user(*id).await?))
 }
 
+pub(crate) const UPDATE: Operation = Operation::new(tag::USERS, "updateUser", "Change a user")
+    .details(
+        "The last enabled administrator can't be disabled or demoted. While a user is disabled, none of \
+         their tokens is accepted; once the user is enabled, tokens that have not expired are accepted \
+         again. Your own email and password are refused here: change them with `PUT /api/user` and \
+         `PUT /api/user/password`, which require the current password.",
+    )
+    .reads::<UserChange>()
+    .answers_data::<ManagedUser>(200);
+
 /// `PATCH /api/users/{id}`
-pub(in crate::http) async fn update(
+pub(crate) async fn update(
     current: CurrentToken,
-    id: Path<String>,
-    request: HttpRequest,
-    body: web::Payload,
+    id: Path<i64>,
+    body: JsonBody,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let id = row_id(&id, "user")?;
-    let form = JsonBody::read(&request, body).await?;
     let UserChange { name, email, reuse_email, abilities, admin, disabled, password } =
-        form.parse()?;
+        body.parse()?;
     let reuse_email = reuse_email.unwrap_or(false);
     let update = UserUpdate { name, email, reuse_email, abilities, admin, disabled, password };
-    let (user, _) = auth.update_user(current.actor(), id, update).await?;
+    let (user, _) = auth.update_user(current.actor(), *id, update).await?;
     Ok(answer(StatusCode::OK, &user))
 }
 
+pub(crate) const DELETE: Operation =
+    Operation::new(tag::USERS, "deleteUser", "Delete a user and all their tokens")
+        .details("The last enabled administrator can't be deleted.")
+        .refuses(&[|| {
+            let text = "The last enabled administrator can't be removed, disabled or demoted.";
+            auth::Error::Invalid(ValidationErrors::one("admin", text)).into()
+        }]);
+
 /// `DELETE /api/users/{id}`
-pub(in crate::http) async fn delete(
+pub(crate) async fn delete(
     current: CurrentToken,
-    id: Path<String>,
+    id: Path<i64>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    auth.delete_user(current.actor(), row_id(&id, "user")?).await?;
+    auth.delete_user(current.actor(), *id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
+pub(crate) const LIST_TOKENS: Operation =
+    Operation::new(tag::USERS, "listUserTokens", "List a user's live tokens, newest first")
+        .query(PAGING)
+        .answers_page::<TokenBody>();
+
 /// `GET /api/users/{id}/tokens`
-pub(in crate::http) async fn list_tokens(
+pub(crate) async fn list_tokens(
     current: CurrentToken,
-    id: Path<String>,
-    request: HttpRequest,
-    query: Query<Vec<(String, String)>>,
+    id: Path<i64>,
+    paging: Paging,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let owner = auth.user(row_id(&id, "user")?).await?.id;
-    let paging = Paging::read(&query)?;
-    let page = auth.tokens_of(owner, paging.page, paging.per_page).await?;
-    let row = |token| TokenBody::row(token, &auth, &current);
-    Ok(json(StatusCode::OK, &paging.listing(request.path(), &page, row)))
+    let owner = auth.user(*id).await?.id;
+    list_tokens_of(owner, &paging, &current, &auth).await
 }
 
+pub(crate) const REVOKE_TOKENS: Operation =
+    Operation::new(tag::USERS, "revokeUserTokens", "Revoke all tokens of a user");
+
 /// `DELETE /api/users/{id}/tokens`
-pub(in crate::http) async fn revoke_tokens(
+pub(crate) async fn revoke_tokens(
     current: CurrentToken,
-    id: Path<String>,
+    id: Path<i64>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let owner = auth.user(row_id(&id, "user")?).await?.id;
+    let owner = auth.user(*id).await?.id;
     auth.revoke_all(current.actor(), owner, None).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
+pub(crate) const REVOKE_TOKEN: Operation =
+    Operation::new(tag::USERS, "revokeUserToken", "Revoke a token of a user");
+
 /// `DELETE /api/users/{id}/tokens/{token}`
-pub(in crate::http) async fn revoke_token(
+pub(crate) async fn revoke_token(
     current: CurrentToken,
-    ids: Path<(String, String)>,
+    ids: Path<(i64, i64)>,
     auth: web::Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let (owner, token) = (row_id(&ids.0, "user")?, row_id(&ids.1, "token")?);
+    let (owner, token) = *ids;
     auth.revoke(current.actor(), token, Some(owner)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

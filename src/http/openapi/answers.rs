@@ -1,5 +1,5 @@
-//! The answers of an operation: its success, and its refusals, whose statuses, headers and texts are
-//! those of the errors themselves.
+//! The answers of an operation: its success, and its refusals. The statuses, headers and texts of refusals
+//! are read from [`ApiError`].
 
 use std::collections::BTreeMap;
 
@@ -21,16 +21,16 @@ use crate::http::request::body::JSON;
 use crate::http::request::credentials::TokenSources;
 use crate::http::response::error::ApiError;
 
-/// What an operation may answer. `found` is what its path names, if it names something.
+/// The possible answers of an operation. `resource` is the kind of resource that the path names.
 pub(super) fn answers(
     operation: &Operation,
     requirement: &Requirement,
-    found: Option<&'static str>,
+    resource: Option<&'static str>,
     schemas: &mut Schemas,
 ) -> Responses {
     let success = (operation.status.to_string(), success(operation, schemas));
     let mut by_status: BTreeMap<u16, Vec<ApiError>> = BTreeMap::new();
-    for error in refusals(operation, requirement, found) {
+    for error in refusals(operation, requirement, resource) {
         by_status.entry(error.status_code().as_u16()).or_default().push(error);
     }
     let refused =
@@ -44,26 +44,23 @@ fn success(operation: &Operation, schemas: &mut Schemas) -> RefOr<utoipa::openap
         Content::Nothing => operation
             .headers
             .iter()
-            .fold(answer, |answer, name| answer.header(shown(name), sometimes(name))),
+            .fold(answer, |answer, name| answer.header(shown(name), optional(name))),
         Content::Text => {
             let text = ObjectBuilder::new().schema_type(Type::String);
             answer.content("text/plain", ContentBuilder::new().schema(Some(text)).build())
         }
         Content::Json(schema) => answer
-            .content(
-                "application/json",
-                ContentBuilder::new().schema(Some(schema(schemas))).build(),
-            )
+            .content(JSON, ContentBuilder::new().schema(Some(schema(schemas))).build())
             .header("Cache-Control", header("cache-control")),
     }
     .into()
 }
 
-/// Every error that can come of what the route requires, reads and names.
+/// An example of each error that the operation may answer.
 fn refusals(
     operation: &Operation,
     requirement: &Requirement,
-    found: Option<&'static str>,
+    resource: Option<&'static str>,
 ) -> Vec<ApiError> {
     let mut errors: Vec<ApiError> = operation.refusals.iter().map(|error| error()).collect();
     if *requirement != Requirement::Nothing {
@@ -82,7 +79,7 @@ fn refusals(
     if !requirement.scope().is_empty() {
         errors.push(Error::InsufficientScope(requirement.scope().to_owned()).into());
     }
-    errors.extend(found.map(|what| Error::NotFound(what).into()));
+    errors.extend(resource.map(|what| Error::NotFound(what).into()));
     if let Some((_, media_type)) = operation.body {
         errors.extend([
             ApiError::BodyTimeout,
@@ -105,24 +102,24 @@ fn refusals(
     errors
 }
 
-/// The refusal of whoever guesses at passwords.
-pub(super) fn too_many_attempts() -> ApiError {
+/// An example of an error for [`Operation::refuses`]: a rate limit was reached.
+pub(crate) fn too_many_attempts() -> ApiError {
     let until = Timestamp::from_unix(1_767_225_642);
     Error::TooManyAttempts { limit: 5, wait: 42, until }.into()
 }
 
 /// The answer to errors that share a status.
 fn refusal(errors: &[ApiError]) -> RefOr<utoipa::openapi::Response> {
-    let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error")));
     let examples = errors.iter().map(|error| {
         let body = serde_json::to_value(error.body()).unwrap_or_default();
         (error.code(), ExampleBuilder::new().value(Some(body)))
     });
-    content = content.examples_from_iter(examples);
+    let schema = Ref::from_schema_name("Error");
+    let content = ContentBuilder::new().schema(Some(schema)).examples_from_iter(examples);
     let status = errors.first().map_or(500, |error| error.status_code().as_u16());
     let mut answer = ResponseBuilder::new()
         .description(reason(status))
-        .content("application/json", content.build())
+        .content(JSON, content.build())
         .header("Cache-Control", header("cache-control"));
     for (name, _) in errors.iter().flat_map(ApiError::headers) {
         answer = answer.header(shown(name.as_str()), header(name.as_str()));
@@ -148,35 +145,37 @@ fn shown(name: &str) -> String {
     words.collect::<Vec<_>>().join("-")
 }
 
-/// A header, which its answers always have.
+/// A header that is always sent.
 fn header(name: &str) -> Header {
     let mut always = Extensions::default();
     always.insert("required".to_owned(), Value::Bool(true));
-    let mut header = sometimes(name);
+    let mut header = optional(name);
     header.extensions = Some(always);
     header
 }
 
-/// A header that its answers may have.
-fn sometimes(name: &str) -> Header {
+/// A header that may be sent.
+fn optional(name: &str) -> Header {
     let string = || ObjectBuilder::new().schema_type(Type::String);
     let (about, schema) = match name {
-        "cache-control" => ("Not for a cache", string().enum_values(Some(["no-store"]))),
-        "www-authenticate" => {
-            ("What is missing (RFC 6750)", string().pattern(Some("^(Bearer|Basic) realm=")))
+        "cache-control" => {
+            ("Caches must not store the answer", string().enum_values(Some(["no-store"])))
         }
-        "retry-after" => ("Seconds to wait", integer(1)),
-        "x-ratelimit-limit" => ("Attempts a minute", integer(1)),
-        "x-ratelimit-remaining" => ("Attempts left", integer(0)),
-        "x-ratelimit-reset" => ("When the next is allowed, in Unix seconds", integer(0)),
+        "www-authenticate" => {
+            ("The challenge (RFC 6750)", string().pattern(Some("^(Bearer|Basic) realm=")))
+        }
+        "retry-after" => ("The seconds to wait", integer(1)),
+        "x-ratelimit-limit" => ("The limit per minute", integer(1)),
+        "x-ratelimit-remaining" => ("The attempts left", integer(0)),
+        "x-ratelimit-reset" => ("The time of the next attempt, in Unix seconds", integer(0)),
         "x-request-id" => {
-            ("By which the cause is found in the log", string().pattern(Some("^[0-9a-f]{16}$")))
+            ("The id under which the log has the cause", string().pattern(Some("^[0-9a-f]{16}$")))
         }
         "remote-user" => ("The email of the token's owner; it may change", string()),
-        "x-auth-user-id" => ("The owner's number; never given twice", integer(1)),
+        "x-auth-user-id" => ("The owner's id; it is never given to another user", integer(1)),
         "x-auth-user-name" => ("The owner's name, percent-encoded if it is not ASCII", string()),
-        "x-auth-token-id" => ("The token's number", integer(1)),
-        "x-auth-abilities" => ("What the token can do, space-separated", string()),
+        "x-auth-token-id" => ("The token's id", integer(1)),
+        "x-auth-abilities" => ("The token's abilities, separated by spaces", string()),
         _ => ("", string()),
     };
     HeaderBuilder::new()

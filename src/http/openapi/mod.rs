@@ -1,20 +1,13 @@
-//! `GET /api/openapi.json`: the API's description, as OpenAPI 3.1. Its paths, methods and requirements
-//! are those of the route table, its answers' schemas those of the structs that are written, its errors
-//! those that are answered.
+//! `GET /api/openapi.json`: the description of the API, as OpenAPI 3.1. It is written from what the server
+//! runs: the route table, the structs of bodies and answers, and the errors.
 
-mod answers;
-pub(super) mod delegation;
-mod operation;
-pub(super) mod service;
-pub(super) mod tokens;
-pub(super) mod user;
-pub(super) mod users;
+pub(super) mod answers;
+pub(super) mod operation;
 
 use std::sync::OnceLock;
 
 use actix_web::HttpResponse;
-use actix_web::http::Method;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Bytes, Data};
 use serde_json::json;
 use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
@@ -30,37 +23,39 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::endpoint::Endpoint;
 use super::fields;
-use super::response::error;
+use super::response::error::{ApiError, ErrorBody};
+use super::response::json::with_json;
+use crate::auth;
 use crate::config::Issuer;
 use crate::domain::Requirement;
 pub(super) use operation::Operation;
-use operation::{Query, Schemas};
+use operation::{Query, Schemas, tag};
 
-const ABOUT: &str = "Bearer-token authentication. Log in with `POST /api/tokens`, and send what it \
-    answers as `Authorization: Bearer …`. Errors have a `message` for people, a `code` for \
-    programs, and with 422 `errors`, field by field.";
-/// The headings, in the order in which they are read, and what stands under each.
+const ABOUT: &str = "Bearer-token authentication. Log in with `POST /api/tokens`, and send the token of \
+    the answer as `Authorization: Bearer …`. Errors have a `message` for people and a `code` for \
+    programs. With 422, `errors` has the errors of each field.";
+/// The headings, in the order of the viewer.
 const TAGS: [(&str, &str); 5] = [
-    (tokens::TAG, "Log in, log out, and look after your own tokens"),
-    (user::TAG, "Your own name, email and password"),
-    (users::TAG, "Other people's accounts and tokens, for administrators"),
-    (delegation::TAG, "For those who leave the checking of tokens to this server"),
-    (service::TAG, "How the server is, and what it offers"),
+    (tag::TOKENS, "Log in, log out, and manage your own tokens"),
+    (tag::ACCOUNT, "Your own name, email and password"),
+    (tag::USERS, "The users and their tokens, for administrators"),
+    (tag::PROXIES, "Check other clients' tokens"),
+    (tag::SERVICE, "Health, metrics and this description"),
 ];
 const BEARER: &str = "bearer";
 const BASIC: &str = "basic";
 
-/// The API's description. Written when first asked for, once for all threads: most servers are never
-/// asked.
+/// The API's description. It is written for the first request, once for all threads, because most servers
+/// get no such request.
 pub struct Description {
     endpoints: &'static [Endpoint],
-    /// Under which URL the paths are; where there is none, under that which the description has.
+    /// The URL that the paths are relative to. The default is the URL of the description.
     issuer: Option<Issuer>,
     written: OnceLock<serde_json::Result<Bytes>>,
 }
 
 impl Description {
-    /// That of routes which are reached under this URL.
+    /// The description of these routes, which clients reach under the URL `issuer`.
     pub(super) fn new(issuer: Option<Issuer>, endpoints: &'static [Endpoint]) -> Self {
         Self { endpoints, issuer, written: OnceLock::new() }
     }
@@ -75,31 +70,38 @@ impl Description {
     }
 }
 
+pub(super) const DESCRIPTION: Operation =
+    Operation::new(tag::SERVICE, "openapi", "Show this description").answers::<Document>(200);
+
+/// An OpenAPI document.
+#[derive(ToSchema)]
+#[schema(as = Description)]
+#[expect(dead_code, reason = "read by the derived schema alone")]
+struct Document {
+    #[schema(pattern = r"^3\.1\.\d+$")]
+    openapi: String,
+    info: serde_json::Map<String, serde_json::Value>,
+    paths: serde_json::Map<String, serde_json::Value>,
+    components: serde_json::Map<String, serde_json::Value>,
+}
+
 /// `GET /api/openapi.json`
-pub(super) async fn show(description: Data<Description>) -> HttpResponse {
-    match description.written.get_or_init(|| description.write()) {
-        Ok(bytes) => HttpResponse::Ok()
-            .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
-            .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
-            .body(bytes.clone()),
-        Err(error) => {
-            log::error!("the API's description could not be written: {error}");
-            HttpResponse::InternalServerError().finish()
-        }
-    }
+pub(super) async fn show(description: Data<Description>) -> Result<HttpResponse, ApiError> {
+    let failed =
+        |error| auth::Error::Internal(format!("the description can't be written: {error}"));
+    let written = description.written.get_or_init(|| description.write());
+    Ok(with_json(StatusCode::OK, written.as_ref().map_err(failed)?.clone()))
 }
 
 fn document(endpoints: &[Endpoint]) -> OpenApi {
     let mut schemas = Schemas::new();
-    error::ErrorBody::schemas(&mut schemas);
-    schemas.push((error::ErrorBody::name().into_owned(), error::ErrorBody::schema()));
+    ErrorBody::schemas(&mut schemas);
+    schemas.push((ErrorBody::name().into_owned(), ErrorBody::schema()));
     let mut paths = Paths::new();
     for endpoint in endpoints {
         let operation = operation(endpoint, &mut schemas);
         for (method, suffix) in methods(endpoint.method.as_ref()) {
-            let operation = operation.clone();
-            // Unique, as it must be.
-            let operation = OperationBuilder::from(operation)
+            let operation = OperationBuilder::from(operation.clone())
                 .operation_id(Some(format!("{}{suffix}", endpoint.docs.id)));
             paths.add_path_operation(endpoint.path, vec![method], operation);
         }
@@ -142,29 +144,28 @@ fn operation(endpoint: &Endpoint, schemas: &mut Schemas) -> utoipa::openapi::pat
     });
     let ids = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let parameters = ids.map(id).chain(docs.query.iter().map(query));
-    let details = format!("{}\n\n{}", needed(requirement), docs.details);
+    let details = format!("{}\n\n{}", required(requirement), docs.details);
     OperationBuilder::new()
         .tag(docs.tag)
-        .operation_id(Some(docs.id))
         .summary(Some(docs.summary))
         .description(Some(details.trim()).filter(|text| !text.is_empty()))
         .parameters(Some(parameters))
         .request_body(body)
-        .responses(answers::answers(docs, requirement, named(path), schemas))
+        .responses(answers::answers(docs, requirement, endpoint.resource(), schemas))
         .securities(Some(securities(requirement, docs)))
         .build()
 }
 
-fn needed(requirement: &Requirement) -> String {
+fn required(requirement: &Requirement) -> String {
     let abilities = requirement.abilities().collect::<Vec<_>>().join("`, `");
     match requirement {
         Requirement::Nothing => String::new(),
-        Requirement::LiveToken | Requirement::Service(None) => "Needs a live token.".to_owned(),
+        Requirement::LiveToken | Requirement::Service(None) => "Requires a live token.".to_owned(),
         Requirement::Ability(_) | Requirement::All(_) | Requirement::Service(Some(_)) => {
-            format!("Needs the ability `{abilities}`.")
+            format!("Requires the ability `{abilities}`.")
         }
-        Requirement::Any(_) => format!("Needs one of the abilities `{abilities}`."),
-        Requirement::Admin => "Needs an administrator, and the ability `admin`.".to_owned(),
+        Requirement::Any(_) => format!("Requires one of the abilities `{abilities}`."),
+        Requirement::Admin => "Requires an administrator, and the ability `admin`.".to_owned(),
     }
 }
 
@@ -178,12 +179,6 @@ fn securities(requirement: &Requirement, docs: &Operation) -> Vec<SecurityRequir
         Requirement::Service(_) => vec![scheme(BEARER), scheme(BASIC)],
         _ => vec![scheme(BEARER)],
     }
-}
-
-/// What the last id of a path is of: `/api/users/{id}` names a user.
-fn named(path: &'static str) -> Option<&'static str> {
-    let (collection, _) = path.rsplit_once("s/{")?;
-    collection.rsplit('/').next()
 }
 
 fn id(name: &str) -> Parameter {
@@ -210,23 +205,26 @@ fn query(query: &Query) -> Parameter {
     parameter.required(Required::False).description(Some(about)).schema(Some(schema)).build()
 }
 
-/// The methods that a row stands for, and what tells the operations of one row apart.
+/// The methods of a row, each with the suffix that makes the id of its operation unique.
 fn methods(method: Option<&Method>) -> Vec<(HttpMethod, &'static str)> {
-    match method {
-        None => vec![
-            (HttpMethod::Get, ""),
-            (HttpMethod::Head, "Head"),
-            (HttpMethod::Post, "Post"),
-            (HttpMethod::Put, "Put"),
-            (HttpMethod::Patch, "Patch"),
-            (HttpMethod::Delete, "Delete"),
-            (HttpMethod::Options, "Options"),
-            (HttpMethod::Trace, "Trace"),
-        ],
-        Some(&Method::POST) => vec![(HttpMethod::Post, "")],
-        Some(&Method::PUT) => vec![(HttpMethod::Put, "")],
-        Some(&Method::PATCH) => vec![(HttpMethod::Patch, "")],
-        Some(&Method::DELETE) => vec![(HttpMethod::Delete, "")],
-        Some(_) => vec![(HttpMethod::Get, "")],
-    }
+    let method = match method {
+        None => {
+            return vec![
+                (HttpMethod::Get, ""),
+                (HttpMethod::Head, "Head"),
+                (HttpMethod::Post, "Post"),
+                (HttpMethod::Put, "Put"),
+                (HttpMethod::Patch, "Patch"),
+                (HttpMethod::Delete, "Delete"),
+                (HttpMethod::Options, "Options"),
+                (HttpMethod::Trace, "Trace"),
+            ];
+        }
+        Some(&Method::POST) => HttpMethod::Post,
+        Some(&Method::PUT) => HttpMethod::Put,
+        Some(&Method::PATCH) => HttpMethod::Patch,
+        Some(&Method::DELETE) => HttpMethod::Delete,
+        Some(_) => HttpMethod::Get,
+    };
+    vec![(method, "")]
 }

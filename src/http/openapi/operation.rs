@@ -1,4 +1,4 @@
-//! What is said of a route besides what its row in the table says.
+//! The description of a route, as far as it does not follow from the route's row in the route table.
 
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{AdditionalProperties, Schema};
@@ -9,33 +9,41 @@ use crate::http::request::paging::Listing;
 use crate::http::response::error::ApiError;
 use crate::http::response::json::Data;
 
-/// The named schemas that a document holds.
+/// The named schemas of a document.
 pub(super) type Schemas = Vec<(String, RefOr<Schema>)>;
-/// Adds a schema, and those that it needs, to the named ones, and refers to it.
+/// Adds a schema and its parts to the named schemas, and returns a reference to it.
 pub(super) type SchemaOf = fn(&mut Schemas) -> RefOr<Schema>;
 
-/// A route's description. What follows from its method, path and requirement is not in it.
+/// The headings of the description.
+pub(crate) mod tag {
+    pub(crate) const TOKENS: &str = "tokens";
+    pub(crate) const ACCOUNT: &str = "account";
+    pub(crate) const USERS: &str = "users";
+    pub(crate) const PROXIES: &str = "proxies and services";
+    pub(crate) const SERVICE: &str = "service";
+}
+
+/// A route's description. Its method, path and requirement are in the route table.
 #[derive(Clone, Copy)]
-pub(in crate::http) struct Operation {
-    /// The heading that it stands under.
+pub(crate) struct Operation {
     pub(super) tag: &'static str,
     pub(super) id: &'static str,
     pub(super) summary: &'static str,
-    /// More, in Markdown; empty for no more.
+    /// Further sentences, in Markdown.
     pub(super) details: &'static str,
     pub(super) query: &'static [Query],
-    /// The body that is read, and its media type.
+    /// The request's body, and its media type.
     pub(super) body: Option<(SchemaOf, &'static str)>,
-    /// Whether a bearer token may be sent, where the route needs nothing.
+    /// Whether the route, which requires no token, accepts one.
     pub(super) bearer_optional: bool,
-    /// Whether its handler checks the token, and the guard lets every request through.
+    /// Whether the handler checks the token instead of the guard.
     pub(super) checks_token: bool,
-    /// The status of success, and its body.
+    /// The status of a success, and its body.
     pub(super) status: u16,
     pub(super) content: Content,
-    /// The headers that success may have.
+    /// The headers that a success may have.
     pub(super) headers: &'static [&'static str],
-    /// What else may be refused, and why.
+    /// An example of each error that does not follow from the requirement, the body and the path.
     pub(super) refusals: &'static [fn() -> ApiError],
 }
 
@@ -47,20 +55,26 @@ pub(super) enum Content {
     Json(SchemaOf),
 }
 
-/// A parameter of the query; each may be left out.
+/// An optional parameter of the query. The first two fields are its name and its description.
 #[derive(Clone, Copy)]
-pub(super) enum Query {
-    /// A whole number from 1: its name, what it is, the most, and the one for want of it.
+pub(crate) enum Query {
+    /// A whole number from 1 to the third field. The fourth is the default.
     Number(&'static str, &'static str, i64, i64),
-    /// Abilities, one each time that it is given: its name, and what it is.
+    /// An ability. It may be repeated.
     Abilities(&'static str, &'static str),
-    /// A word: its name, what it is, and the only one that there is.
+    /// A word, which must be the third field.
     Word(&'static str, &'static str, &'static str),
 }
 
+/// The parameters of a route that answers page by page.
+pub(crate) const PAGING: &[Query] = &[
+    Query::Number("page", "The number of the page, counted from 1", 1_000_000_000, 1),
+    Query::Number("per_page", "The most rows on a page", 100, 15),
+];
+
 impl Operation {
-    /// An operation that answers 204.
-    pub(super) const fn new(tag: &'static str, id: &'static str, summary: &'static str) -> Self {
+    /// An operation without a body, which answers 204.
+    pub(crate) const fn new(tag: &'static str, id: &'static str, summary: &'static str) -> Self {
         Self {
             tag,
             id,
@@ -77,55 +91,55 @@ impl Operation {
         }
     }
 
-    pub(super) const fn details(self, details: &'static str) -> Self {
+    pub(crate) const fn details(self, details: &'static str) -> Self {
         Self { details, ..self }
     }
 
-    pub(super) const fn query(self, query: &'static [Query]) -> Self {
+    pub(crate) const fn query(self, query: &'static [Query]) -> Self {
         Self { query, ..self }
     }
 
-    pub(super) const fn reads<T: ToSchema>(self) -> Self {
+    pub(crate) const fn reads<T: ToSchema>(self) -> Self {
         Self { body: Some((closed::<T>, JSON)), ..self }
     }
 
-    /// Reads a form of this media type, which may have other fields besides.
-    pub(super) const fn reads_form<T: ToSchema>(self, media_type: &'static str) -> Self {
+    /// Reads a form of this media type. It may have undeclared fields.
+    pub(crate) const fn reads_form<T: ToSchema>(self, media_type: &'static str) -> Self {
         Self { body: Some((named::<T>, media_type)), ..self }
     }
 
-    /// Reads the one without a bearer token, and with one either.
-    pub(super) const fn reads_either<T: ToSchema, U: ToSchema>(self) -> Self {
+    /// Reads a `T` or a `U`. The token is optional.
+    pub(crate) const fn reads_either<T: ToSchema, U: ToSchema>(self) -> Self {
         Self { body: Some((either::<T, U>, JSON)), bearer_optional: true, ..self }
     }
 
-    /// Its handler itself asks for a live token.
-    pub(super) const fn checks_token(self) -> Self {
+    /// The guard lets every request through, and the handler checks the token.
+    pub(crate) const fn checks_token(self) -> Self {
         Self { checks_token: true, ..self }
     }
 
-    pub(super) const fn answers<T: ToSchema>(self, status: u16) -> Self {
+    pub(crate) const fn answers<T: ToSchema>(self, status: u16) -> Self {
         Self { status, content: Content::Json(named::<T>), ..self }
     }
 
-    pub(super) const fn answers_data<T: ToSchema>(self, status: u16) -> Self {
+    pub(crate) const fn answers_data<T: ToSchema>(self, status: u16) -> Self {
         Self { status, content: Content::Json(wrapped::<Data<T>, T>), ..self }
     }
 
-    pub(super) const fn answers_page<T: ToSchema>(self) -> Self {
+    pub(crate) const fn answers_page<T: ToSchema>(self) -> Self {
         Self { status: 200, content: Content::Json(wrapped::<Listing<T>, T>), ..self }
     }
 
-    /// Answers nothing but a status, and these headers if it has something to tell.
-    pub(super) const fn answers_with(self, headers: &'static [&'static str]) -> Self {
+    /// Answers 200 without a body. The answer may have these headers.
+    pub(crate) const fn answers_with(self, headers: &'static [&'static str]) -> Self {
         Self { status: 200, content: Content::Nothing, headers, ..self }
     }
 
-    pub(super) const fn answers_text(self) -> Self {
+    pub(crate) const fn answers_text(self) -> Self {
         Self { status: 200, content: Content::Text, ..self }
     }
 
-    pub(super) const fn refuses(self, refusals: &'static [fn() -> ApiError]) -> Self {
+    pub(crate) const fn refuses(self, refusals: &'static [fn() -> ApiError]) -> Self {
         Self { refusals, ..self }
     }
 }
@@ -136,14 +150,14 @@ fn named<T: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
     Ref::from_schema_name(T::name()).into()
 }
 
-/// What wraps the same way around one type and another has no name of its own.
+/// A wrapper has no name, because it is not specific to `T`.
 fn wrapped<W: ToSchema, T: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
     named::<T>(schemas);
     W::schemas(schemas);
     W::schema()
 }
 
-/// A body that is read by `JsonBody`, which refuses the fields that it does not know.
+/// The schema of a body that `JsonBody` reads. It refuses undeclared fields.
 fn closed<T: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
     let reference = named::<T>(schemas);
     if let Some((_, RefOr::T(Schema::Object(object)))) = schemas.last_mut() {

@@ -1,14 +1,16 @@
-//! JSON bodies. Each is declared once, by `body!` beside its handler: its fields say how it is read, checked
-//! and described. Every fault of a body is found at once, and an undeclared field is one of them.
+//! Request bodies. A JSON body is declared once, by `body!` beside its handler: the types of its fields say
+//! how each is read, checked and described. All errors of a body are found at once, and an undeclared field
+//! is an error.
 //!
 //! The macro is used instead of the crate deserr, because deserr reads `null` as a missing field.
 
 use std::fmt;
 
-use actix_web::HttpRequest;
+use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::web::Payload;
+use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
 use secrecy::zeroize::Zeroizing;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -20,14 +22,14 @@ use crate::http::fields::Field;
 use crate::http::response::error::ApiError;
 use crate::http::{BODY_LIMIT, BODY_TIMEOUT};
 
-pub(in crate::http) const JSON: &str = "application/json";
-/// The most fields that a body may have; no endpoint knows as many.
+pub(crate) const JSON: &str = "application/json";
+/// The most fields that a body may have. Every route reads fewer.
 const FIELDS: usize = 32;
 
 /// A body that `body!` declares.
-pub(in crate::http) trait Body: Sized {
-    /// Takes the fields, all of them; `None` if one has a fault.
-    fn take(body: &mut JsonBody<'_>) -> Option<Self>;
+pub(crate) trait Body: Sized {
+    /// Takes all fields. `None` if one of them has an error.
+    fn take(body: &mut JsonBody, stored: Option<&User>) -> Option<Self>;
 }
 
 /// Declares a body: a struct and its schema, in which the type of each field is a [`Field`], or an `Option`
@@ -38,127 +40,142 @@ macro_rules! body {
     }) => {
         #[derive(utoipa::ToSchema)]
         $(#[$about])*
-        pub(in crate::http) struct $name {$(
+        struct $name {$(
             $(#[$field_about])*
             #[schema(value_type = $type, nullable = false)]
             $field: <$type as $crate::http::fields::Field>::Value,
         )+}
 
         impl $crate::http::request::body::Body for $name {
-            fn take(body: &mut $crate::http::request::body::JsonBody<'_>) -> Option<Self> {
-                $(let $field = body.take::<$type>(stringify!($field));)+
+            fn take(
+                body: &mut $crate::http::request::body::JsonBody,
+                stored: Option<&$crate::domain::User>,
+            ) -> Option<Self> {
+                $(let $field = body.take::<$type>(stringify!($field), stored);)+
                 Some(Self { $($field: $field?),+ })
             }
         }
     };
 }
 
-pub(in crate::http) use body;
+pub(crate) use body;
 
-/// The fields of a body, taken out one by one.
-pub(in crate::http) struct JsonBody<'a> {
-    /// The user whose stored name and email are accepted.
-    stored: Option<&'a User>,
+/// A JSON object, as a handler's argument. The handler gets its fields by [`Self::parse`].
+pub(crate) struct JsonBody {
     fields: Map<String, Value>,
     known: Vec<&'static str>,
-    faults: ValidationErrors,
+    errors: ValidationErrors,
 }
 
-impl<'a> JsonBody<'a> {
-    /// Reads a request's body as a JSON object.
-    ///
-    /// # Errors
-    /// 400 for what is no JSON object, 408, 413 and 415 as their names say, and 422 for a field
-    /// that stands twice.
-    pub(in crate::http) async fn read(
-        request: &HttpRequest,
-        body: Payload,
-    ) -> Result<Self, ApiError> {
-        if !has_type(request, JSON) {
-            return Err(ApiError::UnsupportedType("JSON", JSON));
-        }
-        let bytes = read_body(body).await?;
-        let Fields { fields, repeated, count } = serde_json::from_slice(&bytes).map_err(explain)?;
+impl FromRequest for JsonBody {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read_body(request, payload, "JSON", JSON);
+        Box::pin(async { Self::from_bytes(&body.await?) })
+    }
+}
+
+impl JsonBody {
+    fn from_bytes(bytes: &[u8]) -> Result<Self, ApiError> {
+        let Fields { fields, repeated, count } = serde_json::from_slice(bytes).map_err(explain)?;
         if count > FIELDS {
             let text = format!("The request body must not have more than {FIELDS} fields.");
             return Err(ApiError::Malformed(text));
         }
-        let mut faults = ValidationErrors::new();
+        let mut errors = ValidationErrors::new();
         for field in repeated {
             let field = shown(&field);
-            faults.add(&field, format!("The {field} field must not be given twice."));
+            errors.add(&field, format!("The {field} field must not be given twice."));
         }
-        Ok(Self { stored: None, fields, known: Vec::new(), faults })
+        Ok(Self { fields, known: Vec::new(), errors })
     }
 
     /// Whether the body has this field.
-    pub(in crate::http) fn has(&self, field: &str) -> bool {
+    pub(crate) fn has(&self, field: &str) -> bool {
         self.fields.contains_key(field)
-    }
-
-    /// Accepts the name and the email that this user has, even if the rules for new ones refuse them.
-    pub(in crate::http) fn keeping(self, user: &'a User) -> Self {
-        Self { stored: Some(user), ..self }
     }
 
     /// Reads the body as `T`.
     ///
     /// # Errors
-    /// 422 with every fault that was found, among them the fields that `T` does not declare.
-    pub(in crate::http) fn parse<T: Body>(mut self) -> Result<T, ApiError> {
-        let body = T::take(&mut self);
+    /// 422 with every error that was found. A field that `T` does not declare is an error.
+    pub(crate) fn parse<T: Body>(self) -> Result<T, ApiError> {
+        self.parse_update(None)
+    }
+
+    /// Reads the body as `T`, and accepts the name and the email that this user has, even if the rules for
+    /// new ones refuse them.
+    ///
+    /// # Errors
+    /// Those of [`Self::parse`].
+    pub(crate) fn parse_update<T: Body>(mut self, stored: Option<&User>) -> Result<T, ApiError> {
+        let body = T::take(&mut self, stored);
         let known = self.known.join(", ");
         for field in self.fields.keys() {
             let field = shown(field);
             let text = format!("The {field} field is not known here. Known are: {known}.");
-            self.faults.add(&field, text);
+            self.errors.add(&field, text);
         }
         match body {
-            Some(body) if self.faults.is_empty() => Ok(body),
-            _ => Err(auth::Error::Invalid(self.faults).into()),
+            Some(body) if self.errors.is_empty() => Ok(body),
+            _ => Err(auth::Error::Invalid(self.errors).into()),
         }
     }
 
-    /// Takes a field; `None` if it has a fault. A `null` is no missing field: a token for which the
+    /// Takes a field. `None` if it has an error. `null` is not a missing field: a token for which the
     /// abilities `null` were sent must not get the default ones.
-    pub(in crate::http) fn take<F: Field>(&mut self, field: &'static str) -> Option<F::Value> {
+    pub(crate) fn take<F: Field>(
+        &mut self,
+        field: &'static str,
+        stored: Option<&User>,
+    ) -> Option<F::Value> {
         self.known.push(field);
         let read = match self.fields.remove(field) {
-            Some(value) => F::read(value, self.stored),
+            Some(value) => F::read(value, stored),
             None => F::missing(),
         };
-        let fault = |rule| {
-            self.faults.add(field, format!("The {} field {rule}.", field.replace('_', " ")));
+        let note = |rule| {
+            self.errors.add(field, format!("The {} field {rule}.", field.replace('_', " ")));
         };
-        read.map_err(fault).ok()
+        read.map_err(note).ok()
     }
 }
 
-/// A key may be anything, and as long as the body: what is shown of it is not.
+/// The part of an unknown key that an error shows. A key may have any characters, and be as long as the body.
 fn shown(field: &str) -> String {
     field.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
-/// Whether a request's body is said to be of this media type.
-pub(in crate::http) fn has_type(request: &HttpRequest, media_type: &str) -> bool {
-    let value = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = value.and_then(|value| value.split(';').next()).map(str::trim);
-    essence.is_some_and(|essence| essence.eq_ignore_ascii_case(media_type))
-}
-
-/// A request's body.
+/// Reads a request's body, which must have this media type. `name` is the type's name in the error.
 ///
 /// # Errors
-/// 400 if it can't be read, 408 and 413 as their names say.
-pub(in crate::http) async fn read_body(body: Payload) -> Result<Zeroizing<Vec<u8>>, ApiError> {
-    let read = tokio::time::timeout(BODY_TIMEOUT, collect(body));
-    read.await.map_err(|_| ApiError::BodyTimeout)?
+/// 400 if the connection fails, 408 after [`BODY_TIMEOUT`], 413 above [`BODY_LIMIT`], and 415 for another
+/// media type.
+pub(crate) fn read_body(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    name: &'static str,
+    media_type: &'static str,
+) -> impl Future<Output = Result<Zeroizing<Vec<u8>>, ApiError>> + use<> {
+    let value = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next()).map(str::trim);
+    let is_accepted = essence.is_some_and(|essence| essence.eq_ignore_ascii_case(media_type));
+    let payload = payload.take();
+    async move {
+        if !is_accepted {
+            return Err(ApiError::UnsupportedType(name, media_type));
+        }
+        let read = tokio::time::timeout(BODY_TIMEOUT, collect(payload));
+        read.await.map_err(|_| ApiError::BodyTimeout)?
+    }
 }
 
-async fn collect(mut body: Payload) -> Result<Zeroizing<Vec<u8>>, ApiError> {
-    // Large enough from the start: a password is not left behind in an outgrown buffer.
+async fn collect(mut payload: Payload) -> Result<Zeroizing<Vec<u8>>, ApiError> {
+    // Most bodies fit. A buffer that grows would leave a copy of the password in the memory that it frees.
     let mut bytes = Zeroizing::new(Vec::with_capacity(1024));
-    while let Some(chunk) = body.next().await {
+    while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| {
             ApiError::Malformed(format!("The request body can't be read: {error}."))
         })?;
@@ -181,9 +198,9 @@ fn explain(error: serde_json::Error) -> ApiError {
 
 struct Fields {
     fields: Map<String, Value>,
-    /// Keys that stand more than once: which of the values was meant can't be told.
+    /// Keys that occur more than once. It is unknown which of their values was meant.
     repeated: Vec<String>,
-    /// How many there are. Of those over the limit nothing is kept.
+    /// The number of all fields. Fields over the limit are not kept.
     count: usize,
 }
 

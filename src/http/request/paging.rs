@@ -1,23 +1,33 @@
-//! Lists, page by page.
+//! Lists, which are answered page by page.
 
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth;
-use crate::auth::Page;
+use crate::auth::{self, Page};
 use crate::domain::ValidationErrors;
 use crate::http::response::error::ApiError;
 
-/// Which part of a list is asked for.
-pub(in crate::http) struct Paging {
+/// The page of a list that a request asks for, as a handler's argument.
+pub(crate) struct Paging {
+    /// The path of the list, for the links to its other pages.
+    path: String,
     /// Counted from 1.
-    pub(in crate::http) page: i64,
-    /// Rows a page.
-    pub(in crate::http) per_page: i64,
+    pub(crate) page: i64,
+    /// The most rows on a page.
+    pub(crate) per_page: i64,
+}
+
+/// The pairs of a request's query, decoded.
+pub(crate) fn query_pairs(query: &str) -> impl Iterator<Item = (String, String)> {
+    form_urlencoded::parse(query.as_bytes()).into_owned()
 }
 
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Listing<T> {
+pub(crate) struct Listing<T> {
     data: Vec<T>,
     meta: Meta,
     links: Links,
@@ -45,47 +55,49 @@ struct Links {
     next: Option<String>,
 }
 
+impl FromRequest for Paging {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::read(request))
+    }
+}
+
 impl Paging {
-    /// Reads `page` and `per_page` from a query.
-    ///
-    /// # Errors
-    /// 422 for a number out of range, and for anything else in the query.
-    pub(in crate::http) fn read(query: &[(String, String)]) -> Result<Self, ApiError> {
+    fn read(request: &HttpRequest) -> Result<Self, ApiError> {
         let (mut page, mut per_page) = (None, None);
-        let mut faults = ValidationErrors::new();
-        for (key, value) in query {
-            let (place, most) = match key.as_str() {
+        let mut errors = ValidationErrors::new();
+        for (key, value) in query_pairs(request.query_string()) {
+            let (number, most) = match key.as_str() {
                 "page" => (&mut page, 1_000_000_000),
                 "per_page" => (&mut per_page, 100),
                 _ => {
-                    faults.add("query", "The query may hold page and per_page alone.");
+                    errors.add("query", "The query may hold page and per_page alone.");
                     continue;
                 }
             };
-            let number = value.parse().ok().filter(|number| (1..=most).contains(number));
-            if number.is_none() || place.replace(number).is_some() {
+            let parsed = value.parse().ok().filter(|number| (1..=most).contains(number));
+            if parsed.is_none() || number.replace(parsed).is_some() {
                 let name = key.replace('_', " ");
                 let text = format!("The {name} field must be one whole number from 1 to {most}.");
-                faults.add(key, text);
+                errors.add(&key, text);
             }
         }
-        match faults.is_empty() {
-            true => Ok(Self {
-                page: page.flatten().unwrap_or(1),
-                per_page: per_page.flatten().unwrap_or(15),
-            }),
-            false => Err(auth::Error::Invalid(faults).into()),
+        if !errors.is_empty() {
+            return Err(auth::Error::Invalid(errors).into());
         }
+        let (page, per_page) = (page.flatten().unwrap_or(1), per_page.flatten().unwrap_or(15));
+        Ok(Self { path: request.path().to_owned(), page, per_page })
     }
 
-    /// The part, as it is answered: each row by `row`, the links under `path`.
-    pub(in crate::http) fn listing<'a, T, B>(
+    /// The answer with this page, whose rows are shown by `row`.
+    pub(crate) fn listing<'a, T, B>(
         &self,
-        path: &str,
         part: &'a Page<T>,
         row: impl Fn(&'a T) -> B,
     ) -> Listing<B> {
-        let Self { page, per_page } = *self;
+        let Self { ref path, page, per_page } = *self;
         let last_page = ((part.total + per_page - 1) / per_page).max(1);
         let link = |number: i64| format!("{path}?page={number}&per_page={per_page}");
         Listing {
@@ -99,9 +111,4 @@ impl Paging {
             },
         }
     }
-}
-
-/// The row's number that stands in a path; what is no number is no row's.
-pub(in crate::http) fn row_id(text: &str, what: &'static str) -> Result<i64, auth::Error> {
-    text.parse().map_err(|_| auth::Error::NotFound(what))
 }

@@ -1,7 +1,8 @@
-//! What is put into a response: JSON bodies, errors, how long the response took, and CORS.
+//! Answers: JSON, users, errors, CORS, and the metric of their duration.
 
 #[cfg(feature = "server")]
 pub(super) mod cors;
 pub(super) mod error;
 pub(super) mod json;
 pub(super) mod timing;
+pub(super) mod user;
