@@ -17,27 +17,6 @@ pub(super) struct Endpoint {
     pub(super) route: fn() -> Route,
 }
 
-/// A route for one method.
-pub(super) const fn on(
-    method: Method,
-    path: &'static str,
-    requirement: Requirement,
-    docs: Operation,
-    route: fn() -> Route,
-) -> Endpoint {
-    Endpoint { method: Some(method), path, requirement, docs, route }
-}
-
-/// A route for every method.
-pub(super) const fn any(
-    path: &'static str,
-    requirement: Requirement,
-    docs: Operation,
-    route: fn() -> Route,
-) -> Endpoint {
-    Endpoint { method: None, path, requirement, docs, route }
-}
-
 impl Endpoint {
     /// The method that metrics count its requests under.
     pub(super) fn label(&self) -> &str {

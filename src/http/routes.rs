@@ -10,9 +10,9 @@ use actix_web::{HttpRequest, Resource, Route, guard};
 
 use super::api::oauth::IssuerUrl;
 use super::api::{explain, health, oauth, tokens, user, users, verify};
-use super::endpoint::{Endpoint, any, on};
+use super::endpoint::Endpoint;
 use super::guard::Guard;
-use super::openapi::{self, Description};
+use super::openapi::{self, Description, Operation};
 use super::request::credentials::TokenSources;
 use super::request::original_request::VERIFY;
 use super::response::error::ApiError;
@@ -33,10 +33,20 @@ const DELETE: Method = Method::DELETE;
 /// The methods in the header `Allow` of a route for every method.
 static COMMON: [Method; 7] = [GET, POST, PUT, PATCH, DELETE, Method::OPTIONS, Method::TRACE];
 
+const fn on(
+    method: Method,
+    path: &'static str,
+    requirement: Requirement,
+    docs: Operation,
+    route: fn() -> Route,
+) -> Endpoint {
+    Endpoint { method: Some(method), path, requirement, docs, route }
+}
+
 /// Paths are tried in this order, so the paths with most requests are first. Rows of one path must be adjacent.
 #[rustfmt::skip] // A row a line.
 static ENDPOINTS: &[Endpoint] = &[
-    any(VERIFY, Nothing, verify::VERIFY, || web::to(verify::verify)),
+    Endpoint { method: None, path: VERIFY, requirement: Nothing, docs: verify::VERIFY, route: || web::to(verify::verify) },
     on(GET, "/api/user", LiveToken, user::SHOW, || web::to(user::show)),
     on(PUT, "/api/user", user::ACCOUNT, user::UPDATE, || web::to(user::update)),
     on(GET, "/api/tokens/current", LiveToken, tokens::SHOW_CURRENT, || web::to(tokens::show_current)),

@@ -1,5 +1,6 @@
+use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::web::Data;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,8 +11,8 @@ use crate::http::fields::{Abilities, Address, TokenOrId};
 use crate::http::openapi::operation::{Operation, tag};
 use crate::http::request::body::{JsonBody, body};
 use crate::http::request::extract::CurrentToken;
-use crate::http::response::error::ApiError;
-use crate::http::response::json::{Data, json};
+use crate::http::response::error::Answer;
+use crate::http::response::json::data;
 
 body! {
     /// A request to an application, and the token that it would be sent with.
@@ -83,8 +84,8 @@ pub(crate) async fn explain(
     current: CurrentToken,
     request: HttpRequest,
     body: JsonBody,
-    auth: web::Data<Auth>,
-) -> Result<HttpResponse, ApiError> {
+    auth: Data<Auth>,
+) -> Answer {
     let Question { token, abilities, method, host, uri, destination, from } = body.parse()?;
     auth.confirm(&current).await?;
     let abilities = abilities.filter(|all| !all.is_empty());
@@ -93,7 +94,7 @@ pub(crate) async fn explain(
     let proxies = request.app_data::<TrustedProxies>();
     let trusted = proxies.is_some_and(|proxies| proxies.include(from));
     let subject = token.unwrap_or(Subject::Nobody);
-    let data: ExplanationBody =
+    let explanation: ExplanationBody =
         auth.explain(subject, named, original.as_ref(), trusted).await?.into();
-    Ok(json(StatusCode::OK, &Data { data }))
+    Ok(data(StatusCode::OK, explanation))
 }

@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, http::header::ContentType};
 
 use crate::auth::{Auth, Error};
 use crate::http::openapi::operation::{Operation, tag};
-use crate::http::response::error::ApiError;
+use crate::http::response::error::Answer;
 
 pub(crate) const ALIVE: Operation =
     Operation::new(tag::SERVICE, "healthz", "Check that the process answers").answers_text();
@@ -21,7 +21,7 @@ pub(crate) const READY: Operation =
         .refuses(&[|| Error::Busy.into(), || Error::Unavailable(String::new()).into()]);
 
 /// `GET /readyz`: the store answers too.
-pub(crate) async fn ready(auth: Data<Auth>) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn ready(auth: Data<Auth>) -> Answer {
     auth.ready().await?;
     Ok(ok())
 }

@@ -3,7 +3,8 @@
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use futures_util::future::LocalBoxFuture;
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
@@ -15,7 +16,7 @@ use crate::http::fields;
 use crate::http::openapi::operation::{Operation, tag};
 use crate::http::request::body::read_body;
 use crate::http::request::extract::CurrentToken;
-use crate::http::response::error::ApiError;
+use crate::http::response::error::{Answer, ApiError};
 use crate::http::response::json::json;
 
 /// The media type of OAuth's requests.
@@ -90,9 +91,9 @@ pub(crate) const INTROSPECT: Operation =
 pub(crate) async fn introspect(
     current: CurrentToken,
     token: PostedToken,
-    auth: web::Data<Auth>,
-    issuer: web::Data<IssuerUrl>,
-) -> Result<HttpResponse, ApiError> {
+    auth: Data<Auth>,
+    issuer: Data<IssuerUrl>,
+) -> Answer {
     auth.confirm(&current).await?;
     let session = match auth.authenticate(&token.0).await {
         Err(auth::Error::InvalidToken) => None,
@@ -116,11 +117,7 @@ pub(crate) const REVOKE: Operation = Operation::new(
 .refuses(&[|| INVALID]);
 
 /// `POST /api/revoke`: revokes a token of any owner, in any state. To know its string is enough.
-pub(crate) async fn revoke(
-    current: CurrentToken,
-    token: PostedToken,
-    auth: web::Data<Auth>,
-) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn revoke(current: CurrentToken, token: PostedToken, auth: Data<Auth>) -> Answer {
     auth.revoke_sent(&current, &token.0).await?;
     Ok(HttpResponse::Ok().finish())
 }
@@ -182,7 +179,7 @@ pub(crate) const METADATA: Operation =
         .answers::<Metadata>(200);
 
 /// `GET /.well-known/oauth-authorization-server`
-pub(crate) async fn metadata(request: HttpRequest, issuer: web::Data<IssuerUrl>) -> HttpResponse {
+pub(crate) async fn metadata(request: HttpRequest, issuer: Data<IssuerUrl>) -> HttpResponse {
     const METHODS: [&str; 2] = ["client_secret_basic", "bearer"];
     let IssuerUrl(issuer) = &**issuer;
     let has_pages = request.url_for_static(DOCS_ROUTE).is_ok();

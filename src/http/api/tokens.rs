@@ -1,5 +1,5 @@
 use actix_web::http::StatusCode;
-use actix_web::web::{self, Path};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,8 +17,8 @@ use crate::http::request::client_address::ClientAddress;
 use crate::http::request::credentials::TokenSources;
 use crate::http::request::extract::CurrentToken;
 use crate::http::request::paging::{Paging, query_pairs};
-use crate::http::response::error::ApiError;
-use crate::http::response::json::{Data, json};
+use crate::http::response::error::Answer;
+use crate::http::response::json::{data, json};
 
 body! {
     #[schema(
@@ -80,7 +80,7 @@ pub(crate) struct TokenBody<'a> {
 }
 
 impl<'a> TokenBody<'a> {
-    pub(crate) fn new(token: &'a Token, ends_at: Option<Timestamp>, current: bool) -> Self {
+    fn new(token: &'a Token, auth: &Auth, current: bool) -> Self {
         Self {
             id: token.id,
             kind: token.kind,
@@ -89,16 +89,15 @@ impl<'a> TokenBody<'a> {
             abilities: &token.abilities,
             created_at: token.created_at,
             last_used_at: token.last_used_at,
-            expires_at: ends_at,
+            expires_at: auth.end_of(token),
             current,
         }
     }
 
     /// The token in an answer to a request with the token `current`.
-    pub(crate) fn row(token: &'a Token, auth: &Auth, current: &CurrentToken) -> Self {
-        let is_current = token.id == current.token.id;
-        let mut row = Self::new(token, auth.end_of(token), is_current);
-        if is_current {
+    fn row(token: &'a Token, auth: &Auth, current: &CurrentToken) -> Self {
+        let mut row = Self::new(token, auth, token.id == current.token.id);
+        if row.current {
             // This use may not be in the store yet.
             row.last_used_at = current.last_used_at();
         }
@@ -154,9 +153,9 @@ pub(crate) async fn create(
     request: HttpRequest,
     from: ClientAddress,
     body: JsonBody,
-    sources: web::Data<TokenSources>,
-    auth: web::Data<Auth>,
-) -> Result<HttpResponse, ApiError> {
+    sources: Data<TokenSources>,
+    auth: Data<Auth>,
+) -> Answer {
     if !body.has("email") && sources.are_used_by(request.headers()) {
         let bearer = authorize(&request, &auth, Requirement::Ability("tokens:write")).await?;
         let PersonalToken { device_name: name, abilities, expires_in } = body.parse()?;
@@ -174,7 +173,7 @@ fn created(auth: &Auth, issued: &Issued, user: &User, current: bool) -> HttpResp
     let body = Created {
         token: issued.plain.expose(),
         token_type: "Bearer",
-        access_token: TokenBody::new(&issued.token, auth.end_of(&issued.token), current),
+        access_token: TokenBody::new(&issued.token, auth, current),
         user: UserSummary { id: user.id, name: &user.name, email: &user.email },
     };
     json(StatusCode::CREATED, &body)
@@ -190,13 +189,12 @@ pub(crate) async fn rename(
     current: CurrentToken,
     id: Path<i64>,
     body: JsonBody,
-    auth: web::Data<Auth>,
-) -> Result<HttpResponse, ApiError> {
+    auth: Data<Auth>,
+) -> Answer {
     let TokenName { device_name } = body.parse()?;
     let token = auth.rename(&current, *id, device_name).await?;
     let is_current = token.id == current.token.id;
-    let data = TokenBody::new(&token, auth.end_of(&token), is_current);
-    Ok(json(StatusCode::OK, &Data { data }))
+    Ok(data(StatusCode::OK, TokenBody::new(&token, &auth, is_current)))
 }
 
 pub(crate) const SHOW_CURRENT: Operation =
@@ -204,10 +202,8 @@ pub(crate) const SHOW_CURRENT: Operation =
         .answers_data::<TokenBody>(200);
 
 /// `GET /api/tokens/current`
-pub(crate) async fn show_current(current: CurrentToken) -> HttpResponse {
-    let mut data = TokenBody::new(&current.token, current.token.expires_at, true);
-    data.last_used_at = current.last_used_at();
-    json(StatusCode::OK, &Data { data })
+pub(crate) async fn show_current(current: CurrentToken, auth: Data<Auth>) -> HttpResponse {
+    data(StatusCode::OK, TokenBody::row(&current.token, &auth, &current))
 }
 
 pub(crate) const REVOKE_CURRENT: Operation =
@@ -215,10 +211,7 @@ pub(crate) const REVOKE_CURRENT: Operation =
         .details("The tokens that are bound to it are revoked too.");
 
 /// `DELETE /api/tokens/current`: logs out.
-pub(crate) async fn revoke_current(
-    current: CurrentToken,
-    auth: web::Data<Auth>,
-) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn revoke_current(current: CurrentToken, auth: Data<Auth>) -> Answer {
     auth.log_out(&current).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -228,11 +221,7 @@ pub(crate) const REVOKE: Operation =
         .details("The tokens that are bound to it are revoked too.");
 
 /// `DELETE /api/tokens/{id}`
-pub(crate) async fn revoke(
-    current: CurrentToken,
-    id: Path<i64>,
-    auth: web::Data<Auth>,
-) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn revoke(current: CurrentToken, id: Path<i64>, auth: Data<Auth>) -> Answer {
     auth.revoke(current.actor(), *id, Some(current.user.id)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -248,8 +237,8 @@ pub(crate) const REVOKE_ALL: Operation =
 pub(crate) async fn revoke_all(
     current: CurrentToken,
     request: HttpRequest,
-    auth: web::Data<Auth>,
-) -> Result<HttpResponse, ApiError> {
+    auth: Data<Auth>,
+) -> Answer {
     let query: Vec<_> = query_pairs(request.query_string()).collect();
     let except = match query.as_slice() {
         [] => None,
@@ -270,11 +259,7 @@ pub(crate) const LIST: Operation =
         .answers_page::<TokenBody>();
 
 /// `GET /api/tokens`
-pub(crate) async fn list(
-    current: CurrentToken,
-    paging: Paging,
-    auth: web::Data<Auth>,
-) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn list(current: CurrentToken, paging: Paging, auth: Data<Auth>) -> Answer {
     list_tokens_of(current.user.id, &paging, &current, &auth).await
 }
 
@@ -284,7 +269,7 @@ pub(super) async fn list_tokens_of(
     paging: &Paging,
     current: &CurrentToken,
     auth: &Auth,
-) -> Result<HttpResponse, ApiError> {
+) -> Answer {
     let page = auth.tokens_of(owner, paging.page, paging.per_page).await?;
     let row = |token| TokenBody::row(token, auth, current);
     Ok(json(StatusCode::OK, &paging.listing(&page, row)))

@@ -1,5 +1,6 @@
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::web::Data;
 
 use crate::auth::{Auth, Error};
 use crate::domain::Requirement;
@@ -9,8 +10,8 @@ use crate::http::openapi::operation::{Operation, tag};
 use crate::http::request::body::{JsonBody, body};
 use crate::http::request::client_address::ClientAddress;
 use crate::http::request::extract::CurrentToken;
-use crate::http::response::error::ApiError;
-use crate::http::response::json::{Data, json, with_json};
+use crate::http::response::error::Answer;
+use crate::http::response::json::{data, with_json};
 use crate::http::response::user::{RenderedUser, UserBody};
 
 body! {
@@ -34,7 +35,7 @@ pub(crate) const SHOW: Operation =
         .answers_data::<UserBody>(200);
 
 /// `GET /api/user`
-pub(crate) async fn show(current: CurrentToken) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn show(current: CurrentToken) -> Answer {
     Ok(with_json(StatusCode::OK, RenderedUser::of(&current.user)?.account.clone()))
 }
 
@@ -61,11 +62,11 @@ pub(crate) async fn update(
     current: CurrentToken,
     from: ClientAddress,
     body: JsonBody,
-    auth: web::Data<Auth>,
-) -> Result<HttpResponse, ApiError> {
+    auth: Data<Auth>,
+) -> Answer {
     let Account { name, email, current_password } = body.parse_update(Some(&current.user))?;
     let user = auth.update_own(&current, name, email, current_password, from.0).await?;
-    Ok(json(StatusCode::OK, &Data { data: UserBody::from(&user) }))
+    Ok(data(StatusCode::OK, UserBody::from(&user)))
 }
 
 pub(crate) const CHANGE_PASSWORD: Operation =
@@ -79,8 +80,8 @@ pub(crate) async fn change_password(
     current: CurrentToken,
     from: ClientAddress,
     body: JsonBody,
-    auth: web::Data<Auth>,
-) -> Result<HttpResponse, ApiError> {
+    auth: Data<Auth>,
+) -> Answer {
     let PasswordChange { current_password, password } = body.parse()?;
     auth.change_own_password(&current, current_password, password, from.0).await?;
     Ok(HttpResponse::NoContent().finish())

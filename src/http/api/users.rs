@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::{self, Path};
+use actix_web::web::{Data, Path};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -14,8 +14,8 @@ use crate::http::openapi::operation::{Operation, PAGING, tag};
 use crate::http::request::body::{JsonBody, body};
 use crate::http::request::extract::CurrentToken;
 use crate::http::request::paging::Paging;
-use crate::http::response::error::ApiError;
-use crate::http::response::json::{Data, json};
+use crate::http::response::error::Answer;
+use crate::http::response::json::{data, json};
 use crate::http::response::user::UserBody;
 
 #[derive(Serialize, ToSchema)]
@@ -63,17 +63,13 @@ body! {
     }
 }
 
-fn answer(status: StatusCode, user: &User) -> HttpResponse {
-    json(status, &Data { data: ManagedUser::from(user) })
-}
-
 pub(crate) const LIST: Operation =
     Operation::new(tag::USERS, "listUsers", "List the users, oldest first")
         .query(PAGING)
         .answers_page::<ManagedUser>();
 
 /// `GET /api/users`
-pub(crate) async fn list(paging: Paging, auth: web::Data<Auth>) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn list(paging: Paging, auth: Data<Auth>) -> Answer {
     let page = auth.users_page(paging.page, paging.per_page).await?;
     Ok(json(StatusCode::OK, &paging.listing(&page, ManagedUser::from)))
 }
@@ -83,11 +79,7 @@ pub(crate) const CREATE: Operation = Operation::new(tag::USERS, "createUser", "C
     .answers_data::<ManagedUser>(201);
 
 /// `POST /api/users`
-pub(crate) async fn create(
-    current: CurrentToken,
-    body: JsonBody,
-    auth: web::Data<Auth>,
-) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn create(current: CurrentToken, body: JsonBody, auth: Data<Auth>) -> Answer {
     let NewUser { name, email, password, abilities, admin, reuse_email } = body.parse()?;
     let abilities = abilities.unwrap_or_else(Abilities::all);
     let admin = admin.unwrap_or(false);
@@ -96,15 +88,15 @@ pub(crate) async fn create(
         Some(true) => auth.create_user_reusing_email(current.actor(), user).await?,
         Some(false) | None => auth.create_user(current.actor(), user).await?,
     };
-    Ok(answer(StatusCode::CREATED, &user))
+    Ok(data(StatusCode::CREATED, ManagedUser::from(&user)))
 }
 
 pub(crate) const SHOW: Operation =
     Operation::new(tag::USERS, "showUser", "Show a user").answers_data::<ManagedUser>(200);
 
 /// `GET /api/users/{id}`
-pub(crate) async fn show(id: Path<i64>, auth: web::Data<Auth>) -> Result<HttpResponse, ApiError> {
-    Ok(answer(StatusCode::OK, &auth.user(*id).await?))
+pub(crate) async fn show(id: Path<i64>, auth: Data<Auth>) -> Answer {
+    Ok(data(StatusCode::OK, ManagedUser::from(&auth.user(*id).await?)))
 }
 
 pub(crate) const UPDATE: Operation = Operation::new(tag::USERS, "updateUser", "Change a user")
@@ -122,14 +114,14 @@ pub(crate) async fn update(
     current: CurrentToken,
     id: Path<i64>,
     body: JsonBody,
-    auth: web::Data<Auth>,
-) -> Result<HttpResponse, ApiError> {
+    auth: Data<Auth>,
+) -> Answer {
     let UserChange { name, email, reuse_email, abilities, admin, disabled, password } =
         body.parse()?;
     let reuse_email = reuse_email.unwrap_or(false);
     let update = UserUpdate { name, email, reuse_email, abilities, admin, disabled, password };
     let (user, _) = auth.update_user(current.actor(), *id, update).await?;
-    Ok(answer(StatusCode::OK, &user))
+    Ok(data(StatusCode::OK, ManagedUser::from(&user)))
 }
 
 pub(crate) const DELETE: Operation =
@@ -141,11 +133,7 @@ pub(crate) const DELETE: Operation =
         }]);
 
 /// `DELETE /api/users/{id}`
-pub(crate) async fn delete(
-    current: CurrentToken,
-    id: Path<i64>,
-    auth: web::Data<Auth>,
-) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn delete(current: CurrentToken, id: Path<i64>, auth: Data<Auth>) -> Answer {
     auth.delete_user(current.actor(), *id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -160,8 +148,8 @@ pub(crate) async fn list_tokens(
     current: CurrentToken,
     id: Path<i64>,
     paging: Paging,
-    auth: web::Data<Auth>,
-) -> Result<HttpResponse, ApiError> {
+    auth: Data<Auth>,
+) -> Answer {
     let owner = auth.user(*id).await?.id;
     list_tokens_of(owner, &paging, &current, &auth).await
 }
@@ -173,8 +161,8 @@ pub(crate) const REVOKE_TOKENS: Operation =
 pub(crate) async fn revoke_tokens(
     current: CurrentToken,
     id: Path<i64>,
-    auth: web::Data<Auth>,
-) -> Result<HttpResponse, ApiError> {
+    auth: Data<Auth>,
+) -> Answer {
     let owner = auth.user(*id).await?.id;
     auth.revoke_all(current.actor(), owner, None).await?;
     Ok(HttpResponse::NoContent().finish())
@@ -187,8 +175,8 @@ pub(crate) const REVOKE_TOKEN: Operation =
 pub(crate) async fn revoke_token(
     current: CurrentToken,
     ids: Path<(i64, i64)>,
-    auth: web::Data<Auth>,
-) -> Result<HttpResponse, ApiError> {
+    auth: Data<Auth>,
+) -> Answer {
     let (owner, token) = *ids;
     auth.revoke(current.actor(), token, Some(owner)).await?;
     Ok(HttpResponse::NoContent().finish())

@@ -11,7 +11,7 @@ use crate::http::guard::authenticate;
 use crate::http::openapi::operation::{Operation, Query, tag};
 use crate::http::request::original_request::original;
 use crate::http::request::paging::query_pairs;
-use crate::http::response::error::ApiError;
+use crate::http::response::error::{Answer, ApiError};
 use crate::http::response::user::RenderedUser;
 
 pub(crate) const VERIFY: Operation =
@@ -48,10 +48,7 @@ pub(crate) const VERIFY: Operation =
 ///
 /// The requirements are read first: a question that can't be read is answered with 400 or 422 even without a
 /// token. If nothing is required, the token is not read.
-pub(crate) async fn verify(
-    request: HttpRequest,
-    auth: Data<Auth>,
-) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn verify(request: HttpRequest, auth: Data<Auth>) -> Answer {
     let requirements = requirements(&request, &auth)?;
     if requirements.is_empty() {
         return answer(None);
@@ -108,7 +105,7 @@ fn abilities(query: &str) -> Result<Vec<Requirement>, ApiError> {
 }
 
 /// The answer to a request that may pass. Its headers name the user, unless the request is public.
-fn answer(session: Option<&Session>) -> Result<HttpResponse, ApiError> {
+fn answer(session: Option<&Session>) -> Answer {
     let mut response = HttpResponse::Ok();
     response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
     let Some(session) = session else { return Ok(response.finish()) };

@@ -54,6 +54,9 @@ pub enum ApiError {
     BodyTimeout,
 }
 
+/// What a handler returns.
+pub(crate) type Answer = Result<HttpResponse, ApiError>;
+
 /// The body of an error.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Error)]

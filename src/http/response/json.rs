@@ -18,6 +18,11 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     }
 }
 
+/// An answer whose body has this value as `data`.
+pub(crate) fn data(status: StatusCode, data: impl Serialize) -> HttpResponse {
+    json(status, &Data { data })
+}
+
 /// An answer with this body, which is JSON. Caches must not store the answers under `/api`.
 pub(crate) fn with_json(status: StatusCode, body: Bytes) -> HttpResponse {
     HttpResponse::build(status)
