@@ -1,4 +1,4 @@
-// The demo page: log in, request, log out, and always say how things stand.
+// The demo page: log in, send requests and log out. It always shows the state of the login.
 
 import { byId, element } from './dom.js';
 import { ExchangeLog } from './log.js';
@@ -6,7 +6,7 @@ import { forget, load, onChangeElsewhere, save } from './session.js';
 import { drawTicket } from './ticket.js';
 import { Veil, header, send } from './wire.js';
 
-/** Of a token's form, but with a checksum that does not fit: no secret, so it is never masked. */
+/** It has the form of a token and a wrong checksum. It is not secret, so it is never masked. */
 const BROKEN_TOKEN = `bd_${'0'.repeat(40)}deadbeef`;
 
 const form = byId('login');
@@ -16,18 +16,18 @@ const requestButtons = [...document.querySelectorAll('[data-send]')];
 const veil = new Veil();
 const log = new ExchangeLog(byId('exchanges'), veil);
 
-/** @type {import('./session.js').Session | null} the login in force */
+/** @type {import('./session.js').Session | null} the current login */
 let session = null;
-/** @type {import('./session.js').Session | null} the last one that ended, kept by this page alone */
+/** @type {import('./session.js').Session | null} the last login that ended, kept only in this page */
 let ended = null;
-/** Whether that was by the button here: then the dead token comes first, and the form on demand. */
+/** Whether it was ended by the button of this page: then the form is hidden, so that the dead token can be tried. */
 let loggedOutHere = false;
-/** When the server said to come back, in milliseconds since the epoch, or 0. */
+/** The time after which the server accepts requests again, in milliseconds since the epoch, or 0. */
 let waitUntil = 0;
 /** One exchange at a time: a second press of a button must not issue a second token. */
 let busy = false;
 
-/** What each button sends, and what to say of an answer that is better than its status looks. */
+/** The request of each button, and the message if a refusal is the expected answer. */
 const actions = {
   user: { request: () => ({ method: 'GET', path: '/api/user', token: session.token }) },
   current: { request: () => ({ method: 'GET', path: '/api/tokens/current', token: session.token }) },
@@ -75,8 +75,8 @@ function start() {
 // Exchanges
 
 /**
- * Sends a request, logs it and says how it went. Answers with what the server said, or with
- * `undefined` when it could not be reached or another exchange is under way.
+ * Sends a request, logs it and shows the result. Returns the answer, or `undefined` if the server could not
+ * be reached or another exchange is running.
  */
 async function exchange(request, refusal) {
   if (busy) return undefined;
@@ -94,7 +94,7 @@ async function exchange(request, refusal) {
   return answer;
 }
 
-/** Says in words what an answer means, and ends the login whose token was refused. */
+/** Shows the meaning of an answer, and ends the login if its token was refused. */
 function report(request, answer, refusal) {
   if (!answer) {
     say('The server can’t be reached. Is it running?', 'bad');
@@ -107,7 +107,7 @@ function report(request, answer, refusal) {
 
   if (isRefusalOf(session?.token, request, answer)) {
     endSession();
-    say('The server refused the token, so this browser has let go of it. Log in again.', 'bad');
+    say('The server refused the token, so this browser has deleted it. Log in again.', 'bad');
     rescueFocus(byId('email'));
   } else if (refusal && status === 401) {
     say(refusal, 'good');
@@ -125,7 +125,7 @@ function isRefusalOf(token, request, answer) {
     && header(answer, 'www-authenticate').includes('error="invalid_token"');
 }
 
-/** What is `done` with an answer has to reckon with a login that changed while it was under way. */
+/** `done` must expect that the login changed while the request was running. */
 async function perform({ request, refused, done }) {
   const made = request();
   const answer = await exchange(made, refused);
@@ -134,9 +134,9 @@ async function perform({ request, refused, done }) {
 
 /** A token from an earlier visit may have been revoked or have expired since. */
 async function checkKeptToken() {
-  say('Asking the server whether the token from earlier is still good.');
+  say('Checking whether the token from the last visit is still live.');
   const answer = await exchange(actions.user.request());
-  if (answer?.status === 200 && session) say('The token from earlier is still good.', 'good');
+  if (answer?.status === 200 && session) say('The token from the last visit is still live.', 'good');
 }
 
 // Logging in and out
@@ -166,7 +166,7 @@ async function logIn(event) {
   }
 }
 
-/** Puts each of the server's texts beside its field, what belongs to no field under the form. */
+/** Shows each error beside its field, and errors without a field under the form. */
 function showErrors(errors, message = '') {
   for (const field of fields) {
     const texts = errors[field.name] ?? [];
@@ -180,7 +180,7 @@ function showErrors(errors, message = '') {
   fields.find((field) => field.hasAttribute('aria-invalid'))?.focus();
 }
 
-/** Takes over a login, or none, as the one in force. */
+/** Makes this login, or none, the current one. */
 function adopt(next) {
   session = next;
   if (next) {
@@ -192,7 +192,7 @@ function adopt(next) {
   render();
 }
 
-/** Lets go of the login in force, here and, unless another tab has a newer one, in the browser. */
+/** Ends the current login in this page and, unless another tab has a newer one, in the browser. */
 function endSession() {
   ended = session;
   if (load()?.token === ended.token) forget();
@@ -221,7 +221,7 @@ function followOtherTab() {
   rescueFocus(next ? requestButtons[0] : byId('email'));
 }
 
-/** Moves the focus on when what held it has been hidden or disabled, so that no key is lost. */
+/** Moves the focus if its element was hidden or disabled, so that no key press is lost. */
 function rescueFocus(target) {
   const held = document.activeElement;
   if (held !== document.body && (held.matches(':disabled') || !held.checkVisibility())) target.focus();
@@ -335,7 +335,7 @@ function say(text, tone = 'plain') {
   byId('status').dataset.tone = tone;
 }
 
-/** The seconds that run stand outside the live region, which would read each of them aloud. */
+/** The timer is outside the live region, because screen readers would read every second aloud. */
 function renderTimer() {
   let text = '';
   if (waitUntil > Date.now()) {

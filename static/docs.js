@@ -1,7 +1,7 @@
-// Shows the API's description. “Authorize” takes a token, which this page forgets when it is left.
+// Shows the description of the API. The token of “Authorize” is kept only in this page.
 
-// The description as it is read here: what is tried out is asked of the server that the page comes
-// from, whatever others call it; and what answers alike to every method is shown once.
+// Changes the description for this page: requests go to the server of this page, whatever URL the description
+// has, and a route that accepts every method is shown once.
 function forReaders(text) {
   const description = JSON.parse(text);
   delete description.servers;
@@ -18,10 +18,10 @@ window.SwaggerUIBundle({
   deepLinking: true,
   displayRequestDuration: true,
   tryItOutEnabled: true,
-  // No answer and no document is sent to a foreign validator.
+  // The description is never sent to a validator of another site.
   validatorUrl: null,
   responseInterceptor(answer) {
-    // The first is the description; those to what is tried out are shown as they are.
+    // The first answer is the description. The others are answers to requests of the user.
     if (!isRead && answer.ok) answer.text = forReaders(answer.text);
     isRead = true;
     return answer;

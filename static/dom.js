@@ -1,4 +1,4 @@
-// The little that the modules share for working on the document.
+// Helpers of the other modules for the document.
 
 export const byId = (id) => document.getElementById(id);
 

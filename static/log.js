@@ -6,7 +6,7 @@ import { curlWords, headersOf, readableAnswer, readableBody } from './wire.js';
 
 const KEPT = 30;
 
-/** Headers that carry the point of an answer, and so are marked. */
+/** The most important headers of answers, which are highlighted. */
 const TELLING = new Set(['www-authenticate', 'retry-after', 'allow']);
 
 export class ExchangeLog {
@@ -24,7 +24,7 @@ export class ExchangeLog {
     return this.#list.children.length;
   }
 
-  /** Puts an exchange on top, open, and folds the one before it. */
+  /** Adds an open exchange at the top, and closes the previous one. */
   add(exchange) {
     const previous = this.#list.querySelector('details');
     if (previous) previous.open = false;
@@ -37,7 +37,7 @@ export class ExchangeLog {
     }
   }
 
-  /** Writes every entry anew, after the veil was lifted or dropped. */
+  /** Writes every entry again, after tokens were shown or masked. */
   repaint() {
     for (const paint of this.#painters.values()) paint();
   }
@@ -106,7 +106,7 @@ function answerText(answer, veil) {
   ];
 }
 
-/** One element a word, so that a narrow screen breaks the line between words. */
+/** Each word is an element, so that a narrow screen breaks the line between words. */
 function curlText(request, veil) {
   return curlWords(request, location.origin, veil)
     .flatMap((word) => [element('span', {}, word), ' '])
@@ -124,13 +124,13 @@ function bodyText(text, veil) {
   return text ? ['\n', ...coloured(veil.cover(text))] : [];
 }
 
-/** Indented JSON with its keys set apart. Anything else passes through as it is. */
+/** Indented JSON with highlighted keys. Any other text is not changed. */
 function coloured(text) {
   return text.split(/^(\s*"(?:[^"\\]|\\.)*":)/m).map((part, index) =>
     index % 2 ? element('i', {}, part) : part);
 }
 
-/** Copies what the screen shows, so that nothing hidden there can land on the clipboard. */
+/** Copies the text on the screen, so that the clipboard never gets a masked token. */
 function copyButton(source) {
   const button = element('button', { type: 'button', className: 'quiet' }, 'Copy');
   const said = element('span', { className: 'copied', role: 'status' });
@@ -141,7 +141,7 @@ function copyButton(source) {
   return element('span', { className: 'copy' }, said, button);
 }
 
-/** The clipboard is there on HTTPS and loopback only; elsewhere the text is selected instead. */
+/** Browsers allow the clipboard only with HTTPS and on loopback. Otherwise the text is selected. */
 async function copied(source) {
   try {
     await navigator.clipboard.writeText(source.textContent);

@@ -1,5 +1,5 @@
-// The login as this browser keeps it: in local storage, so that it outlives a reload and is
-// shared by the tabs. In a browser that refuses storage it lives as long as the page does.
+// The login in this browser. It is in local storage, so that it survives a reload and all tabs share it. If
+// the browser refuses storage, the login is kept only in this page.
 
 const KEY = 'bearerd.session';
 
@@ -27,7 +27,7 @@ export function save(session) {
   try {
     localStorage.setItem(KEY, JSON.stringify(session));
   } catch {
-    // Kept in memory alone.
+    // Storage is refused: the login is kept in memory.
   }
 }
 
@@ -36,11 +36,11 @@ export function forget() {
   try {
     localStorage.removeItem(KEY);
   } catch {
-    // There was nothing to remove.
+    // Storage is refused, so there is nothing to remove.
   }
 }
 
-/** Calls back when another tab logs in or out, and when the page comes back from the history. */
+/** Calls back when another tab logs in or out, and when the browser restores the page from its history. */
 export function onChangeElsewhere(callback) {
   addEventListener('storage', ({ key }) => {
     if (key === KEY || key === null) callback();
@@ -50,7 +50,7 @@ export function onChangeElsewhere(callback) {
   });
 }
 
-/** What another version of the page left behind, or a person edited, counts as logged out. */
+/** A stored login of another form, from another version of the page, is treated as logged out. */
 function parsed(text) {
   try {
     const session = JSON.parse(text);

@@ -1,10 +1,10 @@
-// The token as a ticket: whoever bears it is let in, until it is void.
+// Draws the token as a ticket.
 
 import { byId, element } from './dom.js';
 import { anatomy } from './wire.js';
 
 /**
- * Draws the login in force, or else the one that ended, or else an empty ticket.
+ * Draws the current login, or the last one that ended, or an empty ticket.
  * @param {import('./session.js').Session | null} session
  * @param {import('./session.js').Session | null} ended
  * @param {import('./wire.js').Veil} veil
@@ -16,12 +16,12 @@ export function drawTicket(session, ended, veil) {
   byId('ticket-token').hidden = !shown;
   byId('ticket-token').replaceChildren(...(shown ? tokenParts(shown.token, veil) : []));
   byId('ticket-note').textContent = session ? terms(session.accessToken)
-    : ended ? 'The server no longer lets it in.' : 'Log in, and the server hands one over.';
+    : ended ? 'The server refuses it now.' : 'Log in to get one.';
   byId('ticket-stamp').hidden = !ended;
   byId('reveal').hidden = !shown;
 }
 
-/** The token with its three parts set apart, or masked. */
+/** The token with its three parts separated, or masked. */
 function tokenParts(token, veil) {
   const parts = anatomy(token);
   if (veil.hides(token) || !parts) return [element('code', {}, veil.cover(token))];

@@ -1,6 +1,6 @@
-// What goes over the wire: sending a request, keeping secrets off the screen, writing it as curl.
+// Sends requests, masks secrets on the screen, and writes requests as curl commands.
 
-/** A server that says nothing for this long is reported as unreachable. */
+/** After this time without an answer, the server is reported as unreachable. */
 const PATIENCE_MS = 15_000;
 
 const HIDDEN_PASSWORD = '••••••••';
@@ -34,7 +34,7 @@ export function headersOf({ token, body }) {
   return headers;
 }
 
-/** Never rejects: silence from the server is an exchange without an answer. @returns {Promise<Exchange>} */
+/** Never rejects: if the server does not answer, the exchange has no answer. @returns {Promise<Exchange>} */
 export async function send(request) {
   const at = new Date();
   const start = performance.now();
@@ -81,12 +81,12 @@ export function anatomy(token) {
   return found && { prefix: found[1], secret: found[2], checksum: found[3] };
 }
 
-/** `bd_••••••••3f2a`: enough to tell two tokens apart, too little to use one. */
+/** `bd_••••••••3f2a`: enough to distinguish two tokens, too little to use one. */
 export function masked(token) {
   return `${anatomy(token)?.prefix ?? ''}••••••••${token.slice(-4)}`;
 }
 
-/** Knows every live or once live token of this page, and covers them in text until told not to. */
+/** Knows all tokens that this page has had, and masks them in text unless it is lifted. */
 export class Veil {
   #tokens = new Set();
   lifted = false;
@@ -105,21 +105,21 @@ export class Veil {
   }
 }
 
-/** The request's body to read: indented, the password hidden whatever the veil. */
+/** The request's body for the screen: indented, and always without the password. */
 export function readableBody({ body }) {
   if (!body) return '';
   const shown = body.password ? { ...body, password: HIDDEN_PASSWORD } : body;
   return JSON.stringify(shown, null, 2);
 }
 
-/** The answer's body to read: indented if it is JSON. */
+/** The answer's body for the screen: indented if it is JSON. */
 export function readableAnswer({ text, data }) {
   return data === undefined ? text : JSON.stringify(data, null, 2);
 }
 
 /**
- * The words of the request as a line for a POSIX shell. Where the screen hides a token the line says `$TOKEN`,
- * and it never holds a password: that is always `$PASSWORD`.
+ * The request as the words of a command for a POSIX shell. A masked token is written as `$TOKEN`, and a
+ * password always as `$PASSWORD`.
  * @returns {string[]}
  */
 export function curlWords(request, origin, veil) {
@@ -137,7 +137,7 @@ export function curlWords(request, origin, veil) {
 function quotedBody(body) {
   const fields = Object.entries(body).map(([key, value]) =>
     key === 'password'
-      ? `"password":"'"$PASSWORD"'"` // closes the single quotes, lets the shell fill in, opens them again
+      ? `"password":"'"$PASSWORD"'"` // outside the single quotes, so that the shell expands it
       : insideQuotes(`${JSON.stringify(key)}:${JSON.stringify(value)}`),
   );
   return `'{${fields.join(',')}}'`;

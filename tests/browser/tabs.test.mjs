@@ -13,7 +13,7 @@ test('a reload keeps the login', async () => {
   const token = await keptToken(page);
   await page.reload();
   await standing(page, 'Logged in as');
-  await notice(page, 'The token from earlier is still good.');
+  await notice(page, 'The token from the last visit is still live.');
   assert.equal(await keptToken(page), token);
   assert.match(await (await press(page, 'user')).textContent(), /200 OK/);
 });
