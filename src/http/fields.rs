@@ -97,7 +97,7 @@ fields! {
     /// An email address of at most 254 bytes. It is stored composed (NFC) and with its domain in Unicode, and
     /// compared without regard to case. Each part of a new one that is not ASCII must be in a single script
     /// (UTS 39).
-    Email = string(3, 254)
+    Email = string_of(3, 254)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::IdnEmail)))
         .examples(["ada@example.org"])
         => domain::Email: |value, stored: Option<&User>| match stored {
@@ -123,8 +123,7 @@ fields! {
         => domain::Abilities: |value, _| abilities(value);
 
     /// How a token was issued: for a password, by another token, or on the command line.
-    Kind = ObjectBuilder::new()
-        .schema_type(Type::String)
+    Kind = string()
         .enum_values(Some(TokenKind::ALL.map(TokenKind::as_str)));
 
     /// The lifetime of a token, in seconds: at most a hundred years.
@@ -137,7 +136,7 @@ fields! {
 
     /// A token's string, or its id.
     TokenOrId = OneOfBuilder::new()
-        .item(ObjectBuilder::new().schema_type(Type::String))
+        .item(string())
         .item(integer(1))
         => Subject: |value: Value, _| match value.is_number() {
             true => whole(&value, 1..=i64::MAX).map(Subject::Row),
@@ -148,15 +147,13 @@ fields! {
     Id = integer(1).examples([1]);
 
     /// A time in UTC, to the second.
-    Time = ObjectBuilder::new()
-        .schema_type(Type::String)
+    Time = string()
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
         .pattern(Some(r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"))
         .examples(["2026-01-01T00:00:00Z"]);
 
     /// A token's string. It is never shown again.
-    PlainToken = ObjectBuilder::new()
-        .schema_type(Type::String)
+    PlainToken = string()
         .pattern(Some("^[A-Za-z0-9]{1,10}_[A-Za-z0-9]{40}[0-9a-f]{8}$"))
         .examples(["bd_IO9MGoI2WbpLgjIZAhqTXETShQXHvHHDlEyoQbUE2e914009"]);
 }
@@ -210,21 +207,24 @@ fn whole(value: &Value, range: RangeInclusive<i64>) -> Result<i64, String> {
     within.ok_or_else(|| format!("must be a whole number from {least} to {most}"))
 }
 
-fn string(least: usize, most: usize) -> ObjectBuilder {
-    let string = ObjectBuilder::new().schema_type(Type::String);
-    string.min_length(Some(least)).max_length(Some(most))
+pub(super) fn string() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+fn string_of(least: usize, most: usize) -> ObjectBuilder {
+    string().min_length(Some(least)).max_length(Some(most))
 }
 
 fn name() -> ObjectBuilder {
     // At least one character that is not blank, and no control character except at blank ends.
-    string(1, 255).pattern(Some(
+    string_of(1, 255).pattern(Some(
         r"^[\t-\r ]*[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*[\t-\r ]*$",
     ))
 }
 
 /// bcrypt reads at most 72 bytes, and nothing after a NUL.
 fn password(least: usize) -> ObjectBuilder {
-    string(least, 72)
+    string_of(least, 72)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Password)))
         .pattern(Some(r"^[^\x00]*$"))
 }
@@ -238,9 +238,9 @@ pub(super) fn integer(least: i64) -> ObjectBuilder {
 
 /// One ability: an RFC 6749 scope-token.
 pub(super) fn ability() -> ObjectBuilder {
-    string(1, 100).pattern(Some(r"^[!#-\[\]-~]+$"))
+    string_of(1, 100).pattern(Some(r"^[!#-\[\]-~]+$"))
 }
 
 fn address(format: KnownFormat) -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(format)))
+    string().format(Some(SchemaFormat::KnownFormat(format)))
 }

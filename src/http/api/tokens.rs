@@ -11,7 +11,7 @@ use crate::domain::{
 use crate::http::fields;
 use crate::http::guard::authorize;
 use crate::http::openapi::answers::too_many_attempts;
-use crate::http::openapi::operation::{Operation, PAGING, Query, tag};
+use crate::http::openapi::operation::{Operation, Query, tag};
 use crate::http::request::body::{JsonBody, body};
 use crate::http::request::client_address::ClientAddress;
 use crate::http::request::credentials::TokenSources;
@@ -255,7 +255,6 @@ pub(crate) async fn revoke_all(
 
 pub(crate) const LIST: Operation =
     Operation::new(tag::TOKENS, "listTokens", "List your live tokens, newest first")
-        .query(PAGING)
         .answers_page::<TokenBody>();
 
 /// `GET /api/tokens`

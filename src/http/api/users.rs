@@ -10,7 +10,7 @@ use super::tokens::{TokenBody, list_tokens_of};
 use crate::auth::{self, Auth, UserUpdate};
 use crate::domain::{Abilities, Timestamp, User, ValidationErrors};
 use crate::http::fields;
-use crate::http::openapi::operation::{Operation, PAGING, tag};
+use crate::http::openapi::operation::{Operation, tag};
 use crate::http::request::body::{JsonBody, body};
 use crate::http::request::extract::CurrentToken;
 use crate::http::request::paging::Paging;
@@ -65,7 +65,6 @@ body! {
 
 pub(crate) const LIST: Operation =
     Operation::new(tag::USERS, "listUsers", "List the users, oldest first")
-        .query(PAGING)
         .answers_page::<ManagedUser>();
 
 /// `GET /api/users`
@@ -140,7 +139,6 @@ pub(crate) async fn delete(current: CurrentToken, id: Path<i64>, auth: Data<Auth
 
 pub(crate) const LIST_TOKENS: Operation =
     Operation::new(tag::USERS, "listUserTokens", "List a user's live tokens, newest first")
-        .query(PAGING)
         .answers_page::<TokenBody>();
 
 /// `GET /api/users/{id}/tokens`

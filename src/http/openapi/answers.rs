@@ -10,13 +10,12 @@ use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::response::ResponseBuilder;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Header, Ref, RefOr, Responses, ResponsesBuilder, Schema};
 
 use super::operation::{Content, Operation, Schemas};
 use crate::auth::Error;
 use crate::domain::{Requirement, Timestamp, ValidationErrors};
-use crate::http::fields::integer;
+use crate::http::fields::{integer, string};
 use crate::http::request::body::JSON;
 use crate::http::request::credentials::TokenSources;
 use crate::http::response::error::ApiError;
@@ -46,8 +45,7 @@ fn success(operation: &Operation, schemas: &mut Schemas) -> RefOr<utoipa::openap
             .iter()
             .fold(answer, |answer, name| answer.header(shown(name), optional(name))),
         Content::Text => {
-            let text = ObjectBuilder::new().schema_type(Type::String);
-            answer.content("text/plain", ContentBuilder::new().schema(Some(text)).build())
+            answer.content("text/plain", ContentBuilder::new().schema(Some(string())).build())
         }
         Content::Json(schema) => answer
             .content(JSON, ContentBuilder::new().schema(Some(schema(schemas))).build())
@@ -156,7 +154,6 @@ fn header(name: &str) -> Header {
 
 /// A header that may be sent.
 fn optional(name: &str) -> Header {
-    let string = || ObjectBuilder::new().schema_type(Type::String);
     let (about, schema) = match name {
         "cache-control" => {
             ("Caches must not store the answer", string().enum_values(Some(["no-store"])))

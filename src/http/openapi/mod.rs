@@ -12,7 +12,7 @@ use actix_web::web::{Bytes, Data};
 use serde_json::json;
 use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ArrayBuilder, ComponentsBuilder, ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ComponentsBuilder, Schema};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
@@ -197,8 +197,7 @@ fn query(query: &Query) -> Parameter {
             (name, about, abilities.into())
         }
         Query::Word(name, about, word) => {
-            let text = ObjectBuilder::new().schema_type(Type::String);
-            (name, about, text.enum_values(Some([word])).into())
+            (name, about, fields::string().enum_values(Some([word])).into())
         }
     };
     let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query);

@@ -67,7 +67,7 @@ pub(crate) enum Query {
 }
 
 /// The parameters of a route that answers page by page.
-pub(crate) const PAGING: &[Query] = &[
+const PAGING: &[Query] = &[
     Query::Number("page", "The number of the page, counted from 1", 1_000_000_000, 1),
     Query::Number("per_page", "The most rows on a page", 100, 15),
 ];
@@ -127,7 +127,8 @@ impl Operation {
     }
 
     pub(crate) const fn answers_page<T: ToSchema>(self) -> Self {
-        Self { status: 200, content: Content::Json(wrapped::<Listing<T>, T>), ..self }
+        let content = Content::Json(wrapped::<Listing<T>, T>);
+        Self { status: 200, query: PAGING, content, ..self }
     }
 
     /// Answers 200 without a body. The answer may have these headers.
