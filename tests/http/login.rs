@@ -112,7 +112,7 @@ fn an_invalid_field_is_reported_by_its_name() {
         ("expires_in", json!(1.5), "whole number from 1"),
         ("expires_in", json!("60"), "whole number from 1"),
         ("expires_in", json!(1e300), "whole number from 1"),
-        ("abilites", json!(["posts:read"]), "not known here"),
+        ("abilites", json!(["posts:read"]), "is unknown"),
     ] {
         let mut body = json!({"email": EMAIL, "password": PASSWORD, "device_name": "x"});
         body[field] = value;

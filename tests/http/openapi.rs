@@ -167,7 +167,7 @@ fn the_described_bodies_have_the_fields_that_the_server_reads() {
 
             let answer = send(json!({"unheard_of": 1})).json();
             let text = answer["errors"]["unheard_of"][0].as_str().unwrap();
-            let (_, known) = text.split_once("Known are: ").unwrap();
+            let (_, known) = text.split_once("The known fields are: ").unwrap();
             let known: BTreeSet<_> = known.trim_end_matches('.').split(", ").collect();
             let described = schema["properties"].as_object().unwrap();
             assert_eq!(known, described.keys().map(String::as_str).collect(), "{method} {path}");

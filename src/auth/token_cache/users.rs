@@ -43,6 +43,9 @@ impl Drop for Share {
 }
 
 impl CachedUser {
+    /// The most bytes of what [`Self::rendered`] keeps, without the texts that it refers to.
+    pub(crate) const RENDERED: usize = 160;
+
     fn new(user: User, share: Option<Share>) -> Self {
         Self { user, rendered: OnceLock::new(), share }
     }
@@ -76,9 +79,9 @@ fn bytes_of(user: &User) -> u64 {
     let texts = 6 * user.name.as_str().len()
         + 4 * user.email.as_str().len()
         + 4 * user.abilities.as_scope().len();
-    // There are seven texts beside the owner itself, and the box that refers to those of the answers. The
-    // names and the times in JSON take 200 bytes.
-    allocated(size_of::<CachedUser>()) + allocated(texts) + 6 * allocated(0) + allocated(160) + 200
+    // There are seven texts beside the owner itself. The names and the times in JSON take 200 bytes.
+    let structs = allocated(size_of::<CachedUser>()) + allocated(CachedUser::RENDERED);
+    structs + allocated(texts) + 6 * allocated(0) + 200
 }
 
 /// The users that were read last. Sessions of one user share a copy, which is a third of a session's memory.

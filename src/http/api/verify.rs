@@ -85,7 +85,7 @@ fn abilities(query: &str) -> Result<Vec<Requirement>, ApiError> {
         match key.as_str() {
             "ability" => all.push(value),
             "any" => any.push(value),
-            _ => errors.add("query", "The query may hold ability and any alone."),
+            _ => errors.add("query", "The query may have only ability and any."),
         }
     }
     let mut named = Vec::new();

@@ -94,7 +94,7 @@ fn refusals(
         }
     }
     if !operation.query.is_empty() {
-        let text = "The query may hold nothing else.";
+        let text = "The query has an unknown parameter.";
         errors.push(Error::Invalid(ValidationErrors::one("query", text)).into());
     }
     errors

@@ -115,7 +115,7 @@ impl JsonBody {
         let known = self.known.join(", ");
         for field in self.fields.keys() {
             let field = shown(field);
-            let text = format!("The {field} field is not known here. Known are: {known}.");
+            let text = format!("The {field} field is unknown. The known fields are: {known}.");
             self.errors.add(&field, text);
         }
         match body {

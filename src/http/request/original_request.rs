@@ -88,7 +88,7 @@ fn trust(request: &HttpRequest) -> Result<(), ApiError> {
         return Ok(());
     }
     let peer = peer.map_or("the peer".to_owned(), |peer| peer.to_canonical().to_string());
-    let text = format!("{peer} names a request, and is not among trusted_proxies.");
+    let text = format!("{peer} names a request, but is not among trusted_proxies.");
     Err(ApiError::Malformed(text))
 }
 

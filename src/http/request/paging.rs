@@ -73,7 +73,7 @@ impl Paging {
                 "page" => (&mut page, 1_000_000_000),
                 "per_page" => (&mut per_page, 100),
                 _ => {
-                    errors.add("query", "The query may hold page and per_page alone.");
+                    errors.add("query", "The query may have only page and per_page.");
                     continue;
                 }
             };

@@ -54,6 +54,9 @@ pub(crate) struct RenderedUser {
     pub(crate) headers: [HeaderValue; 3],
 }
 
+/// The cache reserves this much for each user.
+const _: () = assert!(size_of::<Option<RenderedUser>>() <= CachedUser::RENDERED);
+
 impl RenderedUser {
     /// The texts of this user, which are written if this is the first call.
     ///
