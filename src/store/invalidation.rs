@@ -6,7 +6,7 @@
 //! of the token or user that it changed. A reader takes the counter as its stamp before it reads. What it
 //! read is current as long as no slot of its token or user is newer than the stamp: a stamp that is as new
 //! as a slot was taken after that slot's commit. So a change of a user costs the same for any number of
-//! tokens. Several ids share a slot; a change of one then has the others read once more.
+//! tokens. Several ids share a slot: a change of one makes the others be read once more.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -50,15 +50,21 @@ pub(super) enum Change {
 }
 
 #[derive(Debug)]
-struct Slots(Box<[AtomicU64]>);
+struct Slots {
+    slots: Box<[AtomicU64]>,
+    /// Random and odd: it spreads the ids, so that no user can choose to share a slot with another.
+    factor: u64,
+}
 
 impl Slots {
     fn new(count: usize) -> Self {
-        Self((0..count).map(|_| AtomicU64::new(0)).collect())
+        let slots = (0..count).map(|_| AtomicU64::new(0)).collect();
+        Self { slots, factor: rand::random::<u64>() | 1 }
     }
 
     fn of(&self, id: i64) -> &AtomicU64 {
-        &self.0[id as usize & (self.0.len() - 1)]
+        let hash = (id as u64).wrapping_mul(self.factor) >> 32;
+        &self.slots[hash as usize & (self.slots.len() - 1)]
     }
 }
 
