@@ -59,7 +59,8 @@ impl Auth {
         let (issuer, now) = (self.acting_token(bearer), token.created_at);
         self.0.issues.count(bearer.user.id, now)?;
         let insertion = self.0.store.insert_token_by_token(issuer, token, self.0.quota).await;
-        if !matches!(insertion, Ok(Insertion::Done(..))) {
+        // A full quota takes the writer's time, so that it counts.
+        if !matches!(insertion, Ok(Insertion::Done(..) | Insertion::Full(_))) {
             self.0.issues.give_back(bearer.user.id, now);
         }
         let (token, owner) = self.finish_insertion(insertion?, now)?.ok_or(Error::InvalidToken)?;

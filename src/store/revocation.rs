@@ -16,7 +16,10 @@ use crate::domain::{PresentedToken, Timestamp};
 statements! {
     Revoke: "UPDATE tokens SET revoked_at = " [at: i64 as BigInt]
         " WHERE revoked_at IS NULL AND id = " [id: i64 as BigInt];
-    Children: "SELECT id FROM tokens WHERE revoked_at IS NULL AND parent_id = " [id: i64 as BigInt];
+    // Not those that a revocation of all tokens has revoked.
+    Children: "SELECT tokens.id FROM tokens LEFT JOIN users ON users.id = user_id \
+        WHERE revoked_at IS NULL AND tokens.id > ifnull(revoked_through, 0) \
+        AND parent_id = " [id: i64 as BigInt];
     RevokeAll: "UPDATE users \
         SET revoked_through = ifnull((SELECT max(id) FROM tokens), 0), kept_token = "
         [kept: Option<i64> as Nullable<BigInt>] ", all_revoked_at = " [at: i64 as BigInt]

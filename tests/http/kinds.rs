@@ -1,6 +1,7 @@
 //! The kinds of tokens: what each can do, and which tokens are revoked with the one that issued them.
 
 use bearerd::app;
+use bearerd::auth::Actor;
 use bearerd::domain::Lifetime;
 use serde_json::{Value, json};
 
@@ -209,6 +210,16 @@ fn a_bound_token_that_revokes_all_others_is_revoked_with_its_parent() {
     let body = json!({"current_password": PASSWORD, "password": "a new password"});
     assert_eq!(server.send_json("PUT", "/api/user/password", &token, &body).status, 204);
     server.get("/api/user", &token).assert_refused(INVALID_TOKEN);
+}
+
+#[test]
+fn a_token_that_is_revoked_last_counts_none_that_were_revoked_before() {
+    let server = start();
+    let parent = server.issue(&["tokens:write", "posts:read"]);
+    child(&server, &parent, &["posts:read"]);
+    assert_eq!(server.delete("/api/tokens?except=current", &parent).status, 204);
+    let revoked = server.auth.revoke(Actor::Operator, 1, None);
+    assert_eq!(app::block_on(revoked).unwrap(), 1);
 }
 
 #[test]

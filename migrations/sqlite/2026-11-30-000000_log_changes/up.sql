@@ -1,10 +1,9 @@
 -- The change log: a row for each change that a cached token must not outlive. `kind` says what `id` is of:
 -- 'token', 'user' or 'family'; with 'purge', it is the time by which the tokens that were deleted had ended.
 -- The sweeper writes that row. The others come from triggers, so that they are in the transaction of their
--- change, whichever program makes it. Numbers have no gaps: each is the highest one plus 1, and the row with
--- the highest is never deleted.
+-- change, whichever program makes it. Numbers have no gaps, and none is used again.
 CREATE TABLE IF NOT EXISTS changes (
-    seq  INTEGER PRIMARY KEY NOT NULL,
+    seq  INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     kind TEXT    NOT NULL,
     id   BIGINT  NOT NULL
 );
@@ -35,4 +34,13 @@ END;
 
 CREATE TRIGGER IF NOT EXISTS users_deleted AFTER DELETE ON users BEGIN
     INSERT INTO changes (kind, id) VALUES ('user', OLD.id);
+END;
+
+-- OR REPLACE deletes rows without the trigger above.
+CREATE TRIGGER IF NOT EXISTS users_replaced BEFORE INSERT ON users BEGIN
+    INSERT INTO changes (kind, id) SELECT 'user', id FROM users WHERE id = NEW.id;
+    INSERT INTO changes (kind, id) SELECT 'user', id FROM users WHERE email = NEW.email;
+END;
+CREATE TRIGGER IF NOT EXISTS users_email_replaced BEFORE UPDATE OF email ON users BEGIN
+    INSERT INTO changes (kind, id) SELECT 'user', id FROM users WHERE email = NEW.email AND id <> OLD.id;
 END;

@@ -72,9 +72,18 @@ END;
 -- next sweep. This must not wait for a row each: foreign keys, which would delete them at once, are off.
 CREATE TRIGGER IF NOT EXISTS users_tokens_orphaned AFTER DELETE ON users BEGIN
     INSERT INTO bulk_revocations (user_id, through, kept, revoked_at)
-        SELECT OLD.id, 9223372036854775807, NULL, -9223372036854775807
-        WHERE EXISTS (SELECT 1 FROM tokens WHERE user_id = OLD.id);
+        SELECT OLD.id, max(id), NULL, -9223372036854775807 FROM tokens WHERE user_id = OLD.id
+        HAVING max(id) IS NOT NULL;
     DELETE FROM token_counts WHERE user_id = OLD.id;
+END;
+
+-- bearerd never gives an id to another user. Where another program does, the tokens of the deleted user must
+-- not pass as the new one's.
+CREATE TRIGGER IF NOT EXISTS users_orphans_revoked AFTER INSERT ON users
+WHEN EXISTS (SELECT 1 FROM tokens WHERE user_id = NEW.id) BEGIN
+    UPDATE users SET all_revoked_at = unixepoch(), kept_token = NULL,
+        revoked_through = (SELECT max(id) FROM tokens WHERE user_id = NEW.id)
+        WHERE id = NEW.id;
 END;
 
 -- This one takes the place of that of log_changes: tokens below the watermark are dead.

@@ -9,10 +9,12 @@ ALTER TABLE tokens ADD COLUMN digest_prefix BLOB GENERATED ALWAYS AS (substr(dig
 CREATE UNIQUE INDEX IF NOT EXISTS tokens_digest_prefix ON tokens (digest_prefix);
 DROP TABLE IF EXISTS token_heads;
 
--- The index alone would let OR IGNORE and OR REPLACE pass over a digest that is taken. RAISE doesn't.
+-- The index alone would let OR IGNORE and OR REPLACE pass over a digest that is taken, and OR REPLACE would
+-- delete a row without a trigger. RAISE prevents both.
 CREATE TRIGGER IF NOT EXISTS tokens_checked BEFORE INSERT ON tokens BEGIN
     SELECT RAISE(ABORT, 'a digest is a blob of 32 bytes')
         WHERE typeof(NEW.digest) <> 'blob' OR length(NEW.digest) <> 32;
     SELECT RAISE(ABORT, 'a token with this digest is there already')
         FROM tokens WHERE digest_prefix = substr(NEW.digest, 1, 8);
+    SELECT RAISE(ABORT, 'a token with this id is there already') FROM tokens WHERE id = NEW.id;
 END;

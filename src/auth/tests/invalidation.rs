@@ -51,7 +51,6 @@ async fn assert_no_read_outlives(
     let across = look_up_across(&bench, change(&auth, &bench));
     assert_eq!(across.await, (passes, 2), "{what}");
     assert_eq!(passes_from_memory(&bench), passes, "{what}");
-    // The same change, of a session that is cached.
     bench.services.close().await;
 }
 
@@ -115,6 +114,14 @@ fn no_read_outlives_a_change_of_any_kind() {
         .await;
         assert_no_read_outlives("another program's deletion", false, async |auth, bench| {
             execute(bench, "DELETE FROM tokens");
+            auth.revoke(Actor::Operator, -1, None).await.unwrap_err();
+        })
+        .await;
+        assert_no_read_outlives("another program's replacement", false, async |auth, bench| {
+            let disabled = "INSERT OR REPLACE INTO users
+                    (id, name, email, password_hash, abilities, disabled_at, created_at, updated_at)
+                SELECT id, name, email, password_hash, abilities, 1, created_at, 2 FROM users";
+            execute(bench, disabled);
             auth.revoke(Actor::Operator, -1, None).await.unwrap_err();
         })
         .await;
@@ -217,7 +224,6 @@ fn a_look_up_that_waits_for_another_one_does_not_take_over_what_that_read_before
             // It begins after the answer to the revocation, and finds the first look-up under way.
             let mut second = Box::pin(auth.look_up(&bench.presented));
             assert!(second.as_mut().now_or_never().is_none());
-            // Dropped: the first ends without it as well.
         });
         assert_eq!(across.await, (false, 2));
         let (has_read, read) = oneshot::channel();
@@ -320,6 +326,23 @@ fn a_revocation_whose_caller_hangs_up_still_counts() {
         drop(revoke);
         // The next write is answered after it.
         bench.services.auth.revoke(Actor::Operator, -1, None).await.unwrap_err();
+        assert!(!passes_from_memory(&bench));
+        bench.services.close().await;
+    });
+}
+
+#[test]
+fn a_token_that_is_changed_in_a_loop_passes_all_the_same() {
+    block_on(async {
+        let bench = bench().await;
+        let auth = &bench.services.auth;
+        let read = async |hash| {
+            let row = auth.0.store.token_by_hash(hash).await;
+            let update = UserUpdate { admin: Some(true), ..UserUpdate::default() };
+            auth.update_user(Actor::Operator, 1, update).await.unwrap();
+            row
+        };
+        auth.look_up_by(&bench.presented, read).await.unwrap();
         assert!(!passes_from_memory(&bench));
         bench.services.close().await;
     });

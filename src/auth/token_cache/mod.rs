@@ -97,8 +97,7 @@ impl TokenCache {
     /// a change comes between. `None` if the token is not live.
     ///
     /// # Errors
-    /// Those of `read`; [`Error::Busy`] if a change came between each of several reads;
-    /// [`Error::Unavailable`] while changes can't be noticed.
+    /// Those of `read`; [`Error::Unavailable`] while changes can't be noticed.
     pub(super) async fn look_up(
         &self,
         presented: &PresentedToken,
@@ -110,32 +109,39 @@ impl TokenCache {
                 return Err(Error::Unavailable("the change log can't be read".to_owned()));
             }
             self.tokens.remove_if(hash, |cached| !self.is_current(cached, (self.clock)()));
-            let read_here = match self.tokens.get_value_or_guard_async(hash).await {
-                // Read for a look-up that began before this one: there may have been a change since.
-                Ok(cached) if self.is_current(&cached, (self.clock)()) => {
-                    return Ok(cached.session_of(presented));
-                }
-                Ok(_) => continue,
-                Err(place) => place,
-            };
-            let stamp = self.invalidation.stamp();
-            let Some((token, user)) = read(*hash).await? else { return Ok(None) };
-            let cached = if token.revoked_at.is_some() {
-                CachedToken::Revoked
-            } else {
-                let user = self.users.share(user);
-                match Session::open(token, user, self.ttl, (self.clock)(), stamp) {
-                    Some(session) => CachedToken::Live(Arc::new(session)),
-                    None => return Ok(None),
+            let cached = match self.tokens.get_value_or_guard_async(hash).await {
+                Ok(cached) => cached,
+                Err(place) => {
+                    let Some(cached) = self.read(hash, &read).await? else { return Ok(None) };
+                    // An error says that the place is gone: what was read is right all the same.
+                    let _ = place.insert(cached.clone());
+                    cached
                 }
             };
-            // An error says that the place is gone: the answer is right all the same.
-            let _ = read_here.insert(cached.clone());
+            // It may have been read for a look-up that began before this one, and before a change.
             if self.is_current(&cached, (self.clock)()) {
                 return Ok(cached.session_of(presented));
             }
         }
-        Err(Error::Busy)
+        // Changes are made in a loop. A change that comes now is no earlier than this check.
+        let cached = self.read(hash, &read).await?;
+        Ok(cached.and_then(|cached| cached.session_of(presented)))
+    }
+
+    /// Reads a token. `None` if it is not live, and may be later: it is unknown, or its owner is disabled.
+    async fn read(
+        &self,
+        hash: &TokenHash,
+        read: &impl AsyncFn(TokenHash) -> Result<Option<(Token, User)>, StoreError>,
+    ) -> Result<Option<CachedToken>, Error> {
+        let stamp = self.invalidation.stamp();
+        let Some((token, user)) = read(*hash).await? else { return Ok(None) };
+        if token.revoked_at.is_some() {
+            return Ok(Some(CachedToken::Revoked));
+        }
+        let user = self.users.share(user);
+        let session = Session::open(token, user, self.ttl, (self.clock)(), stamp);
+        Ok(session.map(|session| CachedToken::Live(Arc::new(session))))
     }
 
     fn is_current(&self, cached: &CachedToken, now: Timestamp) -> bool {

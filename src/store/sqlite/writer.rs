@@ -168,7 +168,12 @@ impl Worker {
 
     /// Runs the jobs as one transaction, invalidates what they change, and answers.
     fn commit(&mut self, mut batch: Vec<Box<dyn Job>>) {
-        let failure = match self.transact(&mut batch) {
+        let result = self.run(&mut batch).and_then(|news| {
+            let committed = Commit {}.execute(&mut self.connection);
+            // A commit that fails may have taken place all the same.
+            committed.map(|_| news).inspect_err(|_| self.log.lose_place())
+        });
+        let failure = match result {
             Ok(news) => {
                 self.metrics.commit_batch_size.observe(batch.len() as f64);
                 self.log.apply(news, &self.invalidation);
@@ -177,10 +182,8 @@ impl Worker {
             Err(error) => {
                 let error = StoreError::from(error);
                 log::error!("{} writes were lost: {error}", batch.len());
-                // Fails where SQLite has rolled back by itself already.
+                // Fails where SQLite has rolled back by itself already, or has begun nothing.
                 let _ = self.connection.batch_execute("ROLLBACK");
-                // A commit that failed half-way may have taken place.
-                self.log.lose_place();
                 self.read_change_log();
                 Some(error)
             }
@@ -190,7 +193,8 @@ impl Worker {
         }
     }
 
-    fn transact(&mut self, batch: &mut [Box<dyn Job>]) -> QueryResult<News> {
+    /// Begins a transaction, runs the jobs, and reads the change log.
+    fn run(&mut self, batch: &mut [Box<dyn Job>]) -> QueryResult<News> {
         self.begin()?;
         for job in batch {
             Savepoint {}.execute(&mut self.connection)?;
@@ -201,9 +205,7 @@ impl Worker {
             }
             Release {}.execute(&mut self.connection)?;
         }
-        let news = self.log.read(&mut self.connection)?;
-        Commit {}.execute(&mut self.connection)?;
-        Ok(news)
+        self.log.read(&mut self.connection)
     }
 
     /// Begins a transaction as soon as no other process has one. Until then, the changes that the other
