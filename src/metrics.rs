@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry,
+    TextEncoder, register_histogram_vec_with_registry, register_histogram_with_registry,
+    register_int_counter_vec_with_registry, register_int_counter_with_registry,
+    register_int_gauge_vec_with_registry,
 };
 
 /// Malformed requests that are not in a counter yet. They are counted for the whole process, because the
@@ -43,41 +45,61 @@ pub struct Metrics {
     pub token_uses_dropped: IntCounter,
 }
 
-/// A queue whose length and rejections are counted.
-#[derive(Clone, Copy, Debug)]
-pub enum Queue {
-    /// Reads waiting for a reader of the store.
-    Reads,
-    /// Writes waiting for the store's writer.
-    Writes,
-    /// Passwords waiting for a hashing thread, or on one.
-    Passwords,
+/// Declares an enum of a label's values, each with the word that Prometheus shows.
+macro_rules! label {
+    ($(#[$about:meta])* $label:ident { $($(#[$meaning:meta])* $value:ident = $word:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug)]
+        pub enum $label { $($(#[$meaning])* $value,)+ }
+
+        impl $label {
+            const WORDS: &[&str] = &[$($word),+];
+
+            fn word(self) -> &'static str {
+                match self { $(Self::$value => $word),+ }
+            }
+        }
+    };
 }
 
-/// How a login ended.
-#[derive(Clone, Copy, Debug)]
-pub enum Login {
-    /// A token was issued.
-    Success,
-    /// The email or the password was wrong, or the user is disabled.
-    Refused,
-    /// Too many attempts; the password was not checked.
-    Limited,
-    /// The password was right, but the request was invalid, such as more abilities than the user has.
-    Invalid,
-    /// A queue was full, or the store could not answer.
-    Failed,
+label! {
+    /// A queue whose length and rejections are counted.
+    Queue {
+        /// Reads waiting for a reader of the store.
+        Reads = "reads",
+        /// Writes waiting for the store's writer.
+        Writes = "writes",
+        /// Passwords waiting for a hashing thread, or on one.
+        Passwords = "passwords",
+    }
 }
 
-/// A counted event in the life of a token.
-#[derive(Clone, Copy, Debug)]
-pub enum TokenEvent {
-    /// It was issued.
-    Issued,
-    /// It was revoked.
-    Revoked,
-    /// It was dead and was removed.
-    Purged,
+label! {
+    /// How a login ended.
+    Login {
+        /// A token was issued.
+        Success = "success",
+        /// The email or the password was wrong, or the user is disabled.
+        Refused = "refused",
+        /// Too many attempts; the password was not checked.
+        Limited = "limited",
+        /// The password was right, but the request was invalid, such as more abilities than the user has.
+        Invalid = "invalid",
+        /// A queue was full, or the store could not answer.
+        Failed = "failed",
+    }
+}
+
+label! {
+    /// A counted event in the life of a token.
+    TokenEvent {
+        /// It was issued.
+        Issued = "issued",
+        /// It was revoked.
+        Revoked = "revoked",
+        /// It was dead and was removed.
+        Purged = "purged",
+    }
 }
 
 impl Metrics {
@@ -86,97 +108,93 @@ impl Metrics {
     /// # Errors
     /// [`prometheus::Error`] if two metrics had the same name.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
-        let name = |name: &str| format!("bearerd_{name}");
-        let counters = |text: &str, help: &str, label: &str| {
-            let counters = IntCounterVec::new(Opts::new(name(text), help), &[label])?;
-            registry.register(Box::new(counters.clone())).map(|()| counters)
-        };
-        let counter = |text: &str, help: &str| {
-            let counter = IntCounter::new(name(text), help)?;
-            registry.register(Box::new(counter.clone())).map(|()| counter)
-        };
-        let histogram = |text: &str, help: &str, buckets: Vec<f64>| {
-            let options = HistogramOpts::new(name(text), help).buckets(buckets);
-            let histogram = Histogram::with_opts(options)?;
-            registry.register(Box::new(histogram.clone())).map(|()| histogram)
-        };
-        let request_seconds = HistogramVec::new(
-            HistogramOpts::new(
-                name("http_request_duration_seconds"),
-                "Seconds from a request to its answer, by method, route and status",
-            )
-            .buckets(vec![0.000_1, 0.000_5, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0]),
-            &["method", "route", "status"],
-        )?;
-        registry.register(Box::new(request_seconds.clone()))?;
-        let queue_lengths = IntGaugeVec::new(
-            Opts::new(name("queue_length"), "Waiting jobs, by queue"),
-            &["queue"],
-        )?;
-        registry.register(Box::new(queue_lengths.clone()))?;
-        let tokens_live = IntGaugeVec::new(
-            Opts::new(name("tokens_live"), "Live tokens, as of the sweeper's last count"),
-            &[],
-        )?;
-        registry.register(Box::new(tokens_live.clone()))?;
-        let checks = counters(
+        let registry = Registry::new_custom(Some("bearerd".to_owned()), None)?;
+        let checks = register_int_counter_vec_with_registry!(
             "token_checks_total",
             "Token checks: hit (cached), miss (looked up) or malformed",
-            "outcome",
+            &["outcome"],
+            registry
         )?;
         let metrics = Self {
-            request_seconds,
-            queue_lengths,
-            tokens_live,
+            request_seconds: register_histogram_vec_with_registry!(
+                "http_request_duration_seconds",
+                "Seconds from a request to its answer, by method, route and status",
+                &["method", "route", "status"],
+                vec![0.000_1, 0.000_5, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0],
+                registry
+            )?,
             hits: checks.with_label_values(&["hit"]),
             misses: checks.with_label_values(&["miss"]),
             malformed: checks.with_label_values(&["malformed"]),
-            malformed_requests: counter(
+            malformed_requests: register_int_counter_with_registry!(
                 "malformed_requests_total",
                 "Requests that could not be parsed as HTTP/1, for the whole process",
+                registry
             )?,
-            logins: counters("logins_total", "Logins, by outcome", "outcome")?,
-            password_hash_seconds: histogram(
+            logins: register_int_counter_vec_with_registry!(
+                "logins_total",
+                "Logins, by outcome",
+                &["outcome"],
+                registry
+            )?,
+            password_hash_seconds: register_histogram_with_registry!(
                 "password_hash_duration_seconds",
                 "Seconds that checking or hashing a password took",
                 vec![0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0],
+                registry
             )?,
-            bcrypt_rounds: counter(
+            bcrypt_rounds: register_int_counter_with_registry!(
                 "bcrypt_rounds_total",
                 "Rounds of bcrypt, 2^cost for each hash",
+                registry
             )?,
-            commit_batch_size: histogram(
+            commit_batch_size: register_histogram_with_registry!(
                 "commit_batch_size",
                 "Writes in one transaction",
                 vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0],
+                registry
             )?,
-            queue_rejections: counters(
+            queue_rejections: register_int_counter_vec_with_registry!(
                 "queue_rejections_total",
                 "Jobs refused by a full queue",
-                "queue",
+                &["queue"],
+                registry
             )?,
-            token_events: counters(
+            queue_lengths: register_int_gauge_vec_with_registry!(
+                "queue_length",
+                "Waiting jobs, by queue",
+                &["queue"],
+                registry
+            )?,
+            token_events: register_int_counter_vec_with_registry!(
                 "token_events_total",
                 "Tokens issued, revoked and purged",
-                "event",
+                &["event"],
+                registry
             )?,
-            token_uses_dropped: counter(
+            tokens_live: register_int_gauge_vec_with_registry!(
+                "tokens_live",
+                "Live tokens, as of the sweeper's last count",
+                &[],
+                registry
+            )?,
+            token_uses_dropped: register_int_counter_with_registry!(
                 "token_uses_dropped_total",
                 "Token uses missing from last_used_at",
+                registry
             )?,
             registry,
         };
         // Create every series at 0, so that the first event shows as an increase.
-        for outcome in Login::ALL {
-            metrics.logins.with_label_values(&[outcome.name()]);
+        for outcome in Login::WORDS {
+            metrics.logins.with_label_values(&[outcome]);
         }
-        for queue in Queue::ALL {
-            metrics.queue_rejections.with_label_values(&[queue.name()]);
-            metrics.queue_lengths.with_label_values(&[queue.name()]);
+        for queue in Queue::WORDS {
+            metrics.queue_rejections.with_label_values(&[queue]);
+            metrics.queue_lengths.with_label_values(&[queue]);
         }
-        for event in TokenEvent::ALL {
-            metrics.token_events.with_label_values(&[event.name()]);
+        for event in TokenEvent::WORDS {
+            metrics.token_events.with_label_values(&[event]);
         }
         Ok(metrics)
     }
@@ -189,18 +207,18 @@ impl Metrics {
 
     /// Counts a job that a full queue refused.
     pub fn count_rejection(&self, queue: Queue) {
-        self.queue_rejections.with_label_values(&[queue.name()]).inc();
+        self.queue_rejections.with_label_values(&[queue.word()]).inc();
     }
 
     /// Sets how many jobs wait in a queue.
     pub fn set_queue_length(&self, queue: Queue, jobs: usize) {
         let jobs = i64::try_from(jobs).unwrap_or(i64::MAX);
-        self.queue_lengths.with_label_values(&[queue.name()]).set(jobs);
+        self.queue_lengths.with_label_values(&[queue.word()]).set(jobs);
     }
 
     /// Counts a login by its outcome.
     pub fn count_login(&self, outcome: Login) {
-        self.logins.with_label_values(&[outcome.name()]).inc();
+        self.logins.with_label_values(&[outcome.word()]).inc();
     }
 
     /// Sets how many tokens are live.
@@ -210,7 +228,7 @@ impl Metrics {
 
     /// Counts an event that happened to `count` tokens.
     pub fn count_token_events(&self, event: TokenEvent, count: usize) {
-        self.token_events.with_label_values(&[event.name()]).inc_by(count as u64);
+        self.token_events.with_label_values(&[event.word()]).inc_by(count as u64);
     }
 
     /// Records how long checking or hashing a password took.
@@ -226,44 +244,5 @@ impl Metrics {
             log::error!("can't write the metrics: {error}");
         }
         String::from_utf8_lossy(&text).into_owned()
-    }
-}
-
-impl Login {
-    const ALL: [Self; 5] =
-        [Self::Success, Self::Refused, Self::Limited, Self::Invalid, Self::Failed];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Refused => "refused",
-            Self::Limited => "limited",
-            Self::Invalid => "invalid",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-impl TokenEvent {
-    const ALL: [Self; 3] = [Self::Issued, Self::Revoked, Self::Purged];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Issued => "issued",
-            Self::Revoked => "revoked",
-            Self::Purged => "purged",
-        }
-    }
-}
-
-impl Queue {
-    const ALL: [Self; 3] = [Self::Reads, Self::Writes, Self::Passwords];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Reads => "reads",
-            Self::Writes => "writes",
-            Self::Passwords => "passwords",
-        }
     }
 }
