@@ -1,6 +1,5 @@
 //! HTTPS: loads the certificate and its key at the start, and reloads them on request.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -11,44 +10,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-/// Why HTTPS can't be served. Each message names the file.
+/// Why HTTPS can't be served. The message names the file.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file can't be read.
-    #[error("can't read {path}: {cause}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's error.
-        cause: io::Error,
-    },
-    /// A file contains no certificate, or no key.
-    #[error("{path} holds no {what} in PEM")]
-    Missing {
-        /// The file.
-        path: PathBuf,
-        /// What the file should contain.
-        what: &'static str,
-    },
-    /// A file is not valid PEM.
-    #[error("{path} is not a PEM file: {cause}")]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        cause: pem::Error,
-    },
-    /// The certificate and the key can't be used together.
-    #[error("the key in {key} can't be used with the certificate in {cert}: {cause}")]
-    Unusable {
-        /// The certificate's file.
-        cert: PathBuf,
-        /// The key's file.
-        key: PathBuf,
-        /// The error of rustls.
-        cause: rustls::Error,
-    },
-}
+#[error("{0}")]
+pub struct TlsError(String);
 
 /// The certificate that new connections get.
 #[derive(Debug)]
@@ -99,27 +64,31 @@ impl ResolvesServerCert for Tls {
 }
 
 fn unusable(cert: &Path, key: &Path, cause: rustls::Error) -> TlsError {
-    TlsError::Unusable { cert: cert.to_owned(), key: key.to_owned(), cause }
+    let (cert, key) = (cert.display(), key.display());
+    TlsError(format!("the key in {key} can't be used with the certificate in {cert}: {cause}"))
 }
 
 fn read_pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&read_file(cert)?)
         .collect::<Result<_, _>>()
-        .map_err(|cause| TlsError::Syntax { path: cert.to_owned(), cause })?;
+        .map_err(|cause| wrong_pem(cert, "certificate", &cause))?;
     if certificates.is_empty() {
-        return Err(TlsError::Missing { path: cert.to_owned(), what: "certificate" });
+        return Err(wrong_pem(cert, "certificate", &pem::Error::NoItemsFound));
     }
-    let private = PrivateKeyDer::from_pem_slice(&read_file(key)?).map_err(|cause| {
-        let path = key.to_owned();
-        match cause {
-            pem::Error::NoItemsFound => TlsError::Missing { path, what: "unencrypted private key" },
-            cause => TlsError::Syntax { path, cause },
-        }
-    })?;
+    let private = PrivateKeyDer::from_pem_slice(&read_file(key)?)
+        .map_err(|cause| wrong_pem(key, "unencrypted private key", &cause))?;
     CertifiedKey::from_der(certificates, private, provider)
         .map_err(|cause| unusable(cert, key, cause))
 }
 
+fn wrong_pem(path: &Path, expected: &str, cause: &pem::Error) -> TlsError {
+    let path = path.display();
+    TlsError(match cause {
+        pem::Error::NoItemsFound => format!("{path} holds no {expected} in PEM"),
+        cause => format!("{path} is not a PEM file: {cause}"),
+    })
+}
+
 fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(path).map_err(|cause| TlsError::Unreadable { path: path.to_owned(), cause })
+    std::fs::read(path).map_err(|cause| TlsError(format!("can't read {}: {cause}", path.display())))
 }

@@ -19,7 +19,7 @@ impl Backup {
         // A backup of a new, empty database would hide a wrong path.
         if !config.database.exists() {
             let database = config.database.display();
-            return Err(CliError::Io(format!(
+            return Err(CliError::Failed(format!(
                 "there is no database {database} to back up; set database_url to its path"
             )));
         }
@@ -28,7 +28,7 @@ impl Backup {
             match select(pin!(auth.backup(&self.file)), pin!(app::shutdown_signal())).await {
                 Either::Left((result, _)) => Ok(result?),
                 Either::Right(_) => {
-                    Err(CliError::Io("interrupted; no backup was written".to_owned()))
+                    Err(CliError::Failed("interrupted; no backup was written".to_owned()))
                 }
             }
         })?;

@@ -71,10 +71,10 @@ impl Check {
         }
         match verdict?.first() {
             None => Ok(()),
-            Some(fault) => {
-                let path = config.database.display().to_string();
-                Err(CliError::Damaged { path, fault: fault.clone() })
-            }
+            Some(fault) => Err(CliError::Failed(format!(
+                "the database {} is damaged: {fault}; restore it from a backup",
+                config.database.display()
+            ))),
         }
     }
 }

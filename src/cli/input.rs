@@ -30,7 +30,7 @@ fn read_typed_password() -> Result<String, CliError> {
 
 fn read_without_echo(prompt: &str) -> Result<String, CliError> {
     rpassword::prompt_password(prompt)
-        .map_err(|error| CliError::Io(format!("can't read from the terminal: {error}")))
+        .map_err(|error| CliError::Failed(format!("can't read from the terminal: {error}")))
 }
 
 /// Reads a token: typed without echo, or the first line of standard input.
@@ -46,7 +46,7 @@ fn first_line() -> Result<String, CliError> {
     std::io::stdin()
         .lock()
         .read_line(&mut line)
-        .map_err(|error| CliError::Io(format!("can't read standard input: {error}")))?;
+        .map_err(|error| CliError::Failed(format!("can't read standard input: {error}")))?;
     let end = line.trim_end_matches(['\r', '\n']).len();
     line.truncate(end);
     Ok(line)

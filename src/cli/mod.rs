@@ -62,18 +62,12 @@ enum CliError {
     Auth(#[from] auth::Error),
     #[error(transparent)]
     Backup(#[from] auth::BackupError),
-    /// The database has faults.
-    #[error("the database {path} is damaged: {fault}; restore it from a backup")]
-    Damaged { path: String, fault: String },
-    /// The user or token does not exist.
-    #[error("{0}")]
-    NotFound(String),
     /// The arguments or the input are wrong.
     #[error("{0}")]
     Usage(String),
-    /// The terminal or a file can't be read or written.
+    /// Something else went wrong, such as a user that does not exist or a file that can't be read.
     #[error("{0}")]
-    Io(String),
+    Failed(String),
 }
 
 impl CliError {
@@ -82,13 +76,7 @@ impl CliError {
             Self::Config(_)
             | Self::Usage(_)
             | Self::Start(StartError::DemoExposed(_) | StartError::Config(_)) => ExitCode::from(2),
-            Self::Start(_)
-            | Self::Serve(_)
-            | Self::Auth(_)
-            | Self::Backup(_)
-            | Self::Damaged { .. }
-            | Self::NotFound(_)
-            | Self::Io(_) => ExitCode::FAILURE,
+            _ => ExitCode::FAILURE,
         }
     }
 }
@@ -117,9 +105,8 @@ fn renamed_or_exit(error: clap::Error) -> CliError {
             return CliError::Usage(hint.to_owned());
         }
         let key = flag.trim_start_matches('-').replace('-', "_");
-        let unknown = ConfigError::unknown(&key, &Source::Flag);
-        if matches!(unknown, ConfigError::Renamed { .. }) {
-            return unknown.into();
+        if let Some(renamed) = ConfigError::renamed(&key, &Source::Flag) {
+            return renamed.into();
         }
     }
     error.exit()
@@ -200,7 +187,7 @@ fn with_services<T>(
 /// Replaces a "not found" error by the command's own message.
 fn not_found(missing: impl FnOnce() -> String) -> impl FnOnce(auth::Error) -> CliError {
     |error| match error {
-        auth::Error::NotFound(_) => CliError::NotFound(missing()),
+        auth::Error::NotFound(_) => CliError::Failed(missing()),
         other => other.into(),
     }
 }

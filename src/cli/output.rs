@@ -49,7 +49,7 @@ pub(super) async fn list<T: Serialize, const N: usize>(
 }
 
 fn write_error(error: impl Display) -> CliError {
-    CliError::Io(format!("can't write to standard output: {error}"))
+    CliError::Failed(format!("can't write to standard output: {error}"))
 }
 
 /// Escapes JSON for a terminal. Each write must consist of whole characters, as `serde_json`'s do.
@@ -70,7 +70,7 @@ impl<W: Write> Write for EscapedJson<W> {
 /// Prints a value as JSON.
 pub(super) fn print_json(value: &(impl Serialize + ?Sized)) -> Result<(), CliError> {
     let text =
-        serde_json::to_string_pretty(value).map_err(|error| CliError::Io(error.to_string()))?;
+        serde_json::to_string_pretty(value).map_err(|error| CliError::Failed(error.to_string()))?;
     write(&escaped_json(&text))
 }
 

@@ -28,7 +28,7 @@ impl Serve {
         // The folder is removed when this is dropped, after the server has closed its files.
         let folder =
             tempfile::Builder::new().prefix("bearerd-demo-").tempdir().map_err(|error| {
-                CliError::Io(format!("can't create a temporary folder for the demo: {error}"))
+                CliError::Failed(format!("can't create a temporary folder for the demo: {error}"))
             })?;
         config.database = folder.path().join("demo.sqlite");
         // Short, so that visitors can watch the sweeper remove a token.

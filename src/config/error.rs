@@ -6,88 +6,28 @@ use super::source::Source;
 /// The key of the rules in the file.
 pub(super) const RULES: &str = "rules";
 
-/// The keys of a rule.
-pub(super) const KEYS: [&str; 6] = ["host", "path", "methods", "all", "any", "public"];
-
-/// Why a rule is invalid. Each message continues "rule 2 in bearerd.toml: …".
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RuleError {
-    /// Rules have no key of this name.
-    #[error(
-        "{0} is not a key of a rule; the keys are {keys}; settings go above the first [[rules]]",
-        keys = KEYS.join(", ")
-    )]
-    Unknown(String),
-    /// The value is not allowed for this key.
-    #[error("{key} can't be {value}; allowed is {allowed}")]
-    Value {
-        /// The key.
-        key: &'static str,
-        /// The wrong value, in TOML.
-        value: String,
-        /// The values that are allowed.
-        allowed: String,
-    },
-    /// The rule has none of `all`, `any` and `public`.
-    #[error("it doesn't say who may pass; allowed is exactly one of all, any and public = true")]
-    NoAccess,
-    /// The rule has more than one of `all`, `any` and `public`.
-    #[error("it has {0}; allowed is exactly one of all, any and public = true")]
-    Accesses(String),
-}
-
 /// Why the settings can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// There is no setting of this name.
-    #[error("{name} {origin} is not a setting; the settings are {}", known_names(origin))]
-    Unknown {
-        /// The name, as spelled in `origin`.
+    /// A setting's name is unknown, has changed or is not allowed there, or its value is wrong.
+    #[error("{name} {origin} {fault}")]
+    Setting {
+        /// The setting's name, as spelled in `origin`.
         name: String,
         /// Where the name was found.
         origin: Source,
-    },
-    /// The setting has a new name.
-    #[error("{name} {origin} was renamed; use {new_name} instead")]
-    Renamed {
-        /// The old name, as spelled in `origin`.
-        name: String,
-        /// Where the old name was found.
-        origin: Source,
-        /// The new name, as spelled in `origin`.
-        new_name: String,
-    },
-    /// The value is not allowed for this setting.
-    #[error("{name} {origin} can't be {value:?}; allowed is {allowed}")]
-    Value {
-        /// The setting's name, as spelled in `origin`.
-        name: String,
-        /// The wrong value.
-        value: String,
-        /// Where the value was found.
-        origin: Source,
-        /// The values that are allowed.
-        allowed: &'static str,
+        /// What is wrong, and what is allowed.
+        fault: String,
     },
     /// An access rule is invalid.
-    #[error("rule {number} {origin}: {error}")]
+    #[error("rule {number} {origin}: {fault}")]
     Rule {
         /// The rule's number, counted from 1.
         number: usize,
         /// The file.
         origin: Source,
         /// What is wrong with the rule, and what is allowed.
-        error: RuleError,
-    },
-    /// Access rules are allowed only in the configuration file.
-    #[error(
-        "{name} {origin} is not allowed: access rules are read only from the configuration file, under [[rules]]"
-    )]
-    FileAlone {
-        /// The key, as spelled in `origin`.
-        name: String,
-        /// Where the key was found.
-        origin: Source,
+        fault: String,
     },
     /// A setting has no effect without another.
     #[error("{} is set without {missing}; HTTPS needs both, HTTP neither", place(given, origin))]
@@ -129,13 +69,25 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// The error for a key that is not a setting. If the setting was renamed, the error has the new name.
-    pub fn unknown(key: &str, origin: &Source) -> Self {
-        let (name, origin) = (origin.name_of(key), origin.clone());
-        match RENAMED.iter().find(|(old_key, _)| *old_key == key) {
-            Some((_, new_key)) => Self::Renamed { name, new_name: origin.name_of(new_key), origin },
-            None => Self::Unknown { name, origin },
-        }
+    /// A fault of the setting `key`, or of its value.
+    pub(super) fn setting(key: &str, origin: &Source, fault: impl Into<String>) -> Self {
+        Self::Setting { name: origin.name_of(key), origin: origin.clone(), fault: fault.into() }
+    }
+
+    /// The error for a key that is not a setting.
+    pub(super) fn unknown(key: &str, origin: &Source) -> Self {
+        Self::renamed(key, origin).unwrap_or_else(|| {
+            let fault = format!("is not a setting; the settings are {}", known_names(origin));
+            Self::setting(key, origin, fault)
+        })
+    }
+
+    /// The error for the old key of a setting that was renamed.
+    #[doc(hidden)]
+    pub fn renamed(key: &str, origin: &Source) -> Option<Self> {
+        let (_, new_key) = RENAMED.iter().find(|(old_key, _)| *old_key == key)?;
+        let fault = format!("was renamed; use {} instead", origin.name_of(new_key));
+        Some(Self::setting(key, origin, fault))
     }
 }
 

@@ -29,9 +29,6 @@ pub(super) fn spell_value(value: Value) -> String {
     match value {
         Value::String(text) => text,
         Value::Array(values) => values.into_iter().map(spell_value).collect::<Vec<_>>().join(","),
-        Value::Integer(number) => number.to_string(),
-        other @ (Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Table(_)) => {
-            other.to_string()
-        }
+        other => other.to_string(),
     }
 }

@@ -23,7 +23,7 @@ use crate::domain::{EmailChange, ForwardAuthHeaders, Lifetime, Rules, TokenPrefi
 use error::RULES;
 
 pub use cors_origins::Origins;
-pub use error::{ConfigError, RuleError};
+pub use error::ConfigError;
 pub use issuer::Issuer;
 pub use proxies::TrustedProxies;
 #[doc(hidden)]
@@ -201,17 +201,16 @@ impl Config {
 
     fn set(&mut self, key: &str, value: &str, origin: &Source) -> Result<(), ConfigError> {
         if key == RULES {
-            let (name, origin) = (origin.name_of(key), origin.clone());
-            return Err(ConfigError::FileAlone { name, origin });
+            let fault = "is not allowed: access rules are read only from the configuration file, \
+                         under [[rules]]";
+            return Err(ConfigError::setting(key, origin, fault));
         }
         let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
             return Err(ConfigError::unknown(key, origin));
         };
-        (setting.read)(self, value).ok_or_else(|| ConfigError::Value {
-            name: origin.name_of(key),
-            value: value.to_owned(),
-            origin: origin.clone(),
-            allowed: setting.allowed,
+        (setting.read)(self, value).ok_or_else(|| {
+            let fault = format!("can't be {value:?}; allowed is {}", setting.allowed);
+            ConfigError::setting(key, origin, fault)
         })?;
         self.given.insert(setting.key, Given { text: value.to_owned(), source: origin.clone() });
         Ok(())

@@ -2,12 +2,15 @@
 
 use toml::{Table, Value};
 
-use super::error::{ConfigError, KEYS, RULES, RuleError};
+use super::error::{ConfigError, RULES};
 use super::file::spell_value;
 use super::source::Source;
 use crate::domain::{
     Abilities, HostPattern, Method, MethodError, PathPattern, Requirement, Rule, Rules,
 };
+
+/// The keys of a rule.
+const KEYS: [&str; 6] = ["host", "path", "methods", "all", "any", "public"];
 
 /// Parses the value of `rules` in the file.
 pub(super) fn read(value: Value, file: &Source) -> Result<Rules, ConfigError> {
@@ -15,26 +18,27 @@ pub(super) fn read(value: Value, file: &Source) -> Result<Rules, ConfigError> {
         value.as_array().and_then(|values| values.iter().map(Value::as_table).collect());
     // `rules = []` is refused, because without rules any live token passes everywhere.
     let Some(tables) = tables.filter(|tables| !tables.is_empty()) else {
-        return Err(ConfigError::Value {
-            name: RULES.to_owned(),
-            value: spell_value(value),
-            origin: file.clone(),
-            allowed: "a table for each rule, under [[rules]]; no such key, if there are none",
-        });
+        let fault = format!(
+            "can't be {:?}; allowed is a table for each rule, under [[rules]]; no such key, if \
+             there are none",
+            spell_value(value)
+        );
+        return Err(ConfigError::setting(RULES, file, fault));
     };
     let rule = |(index, table)| {
-        rule(table).map_err(|error| ConfigError::Rule {
-            number: index + 1,
-            origin: file.clone(),
-            error,
-        })
+        let (number, origin) = (index + 1, file.clone());
+        rule(table).map_err(|fault| ConfigError::Rule { number, origin, fault })
     };
     Ok(Rules::new(tables.into_iter().enumerate().map(rule).collect::<Result<_, _>>()?))
 }
 
-fn rule(table: &Table) -> Result<Rule, RuleError> {
+/// Parses a rule. The error continues "rule 2 in bearerd.toml: …".
+fn rule(table: &Table) -> Result<Rule, String> {
     if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
-        return Err(RuleError::Unknown(key.clone()));
+        return Err(format!(
+            "{key} is not a key of a rule; the keys are {}; settings go above the first [[rules]]",
+            KEYS.join(", ")
+        ));
     }
     Ok(Rule {
         host: read_key(table, "host", |value| {
@@ -51,15 +55,12 @@ fn rule(table: &Table) -> Result<Rule, RuleError> {
 /// Reads the value of a key, if the table has that key. The error of `read` says what is allowed.
 fn read_key<T>(
     table: &Table,
-    key: &'static str,
+    key: &str,
     read: impl FnOnce(&Value) -> Result<T, String>,
-) -> Result<Option<T>, RuleError> {
+) -> Result<Option<T>, String> {
     let Some(value) = table.get(key) else { return Ok(None) };
-    read(value).map(Some).map_err(|allowed| RuleError::Value {
-        key,
-        value: format_as_toml(value),
-        allowed,
-    })
+    let fault = |allowed| format!("{key} can't be {}; allowed is {allowed}", format_as_toml(value));
+    read(value).map(Some).map_err(fault)
 }
 
 fn text(value: &Value) -> Result<&str, String> {
@@ -74,7 +75,7 @@ fn methods(value: &Value) -> Result<Vec<Method>, String> {
     methods.filter(|methods| !methods.is_empty()).ok_or_else(|| MethodError.to_string())
 }
 
-fn requirement(table: &Table) -> Result<Requirement, RuleError> {
+fn requirement(table: &Table) -> Result<Requirement, String> {
     let all = read_key(table, "all", abilities)?.map(Requirement::All);
     let any = read_key(table, "any", |value| match abilities(value)? {
         // "Any of an empty list" would refuse every request.
@@ -88,14 +89,15 @@ fn requirement(table: &Table) -> Result<Requirement, RuleError> {
         _ => Err("true alone; a rule that needs a token has all or any instead".to_owned()),
     })?;
     let mut given = [all, any.map(Requirement::Any), public].into_iter().flatten();
-    match (given.next(), given.next()) {
-        (Some(requirement), None) => Ok(requirement),
-        (None, _) => Err(RuleError::NoAccess),
+    let fault = match (given.next(), given.next()) {
+        (Some(requirement), None) => return Ok(requirement),
+        (None, _) => "it doesn't say who may pass".to_owned(),
         (Some(_), Some(_)) => {
             let keys = ["all", "any", "public"].into_iter().filter(|key| table.contains_key(*key));
-            Err(RuleError::Accesses(keys.collect::<Vec<_>>().join(" and ")))
+            format!("it has {}", keys.collect::<Vec<_>>().join(" and "))
         }
-    }
+    };
+    Err(format!("{fault}; allowed is exactly one of all, any and public = true"))
 }
 
 fn abilities(value: &Value) -> Result<Abilities, String> {
