@@ -1,4 +1,5 @@
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,9 +37,8 @@ pub const SETTINGS: &[Setting] = &[
         allowed: "sqlite:// and the path of a file, such as sqlite://bearerd.sqlite",
         default: "sqlite://bearerd.sqlite",
         read: |config, text| {
-            let path = text.strip_prefix("sqlite://").filter(|path| !path.is_empty())?;
-            config.database = path.into();
-            Some(())
+            let path = text.strip_prefix("sqlite://").filter(|path| !path.is_empty());
+            assign(&mut config.database, path.map(PathBuf::from))
         },
     },
     Setting {
@@ -46,7 +46,7 @@ pub const SETTINGS: &[Setting] = &[
         about: "the address and port to listen on",
         allowed: "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080",
         default: "127.0.0.1:8080",
-        read: |config, text| text.parse().ok().map(|address| config.listen = address),
+        read: |config, text| assign(&mut config.listen, text.parse().ok()),
     },
     Setting {
         key: "issuer",
@@ -54,9 +54,7 @@ pub const SETTINGS: &[Setting] = &[
         allowed: "an http or https URL without query, fragment and slash at its end, such as \
                   https://auth.example.org, or nothing for the address that the server listens on",
         default: "",
-        read: |config, text| {
-            parse_optional(text, Issuer::parse).map(|issuer| config.issuer = issuer)
-        },
+        read: |config, text| assign(&mut config.issuer, optional(text, "", Issuer::parse)),
     },
     Setting {
         key: "token_ttl",
@@ -64,11 +62,9 @@ pub const SETTINGS: &[Setting] = &[
         allowed: "a duration of at least 1s, such as 30d, 12h or 90s, or never",
         default: "30d",
         read: |config, text| {
-            config.token_ttl = match text {
-                "never" => Lifetime::NEVER,
-                text => Lifetime::seconds(duration(text, 1)?.as_secs() as i64),
-            };
-            Some(())
+            let seconds = |ttl: Duration| Lifetime::seconds(ttl.as_secs() as i64);
+            let ttl = optional(text, "never", |text| duration(text, 1).map(seconds));
+            assign(&mut config.token_ttl, ttl.map(|ttl| ttl.unwrap_or(Lifetime::NEVER)))
         },
     },
     Setting {
@@ -77,11 +73,8 @@ pub const SETTINGS: &[Setting] = &[
         allowed: "a whole number from 1 to 1000000000, or never",
         default: "1000",
         read: |config, text| {
-            config.max_tokens_per_user = match text {
-                "never" => None,
-                text => Some(text.parse().ok().filter(|most| (1..=1_000_000_000).contains(most))?),
-            };
-            Some(())
+            let most = optional(text, "never", |text| number(text, 1..=1_000_000_000));
+            assign(&mut config.max_tokens_per_user, most)
         },
     },
     Setting {
@@ -89,20 +82,14 @@ pub const SETTINGS: &[Setting] = &[
         about: "what new tokens begin with",
         allowed: "1 to 10 ASCII letters or digits and an underscore, such as bd_",
         default: "bd_",
-        read: |config, text| {
-            TokenPrefix::parse(text).ok().map(|prefix| config.token_prefix = prefix)
-        },
+        read: |config, text| assign(&mut config.token_prefix, TokenPrefix::parse(text).ok()),
     },
     Setting {
         key: "bcrypt_cost",
         about: "the cost of new password hashes",
         allowed: "a whole number from 4 to 15",
         default: "12",
-        read: |config, text| {
-            let cost = text.parse().ok().filter(|cost| PasswordHash::COSTS.contains(cost));
-            config.bcrypt_cost = cost?;
-            Some(())
-        },
+        read: |config, text| assign(&mut config.bcrypt_cost, number(text, PasswordHash::COSTS)),
     },
     Setting {
         key: "login_attempts_per_minute",
@@ -110,9 +97,7 @@ pub const SETTINGS: &[Setting] = &[
         allowed: "a whole number from 1 to 1000000",
         default: "5",
         read: |config, text| {
-            config.login_attempts_per_minute =
-                text.parse().ok().filter(|attempts| (1..=1_000_000).contains(attempts))?;
-            Some(())
+            assign(&mut config.login_attempts_per_minute, number(text, 1..=1_000_000))
         },
     },
     Setting {
@@ -136,9 +121,8 @@ pub const SETTINGS: &[Setting] = &[
                   not all addresses, such as 0.0.0.0/0",
         default: "",
         read: |config, text| {
-            let networks = text.split(',').map(network).collect::<Option<_>>();
-            config.trusted_proxies = if text.is_empty() { Vec::new() } else { networks? };
-            Some(())
+            let networks = optional(text, "", |text| text.split(',').map(network).collect());
+            assign(&mut config.trusted_proxies, networks.map(Option::unwrap_or_default))
         },
     },
     Setting {
@@ -148,8 +132,8 @@ pub const SETTINGS: &[Setting] = &[
                   (ingress-nginx) or envoy (Envoy); nothing if there are no access rules",
         default: "",
         read: |config, text| {
-            parse_optional(text, ForwardAuthHeaders::parse)
-                .map(|headers| config.forward_auth_headers = headers)
+            let headers = optional(text, "", ForwardAuthHeaders::parse);
+            assign(&mut config.forward_auth_headers, headers)
         },
     },
     Setting {
@@ -159,7 +143,7 @@ pub const SETTINGS: &[Setting] = &[
                   nothing",
         default: "",
         read: |config, text| {
-            parse_optional(text, TokenHeader::parse).map(|header| config.token_header = header)
+            assign(&mut config.token_header, optional(text, "", TokenHeader::parse))
         },
     },
     Setting {
@@ -167,49 +151,49 @@ pub const SETTINGS: &[Setting] = &[
         about: "whether /api/verify takes a token as the password of HTTP Basic",
         allowed: "true or false",
         default: "false",
-        read: |config, text| text.parse().ok().map(|may| config.verify_basic_auth = may),
+        read: |config, text| assign(&mut config.verify_basic_auth, text.parse().ok()),
     },
     Setting {
         key: "retention",
         about: "how long a revoked or expired token is kept before it is removed",
         allowed: "a duration, such as 24h or 0s",
         default: "24h",
-        read: |config, text| duration(text, 0).map(|retention| config.retention = retention),
+        read: |config, text| assign(&mut config.retention, duration(text, 0)),
     },
     Setting {
         key: "sweep_interval",
         about: "the time between two sweeps",
         allowed: "a duration of at least 1s, such as 10m",
         default: "10m",
-        read: |config, text| duration(text, 1).map(|interval| config.sweep_interval = interval),
+        read: |config, text| assign(&mut config.sweep_interval, duration(text, 1)),
     },
     Setting {
         key: "cache_size",
         about: "the most memory for the cache of checked tokens",
         allowed: "a whole number of bytes from 4MiB to 1024GiB, such as 67108864, 64MiB or 2GiB",
         default: "64MiB",
-        read: |config, text| bytes(text).map(|bytes| config.cache_size = bytes),
+        read: |config, text| assign(&mut config.cache_size, bytes(text)),
     },
     Setting {
         key: "cors_origins",
         about: "the origins whose pages may call the API from a browser",
         allowed: "a list of origins, such as https://app.example.org, or * for any",
         default: "",
-        read: |config, text| Origins::parse(text).map(|origins| config.cors_origins = origins),
+        read: |config, text| assign(&mut config.cors_origins, Origins::parse(text)),
     },
     Setting {
         key: "tls_cert",
         about: "the certificate for HTTPS, with its chain",
         allowed: "the path of a PEM file, and tls_key beside it",
         default: "",
-        read: |config, text| parse_optional(text, path).map(|path| config.tls_cert = path),
+        read: |config, text| assign(&mut config.tls_cert, optional(text, "", path)),
     },
     Setting {
         key: "tls_key",
         about: "the certificate's private key",
         allowed: "the path of a PEM file, and tls_cert beside it",
         default: "",
-        read: |config, text| parse_optional(text, path).map(|path| config.tls_key = path),
+        read: |config, text| assign(&mut config.tls_key, optional(text, "", path)),
     },
     Setting {
         key: "log",
@@ -262,12 +246,21 @@ fn bytes(text: &str) -> Option<u64> {
     (4 << 20..=1 << 40).contains(&bytes).then_some(bytes)
 }
 
-/// Parses an optional value: an empty text is `Some(None)`, a wrong one `None`.
-fn parse_optional<T>(text: &str, read: fn(&str) -> Option<T>) -> Option<Option<T>> {
-    if text.is_empty() { Some(None) } else { read(text).map(Some) }
+/// Sets a field to its parsed value. `None` if the value is wrong.
+fn assign<T>(field: &mut T, value: Option<T>) -> Option<()> {
+    *field = value?;
+    Some(())
 }
 
-/// Parses the path of a file.
+/// Parses an optional value: the text `none` is `Some(None)`, a wrong one `None`.
+fn optional<T>(text: &str, none: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<Option<T>> {
+    if text == none { Some(None) } else { parse(text).map(Some) }
+}
+
+fn number(text: &str, range: RangeInclusive<u32>) -> Option<u32> {
+    text.parse().ok().filter(|number| range.contains(number))
+}
+
 fn path(text: &str) -> Option<PathBuf> {
     (!text.ends_with('/')).then(|| text.into())
 }
