@@ -1,5 +1,3 @@
-use std::path::PathBuf;
-
 use super::settings::{RENAMED, SETTINGS};
 use super::source::Source;
 
@@ -9,13 +7,13 @@ pub(super) const RULES: &str = "rules";
 /// Why the settings can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A setting's name is unknown, has changed or is not allowed there, or its value is wrong.
-    #[error("{name} {origin} {fault}")]
+    /// A setting is unknown or not allowed there, its value is wrong, or it needs another setting.
+    #[error("{} {fault}", place(key, origin))]
     Setting {
-        /// The setting's name, as spelled in `origin`.
-        name: String,
-        /// Where the name was found.
-        origin: Source,
+        /// The setting's key in `bearerd.toml`.
+        key: String,
+        /// Where the setting was found, if [`Config::load`](super::Config::load) read it.
+        origin: Option<Source>,
         /// What is wrong, and what is allowed.
         fault: String,
     },
@@ -29,56 +27,21 @@ pub enum ConfigError {
         /// What is wrong with the rule, and what is allowed.
         fault: String,
     },
-    /// A setting has no effect without another.
-    #[error("{} is set without {missing}; HTTPS needs both, HTTP neither", place(given, origin))]
-    Alone {
-        /// The setting that is set.
-        given: &'static str,
-        /// Where it was found, if [`Config::load`](super::Config::load) read it.
-        origin: Option<Source>,
-        /// The setting that is missing.
-        missing: &'static str,
-    },
-    /// There are access rules, but `forward_auth_headers` is not set.
-    #[error(
-        "{} need forward_auth_headers, which says how the proxy names the request that it asks \
-         about; set it to \"x-forwarded\" for Caddy or Traefik, \"x-original-uri\" for nginx, \
-         \"x-original-url\" for ingress-nginx, \"envoy\" for Envoy",
-        place(RULES, origin)
-    )]
-    Unnamed {
-        /// Where the rules were found, if [`Config::load`](super::Config::load) read them.
-        origin: Option<Source>,
-    },
-    /// The configuration file can't be read.
-    #[error("can't read the configuration file {path}: {cause}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's error.
-        cause: std::io::Error,
-    },
-    /// The configuration file is not valid TOML.
-    #[error("{path} is not a TOML file: {cause}")]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// The parser's error, with its place in the file.
-        cause: toml::de::Error,
-    },
+    /// The configuration file can't be read, or is not valid TOML.
+    #[error("{0}")]
+    File(String),
 }
 
 impl ConfigError {
-    /// A fault of the setting `key`, or of its value.
-    pub(super) fn setting(key: &str, origin: &Source, fault: impl Into<String>) -> Self {
-        Self::Setting { name: origin.name_of(key), origin: origin.clone(), fault: fault.into() }
+    pub(super) fn setting(key: &str, origin: Option<&Source>, fault: impl Into<String>) -> Self {
+        Self::Setting { key: key.to_owned(), origin: origin.cloned(), fault: fault.into() }
     }
 
     /// The error for a key that is not a setting.
     pub(super) fn unknown(key: &str, origin: &Source) -> Self {
         Self::renamed(key, origin).unwrap_or_else(|| {
             let fault = format!("is not a setting; the settings are {}", known_names(origin));
-            Self::setting(key, origin, fault)
+            Self::setting(key, Some(origin), fault)
         })
     }
 
@@ -87,7 +50,7 @@ impl ConfigError {
     pub fn renamed(key: &str, origin: &Source) -> Option<Self> {
         let (_, new_key) = RENAMED.iter().find(|(old_key, _)| *old_key == key)?;
         let fault = format!("was renamed; use {} instead", origin.name_of(new_key));
-        Some(Self::setting(key, origin, fault))
+        Some(Self::setting(key, Some(origin), fault))
     }
 }
 

@@ -15,10 +15,13 @@ pub(super) struct File {
 
 /// Reads a configuration file, without checking the names and values of settings.
 pub(super) fn read(path: &Path) -> Result<File, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
-    let mut table: Table =
-        text.parse().map_err(|cause| ConfigError::Syntax { path: path.to_owned(), cause })?;
+    let name = path.display();
+    let text = std::fs::read_to_string(path).map_err(|cause| {
+        ConfigError::File(format!("can't read the configuration file {name}: {cause}"))
+    })?;
+    let mut table: Table = text
+        .parse()
+        .map_err(|cause| ConfigError::File(format!("{name} is not a TOML file: {cause}")))?;
     let rules = table.remove(RULES);
     let settings = table.into_iter().map(|(key, value)| (key, spell_value(value))).collect();
     Ok(File { settings, rules })

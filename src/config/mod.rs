@@ -168,49 +168,56 @@ impl Config {
     /// The files of the certificate and its key, if HTTPS is on.
     ///
     /// # Errors
-    /// [`ConfigError::Alone`] if only one of them is set.
+    /// [`ConfigError`] if only one of them is set.
     pub fn tls_files(&self) -> Result<Option<(&Path, &Path)>, ConfigError> {
         match (&self.tls_cert, &self.tls_key) {
             (Some(cert), Some(key)) => Ok(Some((cert, key))),
             (None, None) => Ok(None),
-            (Some(_), None) => Err(self.missing_partner("tls_cert", "tls_key")),
-            (None, Some(_)) => Err(self.missing_partner("tls_key", "tls_cert")),
+            (Some(_), None) => {
+                Err(self
+                    .fault_of("tls_cert", "is set without tls_key; HTTPS needs both, HTTP neither"))
+            }
+            (None, Some(_)) => {
+                Err(self
+                    .fault_of("tls_key", "is set without tls_cert; HTTPS needs both, HTTP neither"))
+            }
         }
     }
 
     /// How the proxy names the original request to the access rules; `None` without rules.
     ///
     /// # Errors
-    /// [`ConfigError::Unnamed`] if there are rules, but `forward_auth_headers` is not set. There is no
+    /// [`ConfigError`] if there are rules, but `forward_auth_headers` is not set. There is no
     /// default, because a wrong one would read headers that clients can forge.
     pub fn naming(&self) -> Result<Option<ForwardAuthHeaders>, ConfigError> {
         match (self.rules.is_empty(), self.forward_auth_headers) {
             (true, _) => Ok(None),
             (false, Some(headers)) => Ok(Some(headers)),
-            (false, None) => {
-                let origin = self.given.get(RULES).map(|given| given.source.clone());
-                Err(ConfigError::Unnamed { origin })
-            }
+            (false, None) => Err(self.fault_of(
+                RULES,
+                "need forward_auth_headers, which says how the proxy names the request that it \
+                 asks about; set it to \"x-forwarded\" for Caddy or Traefik, \"x-original-uri\" for \
+                 nginx, \"x-original-url\" for ingress-nginx, \"envoy\" for Envoy",
+            )),
         }
     }
 
-    fn missing_partner(&self, given: &'static str, missing: &'static str) -> ConfigError {
-        let origin = self.given.get(given).map(|given| given.source.clone());
-        ConfigError::Alone { given, origin, missing }
+    fn fault_of(&self, key: &str, fault: &str) -> ConfigError {
+        ConfigError::setting(key, self.given.get(key).map(|given| &given.source), fault)
     }
 
     fn set(&mut self, key: &str, value: &str, origin: &Source) -> Result<(), ConfigError> {
         if key == RULES {
             let fault = "is not allowed: access rules are read only from the configuration file, \
                          under [[rules]]";
-            return Err(ConfigError::setting(key, origin, fault));
+            return Err(ConfigError::setting(key, Some(origin), fault));
         }
         let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
             return Err(ConfigError::unknown(key, origin));
         };
         (setting.read)(self, value).ok_or_else(|| {
             let fault = format!("can't be {value:?}; allowed is {}", setting.allowed);
-            ConfigError::setting(key, origin, fault)
+            ConfigError::setting(key, Some(origin), fault)
         })?;
         self.given.insert(setting.key, Given { text: value.to_owned(), source: origin.clone() });
         Ok(())

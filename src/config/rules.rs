@@ -23,7 +23,7 @@ pub(super) fn read(value: Value, file: &Source) -> Result<Rules, ConfigError> {
              there are none",
             spell_value(value)
         );
-        return Err(ConfigError::setting(RULES, file, fault));
+        return Err(ConfigError::setting(RULES, Some(file), fault));
     };
     let rule = |(index, table)| {
         let (number, origin) = (index + 1, file.clone());
