@@ -9,13 +9,6 @@ use super::TokenKind;
 /// owner's account, administer, introspect tokens, and read the audit log. A leaked `*` token lacks them.
 const RESERVED: [&str; 5] = ["tokens:write", "account:write", "admin", "introspect", "events:read"];
 
-/// A permission of a token or a user: an RFC 6750 scope-token of 1 to 100 characters.
-///
-/// When granted, `*` covers every ability, and `posts:*` covers every ability that begins with `posts:`. For
-/// the exceptions, see [`Abilities::held_by`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ability(Box<str>);
-
 /// Why strings are not valid as [`Abilities`]. Each message continues "The abilities field …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AbilityError {
@@ -35,31 +28,11 @@ pub enum AbilityError {
     TooMany,
 }
 
-impl Ability {
-    /// Parses an ability.
-    ///
-    /// # Errors
-    /// [`AbilityError`] says which rule `text` breaks.
-    pub fn parse(text: &str) -> Result<Self, AbilityError> {
-        if text.is_empty() {
-            return Err(AbilityError::Empty);
-        }
-        if !is_scope_token(text) {
-            return Err(AbilityError::Character);
-        }
-        if text.len() > 100 {
-            return Err(AbilityError::TooLong);
-        }
-        Ok(Self(text.into()))
-    }
-
-    /// The ability's characters.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// The abilities granted to a token or a user: at most 100, in order, without repeats.
+/// The abilities granted to a token or a user: at most 100, in order, without repeats. An ability is an RFC
+/// 6750 scope-token of 1 to 100 characters.
+///
+/// When granted, `*` covers every ability, and `posts:*` covers every ability that begins with `posts:`. For
+/// the exceptions, see [`Abilities::held_by`].
 ///
 /// They are stored as an RFC 6749 scope (one string, joined by spaces), which takes the least memory in the
 /// token cache. Clones share the string.
@@ -84,18 +57,19 @@ impl Abilities {
     /// # Errors
     /// [`AbilityError`] if an ability is invalid, or there are more than 100.
     pub fn parse<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Result<Self, AbilityError> {
-        let mut kept: Vec<Ability> = Vec::new();
+        let mut kept: Vec<String> = Vec::new();
         for text in texts {
-            let ability = Ability::parse(text.as_ref())?;
-            if !kept.contains(&ability) {
-                if kept.len() == Self::MOST {
-                    return Err(AbilityError::TooMany);
-                }
-                kept.push(ability);
+            let ability = text.as_ref();
+            match ability.len() {
+                0 => return Err(AbilityError::Empty),
+                _ if !is_scope_token(ability) => return Err(AbilityError::Character),
+                101.. => return Err(AbilityError::TooLong),
+                _ if kept.iter().any(|other| other == ability) => {}
+                _ if kept.len() == Self::MOST => return Err(AbilityError::TooMany),
+                _ => kept.push(ability.to_owned()),
             }
         }
-        let scope: Vec<&str> = kept.iter().map(Ability::as_str).collect();
-        Ok(Self::from_scope(scope.join(" ")))
+        Ok(Self::from_scope(kept.join(" ")))
     }
 
     /// Reads back a stored [`Abilities::as_scope`]. Text from another program that is not a valid ability is

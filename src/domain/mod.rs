@@ -19,7 +19,7 @@ mod token_kind;
 mod user;
 mod validation;
 
-pub use ability::{Abilities, Ability, AbilityError};
+pub use ability::{Abilities, AbilityError};
 pub(crate) use access::is_token;
 pub use access::{
     Ambiguous, Decision, ForwardAuthHeaders, HostError, HostPattern, Method, MethodError, Original,
