@@ -1,4 +1,3 @@
-use std::fmt;
 use std::ops::RangeInclusive;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -59,7 +58,7 @@ impl Password {
 }
 
 /// A bcrypt hash in modular crypt format: `$2a$`, `$2b$` or `$2y$`. Its `Debug` prints `[REDACTED]`.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct PasswordHash(SecretString);
 
 impl PasswordHash {
@@ -87,12 +86,6 @@ impl PasswordHash {
     /// The hash's text. Only the hash function and the store may use it.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
-    }
-}
-
-impl fmt::Debug for PasswordHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[REDACTED]")
     }
 }
 

@@ -171,25 +171,18 @@ impl PresentedToken {
         let known =
             token.strip_prefix(prefix.as_str().as_bytes()).or_else(|| token.strip_prefix(b"bd_"));
         if let Some(body) = known {
-            return match is_own_body(body) {
-                true => Ok(Self { hash: TokenHash::of(token), id: None }),
-                false => Err(Malformed),
+            if !is_own_body(body) {
+                return Err(Malformed);
+            }
+        } else if let Some(bar) = token.iter().position(|&b| b == b'|') {
+            return match (parse_id(&token[..bar]), &token[bar + 1..]) {
+                (None, _) | (_, []) => Err(Malformed),
+                (id, secret) => Ok(Self { hash: TokenHash::of(secret), id }),
             };
         }
-        match token.iter().position(|&b| b == b'|') {
-            Some(bar) => {
-                let (id, secret) = (parse_id(&token[..bar]), &token[bar + 1..]);
-                match (id, secret) {
-                    (None, _) | (_, []) => Err(Malformed),
-                    (id, secret) => Ok(Self { hash: TokenHash::of(secret), id }),
-                }
-            }
-            None => Ok(Self { hash: TokenHash::of(token), id: None }),
-        }
+        Ok(Self { hash: TokenHash::of(token), id: None })
     }
-}
 
-impl PresentedToken {
     /// Whether the row found by the digest has the right id. Only the Sanctum form requires one.
     pub fn names(&self, row: i64) -> bool {
         self.id.is_none_or(|id| id == row)
