@@ -2,7 +2,6 @@
 //! series without limit: each value is a fixed word or a route's pattern.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use prometheus::{
     Encoder, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry,
@@ -229,11 +228,6 @@ impl Metrics {
     /// Counts an event that happened to `count` tokens.
     pub fn count_token_events(&self, event: TokenEvent, count: usize) {
         self.token_events.with_label_values(&[event.word()]).inc_by(count as u64);
-    }
-
-    /// Records how long checking or hashing a password took.
-    pub fn observe_password_hash(&self, time: Duration) {
-        self.password_hash_seconds.observe(time.as_secs_f64());
     }
 
     /// All metrics in Prometheus's text format, version 0.0.4.

@@ -218,7 +218,7 @@ where
         // A panic must end only its own job, not the thread.
         let result = catch_unwind(AssertUnwindSafe(|| work(worker)))
             .unwrap_or_else(|_| Err(HasherError::Failed("a job panicked".to_owned())));
-        worker.metrics.observe_password_hash(start.elapsed());
+        worker.metrics.password_hash_seconds.observe(start.elapsed().as_secs_f64());
         // Freed before the answer, because the caller may ask again as soon as it has the answer.
         worker.jobs.lock().queue.finish_job(caller);
         // The caller may have hung up.
