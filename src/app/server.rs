@@ -99,7 +99,8 @@ impl Server {
 
         let bearerd = Bearerd::open_at(&Config { listen: address, ..config.clone() }, clock)?;
         if let Some(demo) = &demo {
-            create_demo_user(bearerd.auth(), demo).await?;
+            let created = create_demo_user(bearerd.auth(), demo).await;
+            created.map_err(|error| StartError::Demo(error.to_string()))?;
         }
         let cors = CorsHeaders {
             https: tls.is_some(),
@@ -191,16 +192,16 @@ impl Server {
     }
 }
 
-async fn create_demo_user(auth: &Auth, demo: &Demo) -> Result<(), StartError> {
-    let broken = |rule: &dyn std::fmt::Display| StartError::Demo(rule.to_string());
+async fn create_demo_user(auth: &Auth, demo: &Demo) -> Result<(), Box<dyn std::error::Error>> {
     let account = NewUser {
-        name: Name::parse("Demo User").map_err(|error| broken(&error))?,
-        email: Email::parse(&demo.email).map_err(|error| broken(&error))?,
-        password: Password::chosen(demo.password.clone()).map_err(|error| broken(&error))?,
+        name: Name::parse("Demo User")?,
+        email: Email::parse(&demo.email)?,
+        password: Password::chosen(demo.password.clone())?,
         abilities: Abilities::all(),
         admin: false,
     };
-    auth.create_user(Actor::Operator, account).await.map(drop).map_err(|error| broken(&error))
+    auth.create_user(Actor::Operator, account).await?;
+    Ok(())
 }
 
 /// Ready at Ctrl-C or `SIGTERM`. Both are caught from this call on, not only from the first poll, so that
