@@ -20,20 +20,11 @@ pub(super) enum UserTask {
         format: Format,
     },
     /// Enable a user again: logins and tokens that are neither revoked nor expired are accepted
-    Enable {
-        /// The user's email
-        email: String,
-    },
+    Enable(ByEmail),
     /// Disable a user: logins and all tokens of the user are refused at once
-    Disable {
-        /// The user's email
-        email: String,
-    },
+    Disable(ByEmail),
     /// Set a user's password, typed or the first line of standard input, and revoke the user's tokens
-    Password {
-        /// The user's email
-        email: String,
-    },
+    Password(ByEmail),
     /// Set a user's abilities, which limit those of the user's tokens; none, if none is given
     Abilities {
         /// The user's email
@@ -42,10 +33,13 @@ pub(super) enum UserTask {
         abilities: Vec<String>,
     },
     /// Delete a user and all tokens of the user
-    Delete {
-        /// The user's email
-        email: String,
-    },
+    Delete(ByEmail),
+}
+
+#[derive(Args)]
+pub(super) struct ByEmail {
+    /// The user's email
+    email: String,
 }
 
 #[derive(Args)]
@@ -123,7 +117,7 @@ impl UserTask {
                     false => output::print_lines(&output::table(&[row], HEADINGS, Row::cells)),
                 }
             }
-            Self::Enable { email } => {
+            Self::Enable(ByEmail { email }) => {
                 let update = UserUpdate { disabled: Some(false), ..UserUpdate::default() };
                 let (user, _) = change_user(config, &email, update)?;
                 output::print(&format!(
@@ -131,7 +125,7 @@ impl UserTask {
                     user.email
                 ))
             }
-            Self::Disable { email } => {
+            Self::Disable(ByEmail { email }) => {
                 let update = UserUpdate { disabled: Some(true), ..UserUpdate::default() };
                 let (user, _) = change_user(config, &email, update)?;
                 output::print(&format!(
@@ -139,7 +133,7 @@ impl UserTask {
                     user.email
                 ))
             }
-            Self::Password { email } => {
+            Self::Password(ByEmail { email }) => {
                 let password = Some(input::password()?);
                 let update = UserUpdate { password, ..UserUpdate::default() };
                 let (user, revoked) = change_user(config, &email, update)?;
@@ -156,7 +150,7 @@ impl UserTask {
                 };
                 output::print(&format!("abilities changed for {}: {abilities}", user.email))
             }
-            Self::Delete { email } => {
+            Self::Delete(ByEmail { email }) => {
                 let email = input::flag("email", Email::claimed(&email))?;
                 with_services(config, async |auth| {
                     let user = find_user(auth, &email).await?;
