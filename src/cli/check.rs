@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::{CliError, Format, output, with_services};
+use super::output::{self, Column};
+use super::{CliError, Format, with_services};
 use crate::config::{Config, SETTINGS, Source};
 
 /// An annotated file with every setting. A test compares it with [`SETTINGS`].
@@ -122,10 +123,12 @@ fn warn_of_exposed_files(_: &Path) -> Vec<String> {
 
 impl Report<'_> {
     fn lines(&self) -> Vec<String> {
-        let mut lines = output::table(&self.settings, ["SETTING", "VALUE", "SOURCE"], |row| {
-            let source = [row.source, row.place.as_deref().unwrap_or_default()].join(" ");
-            [row.setting.to_owned(), row.value.to_owned(), source]
-        });
+        let columns: [Column<Row<'_>>; 3] = [
+            ("SETTING", |row| row.setting.to_owned()),
+            ("VALUE", |row| row.value.to_owned()),
+            ("SOURCE", |row| [row.source, row.place.as_deref().unwrap_or_default()].join(" ")),
+        ];
+        let mut lines = output::table(&self.settings, &columns);
         lines.push(String::new());
         let numbered = self.rules.iter().zip(1..);
         lines.extend(numbered.map(|(rule, number)| format!("rule {number}: {rule}")));

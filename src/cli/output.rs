@@ -14,12 +14,14 @@ use crate::domain::{Escaped, escaped_json};
 /// The greatest width of a cell in a list, in terminal columns. JSON contains the whole text.
 const WIDEST: usize = 40;
 
-/// Prints rows as JSON or as a table with these headings. `next` returns a page of rows, and an empty page
-/// at the end. Only one page is in memory at a time. The first page decides the widths of the columns.
-pub(super) async fn list<T: Serialize, const N: usize>(
+/// A column of a table: its heading, and the text of a row's cell.
+pub(super) type Column<T> = (&'static str, fn(&T) -> String);
+
+/// Prints rows as JSON or as a table. `next` returns a page of rows, and an empty page at the end. Only one
+/// page is in memory at a time. The first page decides the widths of the columns.
+pub(super) async fn list<T: Serialize>(
     json: bool,
-    headings: [&str; N],
-    cells: impl Fn(&T) -> [String; N],
+    columns: &[Column<T>],
     mut next: impl AsyncFnMut() -> Result<Vec<T>, CliError>,
 ) -> Result<(), CliError> {
     let mut stdout = BufWriter::new(io::stdout().lock());
@@ -34,13 +36,13 @@ pub(super) async fn list<T: Serialize, const N: usize>(
         list.end().map_err(write_error)?;
         writeln!(stdout).map_err(write_error)?;
     } else {
-        let shown = |row: &T| cells(row).map(|cell| shorten_cell(&cell));
-        let mut lines = vec![headings.map(str::to_owned)];
+        let shown = |row: &T| cells(columns, row).map(shorten_cell).collect();
+        let mut lines = vec![headings(columns)];
         lines.extend(page.iter().map(shown));
         let widths = widths(&lines);
         while !lines.is_empty() {
             for cells in &lines {
-                writeln!(stdout, "{}", line(cells, widths)).map_err(write_error)?;
+                writeln!(stdout, "{}", line(cells, &widths)).map_err(write_error)?;
             }
             lines = next().await?.iter().map(shown).collect();
         }
@@ -74,9 +76,8 @@ pub(super) fn print_json(value: &(impl Serialize + ?Sized)) -> Result<(), CliErr
     write(&escaped_json(&text))
 }
 
-/// The escaped text of a cell, shortened to the greatest width.
-fn shorten_cell(cell: &str) -> String {
-    let cell = Escaped(cell).to_string();
+/// The text of a cell, shortened to the greatest width.
+fn shorten_cell(cell: String) -> String {
     if cell.width() <= WIDEST {
         return cell;
     }
@@ -88,24 +89,30 @@ fn shorten_cell(cell: &str) -> String {
     cell.chars().take_while(fits).chain(['…']).collect()
 }
 
-/// Formats rows as the lines of a table with these headings.
-pub(super) fn table<T, const N: usize>(
-    rows: &[T],
-    headings: [&str; N],
-    cells: impl Fn(&T) -> [String; N],
-) -> Vec<String> {
-    let mut lines = vec![headings.map(str::to_owned)];
-    lines.extend(rows.iter().map(|row| cells(row).map(|cell| Escaped(&cell).to_string())));
+/// Formats rows as the lines of a table.
+pub(super) fn table<T>(rows: &[T], columns: &[Column<T>]) -> Vec<String> {
+    let mut lines = vec![headings(columns)];
+    lines.extend(rows.iter().map(|row| cells(columns, row).collect()));
     let widths = widths(&lines);
-    lines.iter().map(|cells| line(cells, widths)).collect()
+    lines.iter().map(|cells| line(cells, &widths)).collect()
 }
 
-fn widths<const N: usize>(lines: &[[String; N]]) -> [usize; N] {
-    std::array::from_fn(|i| lines.iter().map(|line| line[i].width()).max().unwrap_or(0))
+fn headings<T>(columns: &[Column<T>]) -> Vec<String> {
+    columns.iter().map(|&(heading, _)| heading.to_owned()).collect()
 }
 
-fn line<const N: usize>(cells: &[String; N], widths: [usize; N]) -> String {
-    let padded = |(cell, width): (&String, usize)| {
+/// The escaped texts of a row's cells.
+fn cells<T>(columns: &[Column<T>], row: &T) -> impl Iterator<Item = String> {
+    columns.iter().map(|(_, cell)| Escaped(&cell(row)).to_string())
+}
+
+fn widths(lines: &[Vec<String>]) -> Vec<usize> {
+    let columns = 0..lines.first().map_or(0, Vec::len);
+    columns.map(|i| lines.iter().map(|line| line[i].width()).max().unwrap_or(0)).collect()
+}
+
+fn line(cells: &[String], widths: &[usize]) -> String {
+    let padded = |(cell, width): (&String, &usize)| {
         cell.clone() + &" ".repeat(width.saturating_sub(cell.width()))
     };
     let cells: Vec<String> = cells.iter().zip(widths).map(padded).collect();
@@ -142,4 +149,9 @@ pub(super) fn format_count(number: usize, noun: &str) -> String {
 /// The text of a value, or `-` if there is none.
 pub(super) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// `yes` or `no`.
+pub(super) fn yes_or_no(value: bool) -> String {
+    if value { "yes" } else { "no" }.to_owned()
 }

@@ -1,7 +1,8 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{CliError, Format, input, no_user, not_found, output, with_services};
+use super::output::{self, Column};
+use super::{CliError, Format, input, no_user, not_found, with_services};
 use crate::auth::{Actor, Auth, TokenRequest};
 use crate::config::Config;
 use crate::domain::{Abilities, Email, Name, Timestamp, Token, TokenKind, User};
@@ -59,6 +60,19 @@ struct Row {
     expires_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
 }
+
+const COLUMNS: [Column<Row>; 10] = [
+    ("ID", |row| row.id.to_string()),
+    ("EMAIL", |row| row.email.to_string()),
+    ("NAME", |row| row.name.to_string()),
+    ("KIND", |row| row.kind.to_string()),
+    ("ABILITIES", |row| row.abilities.to_string()),
+    ("LIVE", |row| output::yes_or_no(row.live)),
+    ("CREATED", |row| row.created_at.to_string()),
+    ("LAST USED", |row| output::or_dash(row.last_used_at)),
+    ("EXPIRES", |row| output::or_dash(row.expires_at)),
+    ("REVOKED", |row| output::or_dash(row.revoked_at)),
+];
 
 impl Row {
     fn of(auth: &Auth, token: Token, owner: User) -> Self {
@@ -124,36 +138,8 @@ impl Issue {
 
 impl List {
     fn run(self, config: &Config) -> Result<(), CliError> {
-        let email = match &self.email {
-            Some(text) => Some(input::flag("email", Email::claimed(text))?),
-            None => None,
-        };
-        let headings = [
-            "ID",
-            "EMAIL",
-            "NAME",
-            "KIND",
-            "ABILITIES",
-            "LIVE",
-            "CREATED",
-            "LAST USED",
-            "EXPIRES",
-            "REVOKED",
-        ];
-        let cells = |row: &Row| {
-            [
-                row.id.to_string(),
-                row.email.to_string(),
-                row.name.to_string(),
-                row.kind.to_string(),
-                row.abilities.to_string(),
-                if row.live { "yes" } else { "no" }.to_owned(),
-                row.created_at.to_string(),
-                output::or_dash(row.last_used_at),
-                output::or_dash(row.expires_at),
-                output::or_dash(row.revoked_at),
-            ]
-        };
+        let email =
+            self.email.map(|text| input::flag("email", Email::claimed(&text))).transpose()?;
         with_services(config, async |auth| {
             let mut last = 0;
             let next = async || {
@@ -161,7 +147,7 @@ impl List {
                 last = tokens.last().map_or(last, |(token, _)| token.id);
                 Ok(tokens.into_iter().map(|(token, owner)| Row::of(auth, token, owner)).collect())
             };
-            output::list(self.format.json, headings, cells, next).await
+            output::list(self.format.json, &COLUMNS, next).await
         })
     }
 }

@@ -1,7 +1,8 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{CliError, Format, input, no_user, not_found, output, with_services};
+use super::output::{self, Column};
+use super::{CliError, Format, input, no_user, not_found, with_services};
 use crate::auth::{Actor, Auth, NewUser, UserUpdate};
 use crate::config::Config;
 use crate::domain::{Abilities, Email, Name, Timestamp, User};
@@ -72,21 +73,15 @@ struct Row {
     created_at: Timestamp,
 }
 
-const HEADINGS: [&str; 7] = ["ID", "EMAIL", "NAME", "ABILITIES", "ADMIN", "DISABLED", "CREATED"];
-
-impl Row {
-    fn cells(&self) -> [String; 7] {
-        [
-            self.id.to_string(),
-            self.email.to_string(),
-            self.name.to_string(),
-            self.abilities.to_string(),
-            if self.admin { "yes" } else { "no" }.to_owned(),
-            output::or_dash(self.disabled_at),
-            self.created_at.to_string(),
-        ]
-    }
-}
+const COLUMNS: [Column<Row>; 7] = [
+    ("ID", |row| row.id.to_string()),
+    ("EMAIL", |row| row.email.to_string()),
+    ("NAME", |row| row.name.to_string()),
+    ("ABILITIES", |row| row.abilities.to_string()),
+    ("ADMIN", |row| output::yes_or_no(row.admin)),
+    ("DISABLED", |row| output::or_dash(row.disabled_at)),
+    ("CREATED", |row| row.created_at.to_string()),
+];
 
 impl From<User> for Row {
     fn from(user: User) -> Self {
@@ -106,7 +101,7 @@ impl UserTask {
                     last = users.last().map_or(last, |user| user.id);
                     Ok(users.into_iter().map(Row::from).collect())
                 };
-                output::list(format.json, HEADINGS, Row::cells, next).await
+                output::list(format.json, &COLUMNS, next).await
             }),
             Self::Show { email, format } => {
                 let email = input::flag("email", Email::claimed(&email))?;
@@ -114,7 +109,7 @@ impl UserTask {
                 let row = Row::from(user);
                 match format.json {
                     true => output::print_json(&row),
-                    false => output::print_lines(&output::table(&[row], HEADINGS, Row::cells)),
+                    false => output::print_lines(&output::table(&[row], &COLUMNS)),
                 }
             }
             Self::Enable(ByEmail { email }) => {
