@@ -132,11 +132,12 @@ impl Config {
         let is_there = || default_file.try_exists().unwrap_or(true);
         if let Some(path) = file.or_else(|| is_there().then_some(default_file)) {
             let origin = Source::File(path.to_owned());
-            let file = file::read(path)?;
-            for (key, value) in file.settings {
-                config.set(&key, &value, &origin)?;
+            let mut table = file::read(path)?;
+            let rules = table.remove(RULES);
+            for (key, value) in table {
+                config.set(&key, &file::spell_value(value), &origin)?;
             }
-            if let Some(rules) = file.rules {
+            if let Some(rules) = rules {
                 config.rules = rules::read(rules, &origin)?;
                 let text = config.rules.iter().len().to_string();
                 config.given.insert(RULES, Given { text, source: origin });
