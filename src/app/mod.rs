@@ -86,8 +86,7 @@ impl Bearerd {
     }
 
     /// A guard for a route or a scope of the application. It lets requests through that meet a
-    /// requirement, and
-    /// answers all others with bearerd's own error responses.
+    /// requirement, and answers all others with bearerd's own error responses.
     pub fn guard(&self, requirement: Requirement) -> Guard {
         self.0.state.guard(requirement)
     }

@@ -32,12 +32,11 @@ impl fmt::Display for Escaped<'_> {
 pub fn escaped_json(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for (c, hides) in mark_hidden(json) {
-        match hides && c != '\n' {
-            true => {
-                let units = &mut [0; 2];
-                text.extend(c.encode_utf16(units).iter().map(|unit| format!("\\u{unit:04x}")));
-            }
-            false => text.push(c),
+        if hides && c != '\n' {
+            let units = &mut [0; 2];
+            text.extend(c.encode_utf16(units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            text.push(c);
         }
     }
     text

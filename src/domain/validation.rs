@@ -12,9 +12,7 @@ impl ValidationErrors {
 
     /// One error in one field.
     pub fn one(field: &str, text: impl Into<String>) -> Self {
-        let mut errors = Self::new();
-        errors.add(field, text);
-        errors
+        Self(vec![(field.to_owned(), vec![text.into()])])
     }
 
     /// Adds an error to a field, unless the field has the same error already. `text` is a sentence.

@@ -141,14 +141,9 @@ impl fmt::Display for Rule {
             let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
             write!(f, "{} ", names.join(","))?;
         }
-        match &self.host {
-            Some(host) => write!(f, "{host}")?,
-            None => f.write_str("any host")?,
-        }
-        match &self.path {
-            Some(path) => write!(f, " {path}: {}", self.requirement),
-            None => write!(f, " any path: {}", self.requirement),
-        }
+        let host = self.host.as_ref().map_or("any host".to_owned(), HostPattern::to_string);
+        let path = self.path.as_ref().map_or("any path".to_owned(), PathPattern::to_string);
+        write!(f, "{host} {path}: {}", self.requirement)
     }
 }
 
