@@ -2,7 +2,7 @@
 //! command line, embedding applications and tests all construct bearerd here, and nowhere else.
 
 #[cfg(feature = "server")]
-mod peers;
+mod malformed_requests;
 #[cfg(feature = "server")]
 mod server;
 #[cfg(feature = "server")]
@@ -24,7 +24,7 @@ use crate::store::{Quota, Store};
 
 #[cfg(feature = "server")]
 #[doc(hidden)]
-pub use peers::{is_malformed_request, peer};
+pub use malformed_requests::{is_malformed_request, peer};
 #[cfg(feature = "server")]
 pub use server::{Demo, ServeError, Server, StartError, hangup_signals, shutdown_signal};
 

@@ -14,7 +14,7 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{self, Stream, StreamExt as _};
 
 use super::tls::{Tls, TlsError};
-use super::{Bearerd, OpenError, peers};
+use super::{Bearerd, OpenError, malformed_requests};
 use crate::auth::{Actor, Auth, NewUser};
 use crate::config::{Config, ConfigError};
 use crate::domain::{Abilities, Clock, Email, Name, Password};
@@ -116,7 +116,7 @@ impl Server {
                 });
             })
         })
-        .on_connect(peers::remember_peer)
+        .on_connect(malformed_requests::remember_peer)
         .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(GRACE)
         .disable_signals();

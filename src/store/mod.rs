@@ -1,7 +1,7 @@
 //! The SQLite file, and the only module that knows Diesel.
 //!
-//! `sqlite` opens the file, and runs reads and writes on its threads. `changes` is the change log,
-//! and `invalidation` tells caches which of their entries it makes out of date.
+//! `sqlite` opens the file, and runs reads and writes on its threads. `change_log` is
+//! the log of changes, and `cache_invalidation` tells which cached sessions they make out of date.
 //!
 //! Queries of users are in `users`, `emails` and `password_costs`, those of tokens in `tokens`,
 //! `token_lists`, `revocation`, `purge` and `quota`. `rows` turns rows into the domain's types.
@@ -9,10 +9,10 @@
 //! A row with a unique key is read by `get_result`, not `first`: SQLite plans a query anew each time its
 //! `LIMIT` is bound.
 
-mod acting;
-mod changes;
+mod acting_token;
+mod cache_invalidation;
+mod change_log;
 mod emails;
-mod invalidation;
 mod password_costs;
 mod purge;
 mod quota;
@@ -36,8 +36,8 @@ use tokio::sync::oneshot;
 
 use crate::metrics::{Metrics, Queue};
 
-pub use acting::ActingToken;
-pub use invalidation::{CacheInvalidation, Stamp};
+pub use acting_token::ActingToken;
+pub use cache_invalidation::{CacheInvalidation, Stamp};
 pub use purge::{Purge, Purged};
 pub use quota::Quota;
 pub use rows::UserWithHash;

@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 use super::error::is_locked;
 use super::statements::statements;
 use crate::metrics::Metrics;
-use crate::store::changes::{ChangeLog, News};
+use crate::store::change_log::{ChangeLog, News};
 use crate::store::{CacheInvalidation, StoreError, closed};
 
 /// Writes that may wait for the next batch; further ones are refused.

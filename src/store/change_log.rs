@@ -4,7 +4,7 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use super::invalidation::{CacheInvalidation, Change};
+use super::cache_invalidation::{CacheInvalidation, Change};
 use super::sqlite::statements::statements;
 
 statements! {
