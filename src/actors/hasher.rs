@@ -179,14 +179,12 @@ impl Hasher {
             return Err(HasherError::Failed("it has stopped".to_owned()));
         }
         let (answer, answered) = oneshot::channel();
-        let Ok((displaced, is_called)) = self.jobs.push(caller, Box::new(Ask { work, answer }))
-        else {
-            self.metrics.count_rejection(Queue::Passwords);
-            return Err(HasherError::Busy);
-        };
-        if displaced.is_some() {
+        let pushed = self.jobs.push(caller, Box::new(Ask { work, answer }));
+        // Either this job was refused, or it displaced another one.
+        if !matches!(pushed, Ok((None, _))) {
             self.metrics.count_rejection(Queue::Passwords);
         }
+        let (_, is_called) = pushed.map_err(|Full| HasherError::Busy)?;
         if is_called {
             self.address.do_send(TakeTurn);
         }
