@@ -16,9 +16,9 @@ pub(super) struct Backup {
 
 impl Backup {
     pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
+        let database = config.database.display();
         // A backup of a new, empty database would hide a wrong path.
         if !config.database.exists() {
-            let database = config.database.display();
             return Err(CliError::Failed(format!(
                 "there is no database {database} to back up; set database_url to its path"
             )));
@@ -32,10 +32,6 @@ impl Backup {
                 }
             }
         })?;
-        output::print(&format!(
-            "database {} backed up to {}",
-            config.database.display(),
-            self.file.display()
-        ))
+        output::print(&format!("database {database} backed up to {}", self.file.display()))
     }
 }

@@ -38,7 +38,10 @@ impl Explain {
     pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
         let subject = match self.id {
             Some(id) => Subject::Row(id),
-            None => read_subject()?,
+            None => match input::token()? {
+                none if none.is_empty() => Subject::Nobody,
+                token => Subject::Sent(token.into()),
+            },
         };
         let abilities = input::abilities(&self.abilities)?;
         let named = abilities.map(Requirement::All).into_iter().collect();
@@ -52,15 +55,6 @@ impl Explain {
             false => output::print_lines(&lines(&explanation)),
         }
     }
-}
-
-/// The token typed or read from standard input; [`Subject::Nobody`] if it is empty.
-fn read_subject() -> Result<Subject, CliError> {
-    let text = input::token()?;
-    Ok(match text.is_empty() {
-        true => Subject::Nobody,
-        false => Subject::Sent(text.into()),
-    })
 }
 
 fn lines(explanation: &Explanation) -> Vec<String> {

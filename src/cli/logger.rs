@@ -50,10 +50,9 @@ impl Log for Logger {
         // Warnings of the command line are exempt: one place logs several, and no client can cause them.
         if record.level() <= Level::Warn && !record.target().starts_with("bearerd::cli") {
             let kind = (record.target().to_owned(), record.line());
-            let admitted = {
-                let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
-                samples.admit(kind, Instant::now())
-            };
+            let samples = self.samples.lock();
+            let admitted =
+                samples.unwrap_or_else(PoisonError::into_inner).admit(kind, Instant::now());
             let Some(skipped) = admitted else { return };
             if let Some(peer) = app::peer() {
                 remark += &format!(" (from {peer})");
