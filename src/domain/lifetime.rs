@@ -44,10 +44,7 @@ impl Lifetime {
     /// earlier.
     pub fn end(self, ages_from: Timestamp, expires_at: Option<Timestamp>) -> Option<Timestamp> {
         let by_age = self.0.map(|seconds| ages_from.plus(seconds));
-        match (by_age, expires_at) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        by_age.into_iter().chain(expires_at).min()
     }
 
     /// Tokens created at or before this time have reached the maximum age at `now`.

@@ -197,10 +197,8 @@ fn is_own_body(body: &[u8]) -> bool {
 
 /// Parses a row's id: only decimal digits, within the range of `i64`.
 fn parse_id(digits: &[u8]) -> Option<i64> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    let text = str::from_utf8(digits).ok()?;
+    digits.iter().all(u8::is_ascii_digit).then(|| text.parse().ok())?
 }
 
 fn checksum(secret: &[u8]) -> [u8; CHECKSUM_LEN] {
