@@ -161,11 +161,9 @@ impl Config {
     /// The server's public URL, without a slash at its end: the setting `issuer`, or else the address that
     /// the server listens on. If `listen` has port 0, set it to the actual address first.
     pub fn issuer(&self) -> String {
-        match (&self.issuer, &self.tls_cert) {
-            (Some(issuer), _) => issuer.to_string(),
-            (None, Some(_)) => format!("https://{}", self.listen),
-            (None, None) => format!("http://{}", self.listen),
-        }
+        let scheme = if self.tls_cert.is_some() { "https" } else { "http" };
+        let own = || format!("{scheme}://{}", self.listen);
+        self.issuer.as_ref().map_or_else(own, Issuer::to_string)
     }
 
     /// The files of the certificate and its key, if HTTPS is on.
@@ -173,17 +171,15 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] if only one of them is set.
     pub fn tls_files(&self) -> Result<Option<(&Path, &Path)>, ConfigError> {
+        let alone = |given, missing| {
+            let fault = format!("is set without {missing}; HTTPS needs both, HTTP neither");
+            self.fault_of(given, &fault)
+        };
         match (&self.tls_cert, &self.tls_key) {
             (Some(cert), Some(key)) => Ok(Some((cert, key))),
             (None, None) => Ok(None),
-            (Some(_), None) => {
-                Err(self
-                    .fault_of("tls_cert", "is set without tls_key; HTTPS needs both, HTTP neither"))
-            }
-            (None, Some(_)) => {
-                Err(self
-                    .fault_of("tls_key", "is set without tls_cert; HTTPS needs both, HTTP neither"))
-            }
+            (Some(_), None) => Err(alone("tls_cert", "tls_key")),
+            (None, Some(_)) => Err(alone("tls_key", "tls_cert")),
         }
     }
 
@@ -244,15 +240,13 @@ impl Config {
             ));
         }
         if !self.rules.is_empty() && self.trusted_proxies.is_empty() {
-            warnings.push(
-                "there are access rules, but trusted_proxies is empty: the rules are never used"
-                    .to_owned(),
-            );
+            let unused = "there are access rules, but trusted_proxies is empty: the rules are \
+                          never used";
+            warnings.push(unused.to_owned());
         }
         if self.rules.is_empty() && self.forward_auth_headers.is_some() {
-            warnings.push(
-                "forward_auth_headers is set without access rules: it has no effect".to_owned(),
-            );
+            let unused = "forward_auth_headers is set without access rules: it has no effect";
+            warnings.push(unused.to_owned());
         }
         warnings
     }
