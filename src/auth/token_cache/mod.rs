@@ -108,7 +108,6 @@ impl TokenCache {
             if self.invalidation.is_suspended() {
                 return Err(Error::Unavailable("the change log can't be read".to_owned()));
             }
-            self.tokens.remove_if(hash, |cached| !self.is_current(cached, (self.clock)()));
             let cached = match self.tokens.get_value_or_guard_async(hash).await {
                 Ok(cached) => cached,
                 Err(place) => {
@@ -122,6 +121,7 @@ impl TokenCache {
             if self.is_current(&cached, (self.clock)()) {
                 return Ok(cached.session_of(presented));
             }
+            self.tokens.remove_if(hash, |cached| !self.is_current(cached, (self.clock)()));
         }
         // Changes are made in a loop. A change that comes now is no earlier than this check.
         let cached = self.read(hash, &read).await?;

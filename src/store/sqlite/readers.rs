@@ -1,7 +1,7 @@
 //! The readers: threads that run queries on connections that can't write.
 //!
-//! One thread takes brief queries only, so that a look-up of a token never waits for clients who page
-//! through long lists. Brief queries that wait together share a transaction: SQLite takes and leaves its
+//! One thread is always free for brief queries, so that a look-up of a token never waits for clients who page
+//! through long lists: one less long query runs than there are threads. Brief queries that wait together share a transaction: SQLite takes and leaves its
 //! lock, by system calls, once for all of them.
 //!
 //! The connections are r2d2's: it opens each when a thread first needs it, prepares it, and replaces one that
@@ -13,12 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, never, select};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use diesel::prelude::*;
 use diesel::r2d2::ConnectionManager;
 use r2d2::{CustomizeConnection, Pool};
 use scheduled_thread_pool::ScheduledThreadPool;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::connection::{as_sqlite_path, prepare_reader};
 use crate::store::{StoreError, closed};
@@ -33,12 +33,20 @@ type Connections = Pool<ConnectionManager<SqliteConnection>>;
 type Query = Box<dyn FnOnce(&mut SqliteConnection) + Send>;
 
 pub(in crate::store) struct Readers {
-    brief: Sender<Query>,
-    long: Sender<Query>,
-    /// Dropped to end the threads.
-    open: Mutex<Option<Sender<()>>>,
+    queue: Sender<Job>,
+    /// Long queries that may be in the queue or run: one less than there are threads.
+    long: Arc<Semaphore>,
+    /// Long queries that may wait for this or run; further ones are refused.
+    long_places: Semaphore,
     /// Empty once the readers are closed.
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+enum Job {
+    Brief(Query),
+    Long(Query),
+    /// One for each thread, which ends.
+    Close,
 }
 
 impl Readers {
@@ -57,21 +65,21 @@ impl Readers {
             .connection_customizer(Box::new(ReadOnly))
             .thread_pool(Arc::new(helper))
             .build(ConnectionManager::new(as_sqlite_path(path)))?;
-        let (brief, brief_jobs) = bounded(QUEUE);
-        let (long, long_jobs) = bounded(QUEUE);
-        let (open, closing) = bounded(0);
+        let (queue, jobs) = bounded(QUEUE);
         let threads = (0..count)
-            .map(|number| {
-                let reader = Reader {
-                    brief: brief_jobs.clone(),
-                    long: if number == 0 { never() } else { long_jobs.clone() },
-                    closing: closing.clone(),
-                    connections: connections.clone(),
-                };
-                std::thread::Builder::new().name("reader".to_owned()).spawn(move || reader.serve())
+            .map(|_| {
+                let (jobs, connections) = (jobs.clone(), connections.clone());
+                std::thread::Builder::new()
+                    .name("reader".to_owned())
+                    .spawn(move || serve(&jobs, &connections))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { brief, long, open: Mutex::new(Some(open)), threads: Mutex::new(threads) })
+        Ok(Self {
+            queue,
+            long: Arc::new(Semaphore::new(count - 1)),
+            long_places: Semaphore::new(QUEUE),
+            threads: Mutex::new(threads),
+        })
     }
 
     /// Runs a query that reads a row or two; it may share a transaction with others like it. A caller who
@@ -80,9 +88,7 @@ impl Readers {
         &self,
         query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (query, result) = answering(query);
-        enqueue(&self.brief, query)?;
-        result.await.map_err(|_| closed())?
+        self.ask(query, Job::Brief).await
     }
 
     /// Runs a query that may take long.
@@ -90,100 +96,103 @@ impl Readers {
         &self,
         query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (query, result) = answering(query);
-        enqueue(&self.long, query)?;
+        let _place = self.long_places.try_acquire().map_err(|_| StoreError::Busy)?;
+        let turn = self.long.clone().acquire_owned().await.map_err(|_| closed())?;
+        let query = move |connection: &mut SqliteConnection| {
+            let _turn = turn;
+            query(connection)
+        };
+        self.ask(query, Job::Long).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+        job: fn(Query) -> Job,
+    ) -> Result<T, StoreError> {
+        let (answer, result) = oneshot::channel();
+        let query: Query = Box::new(move |connection| {
+            // A panic must cost its own query alone, not the thread.
+            let result = match catch_unwind(AssertUnwindSafe(|| query(connection))) {
+                Ok(result) => result.map_err(StoreError::from),
+                Err(_) => Err(StoreError::Failed("a query panicked".to_owned())),
+            };
+            // The caller may have hung up.
+            let _ = answer.send(result);
+        });
+        self.queue.try_send(job(query)).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => closed(),
+        })?;
         result.await.map_err(|_| closed())?
     }
 
-    /// How many queries wait.
+    /// How many queries wait, or are long and run.
     pub(in crate::store) fn waiting(&self) -> usize {
-        self.brief.len() + self.long.len()
+        self.queue.len() + QUEUE - self.long_places.available_permits()
     }
 
     /// Answers what is queued, then ends the threads and closes their connections.
     pub(in crate::store) fn close(&self) {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.long.close();
+        for _ in threads.iter() {
+            let _ = self.queue.send(Job::Close);
+        }
         for thread in threads.drain(..) {
             let _ = thread.join();
         }
     }
 }
 
-/// A query that sends its result to the receiver.
-fn answering<T: Send + 'static>(
-    query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
-) -> (Query, oneshot::Receiver<Result<T, StoreError>>) {
-    let (answer, result) = oneshot::channel();
-    let query = Box::new(move |connection: &mut SqliteConnection| {
-        // A panic must cost its own query alone, not the thread.
-        let result = match catch_unwind(AssertUnwindSafe(|| query(connection))) {
-            Ok(result) => result.map_err(StoreError::from),
-            Err(_) => Err(StoreError::Failed("a query panicked".to_owned())),
-        };
-        // The caller may have hung up.
-        let _ = answer.send(result);
-    });
-    (query, result)
-}
-
-fn enqueue(queue: &Sender<Query>, query: Query) -> Result<(), StoreError> {
-    queue.try_send(query).map_err(|error| match error {
-        TrySendError::Full(_) => StoreError::Busy,
-        TrySendError::Disconnected(_) => closed(),
-    })
-}
-
-/// What one thread reads from, and with.
-struct Reader {
-    brief: Receiver<Query>,
-    long: Receiver<Query>,
-    /// Disconnected when the thread is to end.
-    closing: Receiver<()>,
-    connections: Connections,
-}
-
-impl Reader {
-    fn serve(self) {
-        loop {
-            let batch = select! {
-                recv(self.brief) -> query => query.into_iter().chain(self.brief_share()).collect(),
-                recv(self.long) -> query => query.into_iter().collect(),
-                recv(self.closing) -> _ => break,
-            };
-            self.answer(batch);
-        }
-        for query in self.brief.try_iter().chain(self.long.try_iter()) {
-            self.answer(vec![query]);
-        }
-    }
-
-    /// This reader's share of the brief queries that wait. They are gathered before their transaction
-    /// begins: each sees all that was committed before it was asked.
-    fn brief_share(&self) -> impl Iterator<Item = Query> {
-        let readers = self.connections.max_size() as usize;
-        self.brief.try_iter().take(self.brief.len().div_ceil(readers).min(BATCH))
-    }
-
-    fn answer(&self, batch: Vec<Query>) {
-        let mut connection = match self.connections.get() {
-            Ok(connection) => connection,
-            // The queries are dropped, and with them the senders of their results; the callers see that.
-            Err(error) => return log::error!("no connection for a reader: {error}"),
-        };
-        let mut batch = batch.into_iter();
-        if batch.len() > 1 {
-            let together = connection.transaction(|connection| {
-                batch.by_ref().for_each(|query| query(connection));
-                Ok::<_, diesel::result::Error>(())
-            });
-            if let Err(error) = together {
-                log::warn!("queries could not share a transaction: {error}");
+fn serve(jobs: &Receiver<Job>, connections: &Connections) {
+    // A job that ended the gathering of others is the next.
+    let mut next = None;
+    while let Some(job) = next.take().or_else(|| jobs.recv().ok()) {
+        let batch = match job {
+            Job::Long(query) => vec![query],
+            Job::Brief(query) => {
+                let batch;
+                (batch, next) = gather(query, jobs, connections.max_size() as usize);
+                batch
             }
+            Job::Close => return,
+        };
+        match connections.get() {
+            Ok(mut connection) => answer(&mut connection, batch),
+            // The queries are dropped, and with them the senders of their results; the callers see that.
+            Err(error) => log::error!("no connection for a reader: {error}"),
         }
-        // The only one, or those of a transaction that could not begin: each fails by itself.
-        batch.for_each(|query| query(&mut connection));
     }
+}
+
+/// A brief query, and a reader's share of those that wait behind it; also the job of another kind that
+/// ended them. They are gathered before their transaction begins: each sees all that was committed
+/// before it was asked.
+fn gather(first: Query, jobs: &Receiver<Job>, readers: usize) -> (Vec<Query>, Option<Job>) {
+    let mut batch = vec![first];
+    for job in jobs.try_iter().take(jobs.len().div_ceil(readers).min(BATCH)) {
+        match job {
+            Job::Brief(query) => batch.push(query),
+            other => return (batch, Some(other)),
+        }
+    }
+    (batch, None)
+}
+
+fn answer(connection: &mut SqliteConnection, batch: Vec<Query>) {
+    let mut batch = batch.into_iter();
+    if batch.len() > 1 {
+        let together = connection.transaction(|connection| {
+            batch.by_ref().for_each(|query| query(connection));
+            Ok::<_, diesel::result::Error>(())
+        });
+        if let Err(error) = together {
+            log::warn!("queries could not share a transaction: {error}");
+        }
+    }
+    // The only one, or those of a transaction that could not begin: each fails by itself.
+    batch.for_each(|query| query(connection));
 }
 
 #[derive(Debug)]
