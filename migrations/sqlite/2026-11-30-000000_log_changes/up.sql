@@ -1,15 +1,17 @@
 -- The change log: a row for each change that a cached token must not outlive. `kind` says what `id` is of:
 -- 'token', 'user' or 'family'; with 'purge', it is the time by which the tokens that were deleted had ended.
 -- The sweeper writes that row. The others come from triggers, so that they are in the transaction of their
--- change, whichever program makes it. Numbers have no gaps, and none is used again.
+-- change, whichever program makes it. Numbers have no gaps: each is the highest one plus 1, and the row with
+-- the highest is never deleted.
 CREATE TABLE IF NOT EXISTS changes (
-    seq  INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+    seq  INTEGER PRIMARY KEY NOT NULL,
     kind TEXT    NOT NULL,
     id   BIGINT  NOT NULL
 );
 
--- A reader that finds a gap after the last row that it knows drops its whole cache.
-CREATE TRIGGER IF NOT EXISTS changes_bounded AFTER INSERT ON changes BEGIN
+-- The log has 10,000 to 10,100 rows. A reader that finds a gap after the last row that it knows drops its
+-- whole cache.
+CREATE TRIGGER IF NOT EXISTS changes_bounded AFTER INSERT ON changes WHEN NEW.seq % 100 = 0 BEGIN
     DELETE FROM changes WHERE seq <= NEW.seq - 10000;
 END;
 

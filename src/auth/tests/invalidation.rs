@@ -129,7 +129,7 @@ fn no_read_outlives_a_change_of_any_kind() {
         assert_no_read_outlives(lost, false, async |auth, bench| {
             execute(bench, "UPDATE tokens SET revoked_at = 1");
             let others =
-                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10200)
                 INSERT INTO changes (kind, id) SELECT 'user', 1000 FROM n";
             execute(bench, others);
             auth.revoke(Actor::Operator, -1, None).await.unwrap_err();
