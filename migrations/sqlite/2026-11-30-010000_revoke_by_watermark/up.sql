@@ -72,8 +72,8 @@ END;
 -- next sweep. This must not wait for a row each: foreign keys, which would delete them at once, are off.
 CREATE TRIGGER IF NOT EXISTS users_tokens_orphaned AFTER DELETE ON users BEGIN
     INSERT INTO bulk_revocations (user_id, through, kept, revoked_at)
-        SELECT OLD.id, max(id), NULL, -9223372036854775807 FROM tokens WHERE user_id = OLD.id
-        HAVING max(id) IS NOT NULL;
+        SELECT OLD.id, (SELECT max(id) FROM tokens WHERE user_id = OLD.id), NULL, -9223372036854775807
+        WHERE EXISTS (SELECT 1 FROM tokens WHERE user_id = OLD.id);
     DELETE FROM token_counts WHERE user_id = OLD.id;
 END;
 
