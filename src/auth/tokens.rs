@@ -180,8 +180,12 @@ impl Auth {
     pub async fn log_out(&self, session: &Session) -> Result<(), Error> {
         // Whatever else the token may do or not, it may end itself.
         match self.revoke(Actor::Operator, session.token.id, Some(session.user.id)).await {
+            Ok(_) => {
+                session.set_revoked();
+                Ok(())
+            }
             Err(Error::NotFound(_)) => Ok(()),
-            result => result.map(drop),
+            Err(error) => Err(error),
         }
     }
 

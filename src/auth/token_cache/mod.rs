@@ -147,7 +147,8 @@ impl TokenCache {
     fn is_current(&self, cached: &CachedToken, now: Timestamp) -> bool {
         match cached {
             CachedToken::Live(session) => {
-                session.is_live(now) && session.is_current(&self.invalidation)
+                session.is_revoked()
+                    || session.is_live(now) && session.is_current(&self.invalidation)
             }
             CachedToken::Revoked => true,
         }
@@ -158,7 +159,9 @@ impl CachedToken {
     /// The session, if the token is live and is the one that is presented.
     pub(super) fn session_of(self, presented: &PresentedToken) -> Option<Arc<Session>> {
         match self {
-            Self::Live(session) => Some(session).filter(|it| presented.names(it.token.id)),
+            Self::Live(session) => {
+                Some(session).filter(|it| !it.is_revoked() && presented.names(it.token.id))
+            }
             Self::Revoked => None,
         }
     }

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use super::users::{CachedUser, allocated};
 use crate::domain::{Abilities, Bond, Lifetime, Timestamp, Token};
@@ -22,6 +22,8 @@ pub struct Session {
     used_at: AtomicI64,
     /// Taken before the read.
     stamp: Stamp,
+    /// Whether its token was revoked through this session.
+    revoked: AtomicBool,
 }
 
 impl Session {
@@ -40,7 +42,7 @@ impl Session {
             token.abilities = user.abilities.clone().held_by(token.kind);
         }
         let abilities = token.abilities.shared_with(&user.abilities);
-        Some(Self { token, user, abilities, used_at, stamp })
+        Some(Self { token, user, abilities, used_at, stamp, revoked: AtomicBool::new(false) })
     }
 
     /// Whether its use at `now` is to be noted: once a minute, and when the clock was set back.
@@ -79,6 +81,15 @@ impl Session {
             bytes += allocated(abilities.as_scope().len());
         }
         bytes + user.bytes_of_session()
+    }
+
+    /// Remembers that the token is revoked, so that the next check needs no query to find out.
+    pub(in crate::auth) fn set_revoked(&self) {
+        self.revoked.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::Acquire)
     }
 
     pub(super) fn is_live(&self, now: Timestamp) -> bool {
