@@ -1,4 +1,4 @@
-//! The token sweeper: removes tokens that have been dead for longer than they are kept.
+//! The token sweeper: deletes tokens that have been dead for longer than `retention`.
 
 use std::time::Duration;
 
@@ -15,19 +15,19 @@ pub struct Sweeper {
     stop: CancellationToken,
 }
 
-/// When the sweeper passes, and what it removes.
+/// When the sweeper runs, and what it deletes.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
-    /// How long it rests between the end of one pass and the next.
+    /// The time between the end of one sweep and the start of the next.
     pub interval: Duration,
-    /// For how long a dead token's row is kept.
+    /// How long the row of a dead token is kept.
     pub retention: Duration,
-    /// How old a token may grow.
+    /// How long tokens live.
     pub ttl: Lifetime,
 }
 
 impl Sweeper {
-    /// Starts the sweeper on the current arbiter. Its first pass begins at once.
+    /// Starts the sweeper on the current arbiter. Its first sweep begins at once.
     pub fn start(store: Store, schedule: Schedule, clock: Clock) -> Self {
         let stop = CancellationToken::new();
         let ending = stop.clone();
@@ -36,17 +36,16 @@ impl Sweeper {
         Self { address, stop }
     }
 
-    /// Ends a pass that is under way after its present chunk. Passes that wait for it, and later ones,
-    /// are refused.
+    /// Ends the current sweep after its current chunk. Sweeps that wait, and later ones, are refused.
     pub fn stop(&self) {
         self.stop.cancel();
     }
 
-    /// Has it pass now, after a pass that is under way, and tells what it removed.
+    /// Runs a sweep, after the current one, and returns what it deleted.
     ///
     /// # Errors
-    /// [`StoreError`] of the chunk that failed; those before it stay removed.
-    /// [`StoreError::Unavailable`] if the sweeper is stopped before the pass ends.
+    /// [`StoreError`] of the chunk that failed; those before it stay deleted.
+    /// [`StoreError::Unavailable`] if the sweeper is stopped before the sweep ends.
     pub async fn sweep(&self) -> Result<Purged, StoreError> {
         let answer = self.address.send(Sweep { counts: true }).await;
         answer.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string())))
@@ -57,7 +56,7 @@ struct Worker {
     store: Store,
     schedule: Schedule,
     clock: Clock,
-    /// The pass that is due next.
+    /// The next scheduled sweep.
     next: Option<SpawnHandle>,
     stop: CancellationToken,
 }

@@ -1,4 +1,4 @@
-//! Whoever was let in by a token, and on whose word something is changed.
+//! Who requests a change: the operator, or a token that a guard has authorized.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use super::{Auth, Error, Session};
 use crate::domain::Requirement;
 use crate::store::ActingToken;
 
-/// Somebody who was let in by a token, and what for.
+/// A token that met a requirement.
 ///
-/// To have something changed takes more: when it is written, the token must still be live and have
-/// what was required, whatever happened since.
+/// A change that it requests is checked again when it is written: the token must still be live and meet the
+/// requirement.
 #[derive(Clone, Debug)]
 pub struct AuthorizedToken {
     session: Arc<Session>,
@@ -18,7 +18,7 @@ pub struct AuthorizedToken {
 }
 
 impl AuthorizedToken {
-    /// Lets a session in that has what is required.
+    /// Authorizes a session that meets the requirement.
     ///
     /// # Errors
     /// [`Error::InsufficientScope`]
@@ -29,7 +29,7 @@ impl AuthorizedToken {
 }
 
 impl Session {
-    /// Checks that the token and its owner have what is required.
+    /// Checks that the token and its owner meet a requirement.
     ///
     /// # Errors
     /// [`Error::InsufficientScope`]
@@ -46,19 +46,19 @@ impl Deref for AuthorizedToken {
     }
 }
 
-/// On whose word something is changed. A bearer who has been shut out by then gets
-/// [`Error::InvalidToken`], and one who may no longer have it done [`Error::InsufficientScope`].
-/// What they may is what the guard nearest to the handler asked for.
+/// Who requests a change. A token that is no longer live gets [`Error::InvalidToken`], and one that no longer
+/// meets the requirement gets [`Error::InsufficientScope`]. The requirement is that of the guard nearest to the
+/// handler.
 #[derive(Clone, Copy, Debug)]
 pub enum Actor<'a> {
-    /// That of whoever runs the server, from its command line.
+    /// The operator of the server, on the command line. Everything is allowed.
     Operator,
-    /// A token's bearer's.
+    /// A token.
     Token(&'a AuthorizedToken),
 }
 
 impl Auth {
-    /// Checks once more that a bearer has what they were let in for: since then, a body has arrived.
+    /// Checks again that a token meets its requirement. Since the first check, a body has arrived.
     ///
     /// # Errors
     /// [`Error::InvalidToken`]; [`Error::InsufficientScope`]; [`Error::Busy`] and the like.
@@ -69,13 +69,13 @@ impl Auth {
         bearer.requirement.check(&token, &user).map_err(Error::InsufficientScope)
     }
 
-    /// What the store is to check before it writes.
+    /// The check that the store makes before it writes for a token.
     pub(super) fn acting_token(&self, bearer: &AuthorizedToken) -> ActingToken {
         let requirement = bearer.requirement.clone();
         ActingToken { token_id: bearer.token.id, requirement, ttl: self.0.ttl, now: self.now() }
     }
 
-    /// The same, unless the operator needs no check.
+    /// The same for any actor. `None` for the operator, who needs no check.
     pub(super) fn acting_token_of(&self, by: Actor<'_>) -> Option<ActingToken> {
         match by {
             Actor::Operator => None,

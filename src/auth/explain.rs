@@ -1,5 +1,5 @@
 //! Why a request passes or doesn't: the checks that `/api/verify` makes, one by one. This module makes all
-//! of them, also after one that fails, and tells what each found. It notes no use and writes nothing.
+//! of them, also after one that fails, and reports the result of each. It records no use and writes nothing.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::domain::{
     PresentedToken, Requirement, Token, TokenKind, Undecided, User,
 };
 
-/// Which token is asked about.
+/// The token of the request.
 #[derive(Debug)]
 pub enum Subject {
     /// None is sent.
@@ -22,7 +22,7 @@ pub enum Subject {
     Sent(SecretString),
 }
 
-/// The verdict, and how it came about.
+/// The decision and its checks.
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
     /// Whether the request passes.
@@ -31,20 +31,20 @@ pub struct Explanation {
     pub status: u16,
     /// The access rule that matched the request's path, counted from 1.
     pub rule: Option<usize>,
-    /// The checks, in their order. After one that fails, those that follow say what else is amiss.
+    /// The checks, in their order. After one that fails, the others are made all the same.
     pub checks: Vec<Step>,
 }
 
 /// One check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Step {
-    /// What is checked, in a word.
+    /// The name of the check.
     pub check: &'static str,
     /// Whether it passed.
     pub passed: bool,
-    /// What was found.
+    /// The result.
     pub found: String,
-    /// What would make it pass.
+    /// What to do to pass it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
@@ -53,7 +53,7 @@ pub struct Step {
 #[derive(Default)]
 struct Steps {
     checks: Vec<Step>,
-    /// The status of the first that failed.
+    /// The status of the first check that failed.
     status: Option<u16>,
 }
 
@@ -75,9 +75,9 @@ impl Steps {
 }
 
 impl Auth {
-    /// What `/api/verify` would answer to a request with the token `subject`, and why. It is asked about
-    /// the requirements that are `named`, and the `original` request. `trusted` says whether a trusted
-    /// proxy asks: nobody else may name a request, where there are rules.
+    /// What `/api/verify` would answer to a request with the token `subject`, and why. The
+    /// request has the `named` requirements, and is about the `original` request. `trusted` says whether it
+    /// comes from a trusted proxy: with rules, only such a proxy may name an original request.
     ///
     /// # Errors
     /// [`Error::Busy`] and the like.
@@ -104,7 +104,7 @@ impl Auth {
         }
         let basis = self.basis(&named, original);
         let rule = explain_basis(&basis, &mut steps);
-        // Where nothing decides, a step has said so. The token is looked at all the same.
+        // If there is no basis, a step has said so. The token is checked all the same.
         let required = basis.requirements(named).unwrap_or_else(|_| vec![Requirement::LiveToken]);
         if required.is_empty() {
             return Ok(steps.conclude(rule));
@@ -161,7 +161,7 @@ impl Auth {
     }
 }
 
-/// Notes what decides, and gives the number of the rule for the request's own path.
+/// Adds steps for the basis. Returns the number of the rule for the request's own path.
 fn explain_basis(basis: &Basis<'_>, steps: &mut Steps) -> Option<usize> {
     const CHECK: &str = "rule";
     match basis {
@@ -183,7 +183,7 @@ fn explain_basis(basis: &Basis<'_>, steps: &mut Steps) -> Option<usize> {
     None
 }
 
-/// Notes the rules of a decision, and gives the number of the first.
+/// Adds a step for each rule of a decision. Returns the number of the first.
 fn explain_decision(
     check: &'static str,
     decision: Result<Option<&Decision<'_>>, &Undecided>,

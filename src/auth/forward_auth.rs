@@ -1,16 +1,16 @@
-//! Whether a request to somebody else may pass: what a reverse proxy or another service asks, and
-//! what the access rules say to it.
+//! Forward authentication: what a request to another application must have, by the access rules and by the
+//! abilities that the proxy names.
 
 use super::{Auth, Error};
 use crate::domain::{Decision, ForwardAuthHeaders, Original, Requirement, Undecided};
 
-/// What decides on a request.
+/// The basis of a decision on a request.
 pub(super) enum Basis<'a> {
     /// There are no access rules: the abilities that are named, if any.
     NoRules,
     /// Abilities are named, and no request for the rules.
     Abilities,
-    /// Neither abilities nor a request are named. The proxy is to name one so.
+    /// Neither abilities nor a request are named. The proxy must name the request in these headers.
     Unnamed(ForwardAuthHeaders),
     /// The rules for the request's path, and those for its destination, if it has one.
     Rules(Result<Decision<'a>, Undecided>, Result<Option<Decision<'a>>, Undecided>),
@@ -38,7 +38,7 @@ impl Auth {
         self.basis(&named, original).requirements(named)
     }
 
-    /// What decides on a request for which this is `named`.
+    /// The basis of the decision on a request with these `named` requirements.
     pub(super) fn basis(&self, named: &[Requirement], original: Option<&Original>) -> Basis<'_> {
         let rules = &self.0.rules;
         match (self.0.forward_auth_headers, original) {
@@ -53,7 +53,7 @@ impl Auth {
 }
 
 impl Basis<'_> {
-    /// What is `named`, and what the rules require besides.
+    /// The `named` requirements and those of the rules.
     pub(super) fn requirements(
         self,
         mut named: Vec<Requirement>,

@@ -6,12 +6,12 @@ use crate::domain::{Email, Network, Password, PasswordHash, User};
 use crate::metrics::{Login, TokenEvent};
 use crate::store::UserWithHash;
 
-/// Who somebody claims to be.
+/// An email and a password.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// Their email.
+    /// The email.
     pub email: Email,
-    /// Their password.
+    /// The password.
     pub password: Password,
 }
 
@@ -25,12 +25,12 @@ impl Auth {
     ///
     /// A wrong password, an unknown email and a disabled user give the same error after the same
     /// rounds of bcrypt: those of the highest cost that is stored or configured. A login that
-    /// succeeds replaces a hash of another cost than the setting's. If the user has as many live tokens
-    /// as they may, the login token that was used least recently is revoked.
+    /// succeeds replaces a hash of another cost than the setting's. At
+    /// `max_tokens_per_user`, the login token that was used least recently is revoked.
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`]; [`Error::WrongCredentials`]; [`Error::Invalid`] if more
-    /// abilities are asked for than the user has; [`Error::Busy`] and the like.
+    /// abilities are requested than the user has; [`Error::Busy`] and the like.
     pub async fn log_in(
         &self,
         credentials: Credentials,
@@ -61,8 +61,8 @@ impl Auth {
         let attempts = async |caller: Caller| {
             let Credentials { email, password } = &credentials;
             let mut matched = None;
-            // A login beside this one may have replaced the password's hash while it was checked:
-            // then the password is checked once more, against the new one.
+            // A concurrent login may have replaced the password's hash. Then the password is checked again,
+            // against the new hash.
             for _ in 0..2 {
                 let account = self.0.store.account_by_email(email).await?;
                 let account = account.filter(|account| account.user.disabled_at.is_none());
@@ -88,15 +88,15 @@ impl Auth {
     }
 
     /// Counts an attempt to guess the password of an email. A success clears the attempts with the email
-    /// from the network. An attempt that is answered with 503 reveals nothing, and counts for the network
-    /// alone.
+    /// from the network. An attempt that is answered with 503 reveals nothing, and counts only for the
+    /// network.
     pub(super) async fn limit_attempts<T>(
         &self,
         email: &Email,
         network: Network,
         attempt: impl AsyncFnOnce(Caller) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        // Before anything is spent on it, and before others can be under way uncounted.
+        // Counted first, so that concurrent attempts can't exceed the limit.
         let counted = self.0.limiter.count(email, network, self.now())?;
         let caller = match counted.is_known {
             true => Caller::KnownNetwork(network),

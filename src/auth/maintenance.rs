@@ -1,4 +1,4 @@
-//! The database as a file: copied, and checked for damage.
+//! Backups, and the check of the database for damage.
 
 use std::path::Path;
 
@@ -7,16 +7,16 @@ use super::{Auth, Error};
 pub use crate::store::BackupError;
 
 impl Auth {
-    /// Copies the database into a new file, while everything goes on. The copy holds what was
+    /// Copies the database into a new file, without blocking other work. The copy has every change that was
     /// acknowledged before this call.
     ///
     /// # Errors
-    /// [`BackupError`]; what stands at `target` is never touched, and never half a copy.
+    /// [`BackupError`]. An existing `target` is not changed, and a copy that fails leaves no file.
     pub async fn backup(&self, target: &Path) -> Result<(), BackupError> {
         self.0.store.backup(target).await
     }
 
-    /// What is wrong with the database, in SQLite's words; nothing, if it is whole.
+    /// Reads the whole database. Returns its faults, most in SQLite's words; none if it is intact.
     ///
     /// # Errors
     /// [`Error::Busy`] and the like.

@@ -12,11 +12,11 @@ use crate::metrics::TokenEvent;
 use crate::store::{Insertion, NewToken, Page, Purge, Purged, Stored};
 
 impl Auth {
-    /// Issues a token for the user with this email, as the operator of the server.
+    /// Issues an operator token for the user with this email.
     ///
     /// # Errors
-    /// [`Error::NotFound`] without such a user; [`Error::Invalid`] if more abilities are asked for
-    /// than the user has, or the user has as many live tokens as they may; [`Error::Busy`] and the like.
+    /// [`Error::NotFound`] without such a user; [`Error::Invalid`] if more abilities are requested
+    /// than the user has, or the user has reached `max_tokens_per_user`; [`Error::Busy`] and the like.
     pub async fn issue(&self, email: Email, request: TokenRequest) -> Result<Issued, Error> {
         let (plain, token) = self.generate_token(request);
         let now = token.created_at;
@@ -27,9 +27,9 @@ impl Auth {
         Ok(Issued { plain, token })
     }
 
-    /// Draws a token's string, and says what is to be stored of it.
+    /// Generates a token's string, and the record to store.
     pub(super) fn generate_token(&self, request: TokenRequest) -> (PlainToken, NewToken) {
-        // Without the operating system's random numbers there is nothing to go on with.
+        // It panics if the operating system has no random numbers: no token can be issued then.
         let plain = PlainToken::generate(&self.0.prefix, &mut UnwrapErr(SysRng));
         let now = self.now();
         let token = NewToken {
@@ -42,14 +42,14 @@ impl Auth {
         (plain, token)
     }
 
-    /// Issues a personal access token for the bearer: with the abilities asked for, which must be
-    /// among those that the bearer's token has at this moment, or with its own list. Unless the issuer is a
-    /// login token, the new token is bound to it: it dies with its issuer, and never ends later.
+    /// Issues a personal access token for the owner of a token, the issuer. It gets the abilities that are
+    /// requested, which the issuer must have, or else the issuer's list. Unless the issuer is a login token, the
+    /// new token is bound to it: it is revoked with its issuer and never expires later.
     ///
     /// # Errors
-    /// Those of [`Actor`]; [`Error::Invalid`] if more abilities or a later end are asked for than their token
-    /// has, no abilities while that has more than a token can hold, or the user has as many live tokens as
-    /// they may; [`Error::TooManyAttempts`] beyond 60 tokens a minute; [`Error::Busy`] and the like.
+    /// Those of [`Actor`]; [`Error::Invalid`] if more abilities or a later expiry are requested than the issuer
+    /// has, none are requested and the issuer has more than a token can hold, or the user has reached
+    /// `max_tokens_per_user`; [`Error::TooManyAttempts`] beyond 60 tokens a minute; [`Error::Busy`] and the like.
     pub async fn issue_by_token(
         &self,
         bearer: &AuthorizedToken,
@@ -59,7 +59,7 @@ impl Auth {
         let (issuer, now) = (self.acting_token(bearer), token.created_at);
         self.0.issues.count(bearer.user.id, now)?;
         let insertion = self.0.store.insert_token_by_token(issuer, token, self.0.quota).await;
-        // A full quota takes the writer's time, so that it counts.
+        // An attempt with a full quota counts, because it takes the writer's time.
         if !matches!(insertion, Ok(Insertion::Done(..) | Insertion::Full(_))) {
             self.0.issues.give_back(bearer.user.id, now);
         }
@@ -68,7 +68,7 @@ impl Auth {
         Ok((Issued { plain, token }, owner))
     }
 
-    /// The token that was stored, and its owner; `None` without an owner. The token was drawn at `now`.
+    /// Returns the token that was stored and its owner; `None` if there is no owner. It was generated at `now`.
     pub(super) fn finish_insertion(
         &self,
         outcome: Insertion,
@@ -92,10 +92,10 @@ impl Auth {
         }
     }
 
-    /// Gives one of the bearer's own tokens another name.
+    /// Renames one of the token owner's tokens.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there is none, it is revoked, or it is somebody else's;
+    /// [`Error::NotFound`] if there is none, it is revoked, or it belongs to another user;
     /// those of [`Actor`]; [`Error::Busy`] and the like.
     pub async fn rename(
         &self,
@@ -125,7 +125,7 @@ impl Auth {
 
     /// The tokens with ids above `after`, a thousand at most, in the order of their ids, each with its owner;
     /// those of one user, if an email is given. Dead tokens are included until they are purged. To list all,
-    /// ask again with the last id until there are no more. Each thousand is read at its own time.
+    /// ask again with the last id until there are no more. Each thousand is read in a transaction of its own.
     ///
     /// # Errors
     /// [`Error::Busy`] and the like.
@@ -137,11 +137,11 @@ impl Auth {
         Ok(self.0.store.tokens_after(after, email).await?)
     }
 
-    /// Revokes one token and what is bound to it, for its owner; for anybody, if `owner` is `None`. Gives
-    /// how many tokens were revoked.
+    /// Revokes a token and the tokens bound to it, if it belongs to `owner`, or to any user if that is `None`.
+    /// Returns how many were revoked.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there is none, it is revoked already, or it is somebody else's;
+    /// [`Error::NotFound`] if there is none, it is revoked already, or it belongs to another user;
     /// those of [`Actor`]; [`Error::Busy`] and the like.
     pub async fn revoke(
         &self,
@@ -173,12 +173,12 @@ impl Auth {
         Ok(())
     }
 
-    /// Revokes the session's own token and what is bound to it. A token that has died meanwhile is no error.
+    /// Revokes the session's own token and the tokens bound to it. It succeeds if the token is revoked already.
     ///
     /// # Errors
     /// [`Error::Busy`] and the like.
     pub async fn log_out(&self, session: &Session) -> Result<(), Error> {
-        // Whatever else the token may do or not, it may end itself.
+        // A token may always revoke itself.
         match self.revoke(Actor::Operator, session.token.id, Some(session.user.id)).await {
             Ok(_) => {
                 session.set_revoked();
@@ -189,7 +189,7 @@ impl Auth {
         }
     }
 
-    /// Revokes a user's tokens, all but `except`; that one too if it is bound to another.
+    /// Revokes all of a user's tokens except `except`. If that one is bound to another, it is revoked too.
     ///
     /// # Errors
     /// Those of [`Actor`]; [`Error::Busy`] and the like.
@@ -205,18 +205,17 @@ impl Auth {
         Ok(())
     }
 
-    /// Removes the tokens that have been dead for `retention` or longer; for as long as the setting
-    /// says, if none is given.
+    /// Deletes the tokens that have been dead for `retention` or longer. `None` is the setting's value.
     ///
     /// # Errors
-    /// [`Error::Busy`] and the like; what was removed until then stays removed.
+    /// [`Error::Busy`] and the like; what was deleted until then stays deleted.
     pub async fn prune(&self, retention: Option<Duration>) -> Result<Purged, Error> {
         let retention = retention.unwrap_or(self.0.retention);
         Ok(self.0.store.purge(Purge::of(retention, self.0.ttl, self.now())).await?)
     }
 }
 
-/// Why a token that was drawn at `now` is not issued as it was asked for.
+/// The error for a token, generated at `now`, that exceeds its grant.
 fn explain_ungranted(ungranted: Ungranted, now: Timestamp) -> Error {
     let (field, text) = match ungranted {
         Ungranted::Beyond(lacking) => {

@@ -8,42 +8,41 @@ use crate::domain::{
 use crate::metrics::TokenEvent;
 use crate::store::{Page, StoreError, UserChange, UserChanged, UserRecord, UserWithHash};
 
-/// How often an own account is read, checked and changed: once more, if a login beside, or the user
-/// elsewhere, has changed the password or the email between the check and the change.
+/// How often a change of one's own account is tried. The second try is for another change of the password or
+/// the email that was committed between the first one's read and write.
 const TRIES: u8 = 2;
-/// The most emails that a user may have had, the new one included, for a change by the user. Each stays
-/// reserved for that user.
+/// The most emails that a user may have reserved, the new one included. It limits changes by users.
 const MOST_EMAILS: i64 = 10;
 
 /// A user to be created.
 #[derive(Clone, Debug)]
 pub struct NewUser {
-    /// What the user is called.
+    /// The user's name.
     pub name: Name,
-    /// What the user logs in with.
+    /// The email that the user logs in with.
     pub email: Email,
     /// The user's password.
     pub password: Password,
-    /// What the user may do.
+    /// The user's abilities.
     pub abilities: Abilities,
-    /// Whether the user may administrate.
+    /// Whether the user is an administrator.
     pub admin: bool,
 }
 
-/// What is to change of a user; what is `None` stays as it is.
+/// Changes of a user. A field that is `None` stays as it is.
 #[derive(Clone, Debug, Default)]
 pub struct UserUpdate {
     /// Another name.
     pub name: Option<Name>,
     /// Another email.
     pub email: Option<Email>,
-    /// Whether the email may be one that its last owner has given up.
+    /// Whether the email may be one that is reserved for its last owner.
     pub reuse_email: bool,
-    /// Other abilities. Every token of the user shrinks or grows with them.
+    /// Other abilities. They limit every token of the user at once.
     pub abilities: Option<Abilities>,
-    /// Whether the user may administrate.
+    /// Whether the user is an administrator.
     pub admin: Option<bool>,
-    /// Whether the user and all their tokens are shut out.
+    /// Whether the user is disabled, with all their tokens.
     pub disabled: Option<bool>,
     /// Another password. It revokes the user's tokens.
     pub password: Option<Password>,
@@ -59,7 +58,7 @@ impl Auth {
         self.create(by, user, false).await
     }
 
-    /// Creates a user, also under an email that its last owner has given up.
+    /// Creates a user, even with an email that is reserved for its last owner.
     ///
     /// # Errors
     /// [`Error::Invalid`] if a user has the email; those of [`Actor`]; [`Error::Busy`] and the like.
@@ -113,10 +112,9 @@ impl Auth {
         Ok(self.0.store.account_by_email(email).await?.ok_or(Error::NotFound("user"))?.user)
     }
 
-    /// Changes a user, and gives the user and how many tokens were revoked. A new password revokes the
-    /// user's tokens. A bearer's own password and email are
-    /// changed by [`Auth::change_own_password`] and [`Auth::update_own`], which ask for the present password:
-    /// a leaked token of an administrator's must not take the account over.
+    /// Changes a user. Returns the user and how many tokens were revoked. A new password revokes the user's
+    /// tokens. Users change their own password and email by [`Auth::change_own_password`] and [`Auth::update_own`], which require the
+    /// current password, so that a leaked administrator's token can't take over the account.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Invalid`] if it is the bearer's own password or email, the email is
@@ -151,9 +149,9 @@ impl Auth {
         self.change(by, id, change).await?.ok_or(Error::NotFound("user"))
     }
 
-    /// Changes the bearer's own name and email. An email in another spelling, even of case, needs the
-    /// current password, and an administrator or the setting that allows it. Attempts with the password,
-    /// sent `from` this address, are limited like logins.
+    /// Changes the token owner's name and email. Another email, or another spelling of it, requires the current
+    /// password, and an administrator or `email_change = "self"`. Attempts with the password are limited like
+    /// logins from the address `from`.
     ///
     /// # Errors
     /// [`Error::EmailChangeDisabled`]; [`Error::Invalid`] if the email is taken or reserved, or the
@@ -168,12 +166,11 @@ impl Auth {
     ) -> Result<User, Error> {
         let mut matched = None;
         for _ in 0..TRIES {
-            // The session may be older than the row, and what needs no password by the one needs it
-            // by the other.
+            // The session may be older than the row, which decides whether the password is needed.
             let account = self.own_account(bearer).await?;
             let email_was = Some(account.user.email.clone());
             let is_new = email != account.user.email;
-            // The only administrator has nobody else to ask.
+            // Administrators may: the only one couldn't ask another.
             let may_change = account.user.admin || self.0.email_change == EmailChange::Owner;
             if is_new && !may_change {
                 return Err(Error::EmailChangeDisabled);
@@ -206,9 +203,8 @@ impl Auth {
         Err(Error::Conflict)
     }
 
-    /// Changes the bearer's own password, and revokes all their tokens except the one that asks for it;
-    /// that one too if it is bound to another. Attempts with the current password, sent `from` this
-    /// address, are limited like logins.
+    /// Changes the token owner's password, and revokes all their tokens except this one. If this one is bound to
+    /// another, it is revoked too. Attempts are limited like logins from the address `from`.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the current password is wrong; [`Error::TooManyAttempts`]; [`Error::Conflict`];
@@ -238,7 +234,7 @@ impl Auth {
         Err(Error::Conflict)
     }
 
-    /// Removes a user and all their tokens.
+    /// Deletes a user. Their tokens stop passing at once.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Invalid`] if nobody would be left who can administrate;
@@ -247,8 +243,8 @@ impl Auth {
         self.finish_change(self.0.store.delete_user(self.acting_token_of(by), id).await?).map(drop)
     }
 
-    /// Changes a user, and gives the user and how many tokens were revoked; `None` if the change was checked
-    /// against something that has changed meanwhile.
+    /// Changes a user. Returns the user and how many tokens were revoked, or `None` if the password or the email
+    /// that the change was checked against has changed.
     async fn change(
         &self,
         by: Actor<'_>,
@@ -276,13 +272,13 @@ impl Auth {
         }
     }
 
-    /// The bearer's own account, as it is now.
+    /// The token's owner, as stored now.
     async fn own_account(&self, bearer: &AuthorizedToken) -> Result<UserWithHash, Error> {
         self.0.store.account(bearer.user.id).await?.ok_or(Error::InvalidToken)
     }
 
-    /// The hash of an account's password, if `password` matches it. It is left in `matched` for a second
-    /// try. Attempts are limited like logins, so that the holder of a token can't guess faster.
+    /// Returns the hash of an account's password, if `password` matches it, and stores it in `matched` for a second
+    /// try. Attempts are limited like logins, so that a token doesn't allow faster guessing.
     async fn verify_own_password(
         &self,
         account: UserWithHash,
@@ -327,7 +323,7 @@ fn refuse_own_credentials(update: &UserUpdate) -> Result<(), Error> {
     }
 }
 
-/// Why a user can't have an email, or another error of the store.
+/// The error for an email that the user can't have, or for another error of the store.
 fn explain_email_refusal(error: StoreError) -> Error {
     let text = match error {
         StoreError::Taken => "The email has already been taken.",
