@@ -75,7 +75,7 @@ impl Quota {
         let age_cutoff = age_cutoff(self.ttl, now);
         let idlest = IdlestLogin { owner, now: now.as_unix(), age_cutoff, most };
         match idlest.get_result::<Row>(c).optional()? {
-            Some(login) => revoke_with_bound(c, login.number, now),
+            Some(login) => revoke_with_bound(c, login.number, Some(owner), now),
             None => Ok(0),
         }
     }

@@ -14,9 +14,11 @@ use super::{ActingToken, Store, StoreError};
 use crate::domain::{PresentedToken, Timestamp};
 
 statements! {
-    Revoke: "UPDATE tokens SET revoked_at = " [at: i64 as BigInt]
-        " WHERE revoked_at IS NULL AND id = " [id: i64 as BigInt];
-    // Not those that a revocation of all tokens has revoked.
+    // Not a token that a revocation of all tokens has revoked.
+    Revoke: "UPDATE tokens SET revoked_at = " [at: i64 as BigInt] " WHERE id = " [id: i64 as BigInt]
+        " AND revoked_at IS NULL AND user_id = ifnull(" [owner: Option<i64> as Nullable<BigInt>]
+        ", user_id) AND NOT EXISTS (SELECT 1 FROM users WHERE users.id = user_id \
+        AND tokens.id <= revoked_through AND tokens.id IS NOT kept_token)";
     Children: "SELECT tokens.id FROM tokens LEFT JOIN users ON users.id = user_id \
         WHERE revoked_at IS NULL AND tokens.id > ifnull(revoked_through, 0) \
         AND parent_id = " [id: i64 as BigInt];
@@ -45,14 +47,7 @@ impl Store {
         owner: Option<i64>,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        self.write_by(by, move |c| {
-            let found = by_id(c, id)?;
-            match found.filter(|(_, user)| owner.is_none_or(|owner| owner == user.id)) {
-                Some((token, _)) => Ok(revoke_with_bound(c, token.id, now)?),
-                None => Ok(0),
-            }
-        })
-        .await
+        self.write_by(by, move |c| Ok(revoke_with_bound(c, id, owner, now)?)).await
     }
 
     /// Revokes the token whose string is presented, and what is bound to it, also if it has expired or its
@@ -77,7 +72,7 @@ impl Store {
                 .get_result(c)
                 .optional()?;
             match id.filter(|&id| presented.names(id)) {
-                Some(id) => Ok(revoke_with_bound(c, id, now)?),
+                Some(id) => Ok(revoke_with_bound(c, id, None, now)?),
                 None => Ok(0),
             }
         })
@@ -100,20 +95,21 @@ impl Store {
     }
 }
 
-/// Revokes a token and what is bound to it, unless it is revoked. Returns how many were revoked.
+/// Revokes a token and what is bound to it, if it belongs to `owner` (anybody, if `None`) and isn't revoked
+/// yet. Returns how many were revoked.
 pub(super) fn revoke_with_bound(
     c: &mut SqliteConnection,
     id: i64,
+    owner: Option<i64>,
     now: Timestamp,
 ) -> QueryResult<usize> {
-    if by_id(c, id)?.is_some_and(|(token, _)| token.revoked_at.is_some()) {
-        return Ok(0);
-    }
     let mut ids = vec![id];
     let mut revoked = 0;
     while let Some(id) = ids.pop() {
-        revoked += Revoke { at: now.as_unix(), id }.execute(c)?;
-        ids.extend(Children { id }.load::<Child>(c)?.into_iter().map(|child| child.id));
+        if (Revoke { at: now.as_unix(), id, owner }).execute(c)? > 0 {
+            revoked += 1;
+            ids.extend(Children { id }.load::<Child>(c)?.into_iter().map(|child| child.id));
+        }
     }
     Ok(revoked)
 }
