@@ -46,20 +46,20 @@ impl Purged {
     }
 }
 
-// A chunk has 500 rows: a few milliseconds of the writer's time, so that token checks on the same core,
+// A chunk has 250 rows: a few milliseconds of the writer's time, so that token checks on the same core,
 // logins and revocations get their turn.
 statements! {
     Revoked: "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens \
-        WHERE revoked_at <= " [cutoff: i64 as BigInt] " ORDER BY revoked_at LIMIT 500)";
+        WHERE revoked_at <= " [cutoff: i64 as BigInt] " ORDER BY revoked_at LIMIT 250)";
     Expired: "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens \
-        WHERE expires_at <= " [cutoff: i64 as BigInt] " ORDER BY expires_at LIMIT 500)";
+        WHERE expires_at <= " [cutoff: i64 as BigInt] " ORDER BY expires_at LIMIT 250)";
     BoundOfAge: "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens \
-        WHERE ages_from <= " [created_by: i64 as BigInt] " ORDER BY ages_from LIMIT 500)";
+        WHERE ages_from <= " [created_by: i64 as BigInt] " ORDER BY ages_from LIMIT 250)";
     OfAge: "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens \
-        WHERE created_at <= " [created_by: i64 as BigInt] " ORDER BY created_at LIMIT 500)";
+        WHERE created_at <= " [created_by: i64 as BigInt] " ORDER BY created_at LIMIT 250)";
     InBulk: "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens \
         WHERE user_id = " [user_id: i64 as BigInt] " AND id <= " [through: i64 as BigInt]
-        " AND id IS NOT " [kept: Option<i64> as Nullable<BigInt>] " LIMIT 500)";
+        " AND id IS NOT " [kept: Option<i64> as Nullable<BigInt>] " LIMIT 250)";
     NextBulk: "SELECT id, user_id, through, kept FROM bulk_revocations \
         WHERE revoked_at <= " [cutoff: i64 as BigInt] " ORDER BY revoked_at LIMIT 1";
     LogPurge: "INSERT INTO changes (kind, id) VALUES ('purge', " [cutoff: i64 as BigInt] ")";
