@@ -164,10 +164,24 @@ impl Auth {
         current_password: Option<Password>,
         from: IpAddr,
     ) -> Result<User, Error> {
+        let read = async || self.own_account(bearer).await;
+        self.update_own_by(bearer, name, email, current_password, from, read).await
+    }
+
+    /// [`Self::update_own`], with the read that a test replaces.
+    pub(super) async fn update_own_by(
+        &self,
+        bearer: &AuthorizedToken,
+        name: Name,
+        email: Email,
+        current_password: Option<Password>,
+        from: IpAddr,
+        read: impl AsyncFn() -> Result<UserWithHash, Error>,
+    ) -> Result<User, Error> {
         let mut matched = None;
         for _ in 0..TRIES {
             // The session may be older than the row, which decides whether the password is needed.
-            let account = self.own_account(bearer).await?;
+            let account = read().await?;
             let email_was = Some(account.user.email.clone());
             let is_new = email != account.user.email;
             // Administrators may: the only one couldn't ask another.
@@ -273,7 +287,10 @@ impl Auth {
     }
 
     /// The token's owner, as stored now.
-    async fn own_account(&self, bearer: &AuthorizedToken) -> Result<UserWithHash, Error> {
+    pub(super) async fn own_account(
+        &self,
+        bearer: &AuthorizedToken,
+    ) -> Result<UserWithHash, Error> {
         self.0.store.account(bearer.user.id).await?.ok_or(Error::InvalidToken)
     }
 

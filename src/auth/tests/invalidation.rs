@@ -1,7 +1,5 @@
 //! That no session outlives a change: each test holds a read across one.
 
-use std::cell::Cell;
-
 use tokio::sync::oneshot;
 
 use super::*;
