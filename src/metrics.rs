@@ -14,6 +14,9 @@ use prometheus::{
 /// HTTP library reports them only to the log, which belongs to no server.
 pub static MALFORMED_REQUESTS: AtomicU64 = AtomicU64::new(0);
 
+/// Lines missing from the log that are not in a counter yet. The log belongs to no server either.
+pub static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
+
 /// The metrics of one server. Clones share them.
 #[derive(Clone)]
 pub struct Metrics {
@@ -27,6 +30,7 @@ pub struct Metrics {
     /// Malformed tokens, refused without a look-up.
     pub malformed: IntCounter,
     malformed_requests: IntCounter,
+    log_lines_dropped: IntCounter,
     logins: IntCounterVec,
     /// Seconds that checking or hashing a password took, without the wait for a thread.
     pub password_hash_seconds: Histogram,
@@ -128,6 +132,11 @@ impl Metrics {
             malformed_requests: register_int_counter_with_registry!(
                 "malformed_requests_total",
                 "Requests that could not be parsed as HTTP/1, for the whole process",
+                registry
+            )?,
+            log_lines_dropped: register_int_counter_with_registry!(
+                "log_lines_dropped_total",
+                "Lines missing from the log because it could not be written, for the whole process",
                 registry
             )?,
             logins: register_int_counter_vec_with_registry!(
@@ -233,6 +242,7 @@ impl Metrics {
     /// All metrics in Prometheus's text format, version 0.0.4.
     pub fn text(&self) -> String {
         self.malformed_requests.inc_by(MALFORMED_REQUESTS.swap(0, Ordering::Relaxed));
+        self.log_lines_dropped.inc_by(LOG_LINES_DROPPED.swap(0, Ordering::Relaxed));
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             log::error!("can't write the metrics: {error}");

@@ -83,11 +83,13 @@ impl CliError {
 
 /// Parses the command line, runs the command and prints its error, if any.
 pub fn main() -> ExitCode {
+    let _flush = logger::FlushAtExit;
     let matches = command().try_get_matches().map_err(renamed_or_exit);
     match matches.and_then(|matches| run(&matches)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("bearerd: {}", output::escape_lines(error.to_string().lines()));
+            let text = format!("bearerd: {}", output::escape_lines(error.to_string().lines()));
+            logger::print_error(&text);
             error.exit_code()
         }
     }
@@ -157,7 +159,11 @@ fn run(matches: &ArgMatches) -> Result<(), CliError> {
         Task::Completions(_) => Config::default(),
         _ => Config::load(file.map(PathBuf::as_path), environment, flags)?,
     };
-    logger::start(&config.log);
+    match task {
+        Task::Serve(_) => logger::start_queued(&config.log)
+            .map_err(|error| CliError::Failed(format!("can't start the log: {error}")))?,
+        _ => logger::start(&config.log),
+    }
     match task {
         Task::Serve(serve) => serve.run(config),
         Task::User(task) => task.run(&config),

@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod explain;
 mod input;
+mod logger;
 mod migrate;
 mod prune;
 #[cfg(unix)]
