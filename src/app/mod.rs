@@ -6,6 +6,8 @@ mod malformed_requests;
 #[cfg(feature = "server")]
 mod server;
 #[cfg(feature = "server")]
+mod signals;
+#[cfg(feature = "server")]
 mod tls;
 
 use std::sync::Arc;
@@ -26,7 +28,9 @@ use crate::store::{Quota, Store};
 #[doc(hidden)]
 pub use malformed_requests::{is_malformed_request, peer};
 #[cfg(feature = "server")]
-pub use server::{Demo, ServeError, Server, StartError, hangup_signals, shutdown_signal};
+pub use server::{Demo, ServeError, Server, StartError};
+#[cfg(feature = "server")]
+pub use signals::{hangup_signals, shutdown_signal, survive_signals};
 
 pub use crate::store::OpenError;
 

@@ -4,14 +4,13 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::rt::{spawn, task::JoinHandle};
 use actix_web::{App, HttpServer};
 use futures_util::future::{Either, select};
-use futures_util::stream::{self, Stream, StreamExt as _};
+use futures_util::stream::{Stream, StreamExt as _};
 
 use super::tls::{Tls, TlsError};
 use super::{Bearerd, OpenError, malformed_requests};
@@ -202,38 +201,4 @@ async fn create_demo_user(auth: &Auth, demo: &Demo) -> Result<(), Box<dyn std::e
     };
     auth.create_user(Actor::Operator, account).await?;
     Ok(())
-}
-
-/// Ready at Ctrl-C or `SIGTERM`. Both are caught from this call on, not only from the first poll, so that
-/// an early signal is not lost. Needs a running actix system.
-pub fn shutdown_signal() -> impl Future<Output = ()> {
-    #[cfg(unix)]
-    let signals = {
-        use tokio::signal::unix::{SignalKind, signal};
-        [SignalKind::terminate(), SignalKind::interrupt()].map(signal)
-    };
-    async {
-        #[cfg(unix)]
-        if let [Ok(mut terminate), Ok(mut interrupt)] = signals {
-            let terminate = std::pin::pin!(terminate.recv());
-            let interrupt = std::pin::pin!(interrupt.recv());
-            select(terminate, interrupt).await;
-            return;
-        }
-        let _ = tokio::signal::ctrl_c().await;
-    }
-}
-
-/// Yields an item at each `SIGHUP`. From this call on, `SIGHUP` no longer ends the process. Needs a running
-/// actix system.
-pub fn hangup_signals() -> impl Stream<Item = ()> {
-    #[cfg(unix)]
-    let mut hangups = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok();
-    stream::poll_fn(move |_context| {
-        #[cfg(unix)]
-        if let Some(hangups) = &mut hangups {
-            return hangups.poll_recv(_context);
-        }
-        Poll::Pending
-    })
 }

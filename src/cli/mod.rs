@@ -9,6 +9,7 @@ mod input;
 mod logger;
 mod migrate;
 mod output;
+mod process;
 mod prune;
 mod serve;
 mod token;
@@ -16,6 +17,7 @@ mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Subcommand};
@@ -84,11 +86,16 @@ impl CliError {
 /// Parses the command line, runs the command and prints its error, if any.
 pub fn main() -> ExitCode {
     let _flush = logger::FlushAtExit;
+    let file_limit = process::protect();
     let matches = command().try_get_matches().map_err(renamed_or_exit);
     match matches.and_then(|matches| run(&matches)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let text = format!("bearerd: {}", output::escape_lines(error.to_string().lines()));
+            let mut text = format!("bearerd: {}", output::escape_lines(error.to_string().lines()));
+            if file_limit.load(Ordering::Relaxed) {
+                text +=
+                    "; a file would have grown beyond the limit of this process (see ulimit -f)";
+            }
             logger::print_error(&text);
             error.exit_code()
         }

@@ -45,6 +45,7 @@ impl Serve {
 fn serve(config: &Config, demo: Option<Demo>) -> Result<(), CliError> {
     app::block_on(async {
         let (stop, hangups) = (app::shutdown_signal(), app::hangup_signals());
+        app::survive_signals();
         let credentials = demo
             .as_ref()
             .map(|demo| format!("demo user {}, password {}\n", demo.email, demo.password));

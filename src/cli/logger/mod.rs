@@ -109,7 +109,8 @@ fn write(queue: &Queue, mut output: impl Write) {
 pub(super) fn print_error(line: &str) {
     match LOGGER.get().and_then(|logger| logger.queue.as_ref()) {
         Some(queue) => queue.push(format!("{line}\n").as_bytes()),
-        None => eprintln!("{line}"),
+        // Unlike `eprintln!`, this does not panic if standard error can't be written.
+        None => drop(writeln!(io::stderr(), "{line}")),
     }
 }
 
