@@ -1,10 +1,14 @@
 //! Token checks: from the token cache, or else from the store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Auth, Error, Session};
 use crate::domain::{PresentedToken, Timestamp, Token, TokenHash, User};
 use crate::store::StoreError;
+
+/// How long a look-up may take, with the wait for others of the same token.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The result of a check without waiting.
 #[derive(Debug)]
@@ -66,7 +70,9 @@ impl Auth {
         read: impl AsyncFn(TokenHash) -> Result<Option<(Token, User)>, StoreError>,
     ) -> Result<Arc<Session>, Error> {
         self.0.metrics.misses.inc();
-        let session = self.0.tokens.look_up(presented, read).await?.ok_or(Error::InvalidToken)?;
+        let look_up = tokio::time::timeout(PATIENCE, self.0.tokens.look_up(presented, read)).await;
+        let late = |_| Error::Unavailable("a look-up took too long".to_owned());
+        let session = look_up.map_err(late)??.ok_or(Error::InvalidToken)?;
         self.record_use(&session, self.now());
         Ok(session)
     }

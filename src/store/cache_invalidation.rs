@@ -7,8 +7,12 @@
 //! read is current as long as no slot of its token or user is newer than the stamp: a stamp that is as new
 //! as a slot was taken after that slot's commit. So a change of a user costs the same for any number of
 //! tokens. Several ids share a slot: a change of one makes the others be read once more.
+//!
+//! Other processes commit changes too. The slots are as new as the last read of the change log. A cached
+//! session passes only if that read began within the last second: see [`Freshness`].
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::domain::Timestamp;
 
@@ -16,21 +20,45 @@ use crate::domain::Timestamp;
 const TOKENS: usize = 32_768;
 /// Slots of users, and of families; a power of two.
 const USERS: usize = 8_192;
+/// How long cached sessions pass after a read of the change log began.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// The counter and its slots.
 #[derive(Debug)]
 pub struct CacheInvalidation {
     epoch: AtomicU64,
-    /// Nothing with an older stamp is current. [`SUSPENDED`] while the change log can't be read.
+    /// Nothing with an older stamp is current.
     flushed: AtomicU64,
     tokens: Slots,
     users: Slots,
     families: Slots,
     /// Tokens that ended by then, in Unix seconds, are deleted: none comes back if the clock is set back.
     purged: AtomicI64,
+    start: Instant,
+    /// Until when cached sessions pass, in nanoseconds after `start`.
+    fresh_until: AtomicU64,
 }
 
-const SUSPENDED: u64 = u64::MAX;
+/// How long cached sessions pass, as it was known when this was made.
+///
+/// A check makes it, then compares slots, then asks [`Freshness::lasts`]. In this order, a process that was
+/// paused between two of the steps can't let a session pass by slots that are older than a second.
+#[derive(Clone, Copy, Debug)]
+pub struct Freshness {
+    start: Instant,
+    until: u64,
+}
+
+impl Freshness {
+    /// Whether changes of other processes were read within the last second.
+    pub fn lasts(self) -> bool {
+        nanoseconds(self.start.elapsed()) < self.until
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
 
 /// The counter's value before a read began.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +105,8 @@ impl Default for CacheInvalidation {
             users: Slots::new(USERS),
             families: Slots::new(USERS),
             purged: AtomicI64::new(i64::MIN),
+            start: Instant::now(),
+            fresh_until: AtomicU64::new(0),
         }
     }
 }
@@ -87,7 +117,12 @@ impl CacheInvalidation {
         Stamp(self.epoch.load(Ordering::Acquire))
     }
 
-    /// Whether what a read with this stamp found of a token, its user and its family is still so.
+    /// How long cached sessions pass.
+    pub fn freshness(&self) -> Freshness {
+        Freshness { start: self.start, until: self.fresh_until.load(Ordering::Acquire) }
+    }
+
+    /// Whether no change is known of what a read with this stamp found of a token, its user and its family.
     pub fn is_current(&self, stamp: Stamp, token: i64, user: i64, family: i64) -> bool {
         let slots = [self.tokens.of(token), self.users.of(user), self.families.of(family)];
         let is_older = |changed: &AtomicU64| changed.load(Ordering::Acquire) <= stamp.0;
@@ -99,19 +134,15 @@ impl CacheInvalidation {
         end.as_unix() <= self.purged.load(Ordering::Acquire)
     }
 
-    /// Whether the change log can't be read, so that nothing is current.
-    pub fn is_suspended(&self) -> bool {
-        self.flushed.load(Ordering::Acquire) == SUSPENDED
-    }
-
-    /// Invalidates what committed changes touch. For the writer's thread alone, as the rest of this.
-    pub(super) fn invalidate(&self, changes: &[Change]) {
-        if changes.is_empty() {
+    /// Invalidates what committed changes touch. For the change log alone, as the rest of this.
+    pub(super) fn invalidate(&self, changes: impl Iterator<Item = Change>) {
+        let mut changes = changes.peekable();
+        if changes.peek().is_none() {
             return;
         }
         let epoch = self.advance();
         for change in changes {
-            let slot = match *change {
+            let slot = match change {
                 Change::Token(id) => self.tokens.of(id),
                 Change::User(id) => self.users.of(id),
                 Change::Family(id) => self.families.of(id),
@@ -124,14 +155,20 @@ impl CacheInvalidation {
         }
     }
 
-    /// Invalidates everything, and ends a suspension.
+    /// Invalidates everything.
     pub(super) fn invalidate_all(&self) {
         self.flushed.store(self.advance(), Ordering::Release);
     }
 
-    /// Lets nothing pass until the next [`CacheInvalidation::invalidate_all`].
-    pub(super) fn suspend(&self) {
-        self.flushed.store(SUSPENDED, Ordering::Release);
+    /// Lets cached sessions pass for a second after `began`: all that was committed by then is invalidated.
+    pub(super) fn refresh(&self, began: Instant) {
+        let until = nanoseconds(began.duration_since(self.start) + FRESH);
+        self.fresh_until.fetch_max(until, Ordering::AcqRel);
+    }
+
+    /// Lets no cached session pass until the next [`CacheInvalidation::refresh`].
+    pub(super) fn expire(&self) {
+        self.fresh_until.store(0, Ordering::Release);
     }
 
     fn advance(&self) -> u64 {

@@ -38,6 +38,7 @@ use crate::metrics::{Metrics, Queue};
 
 pub use acting_token::ActingToken;
 pub use cache_invalidation::{CacheInvalidation, Stamp};
+use change_log::ChangeLog;
 pub use purge::{Purge, Purged};
 pub use quota::Quota;
 pub use rows::UserWithHash;
@@ -47,11 +48,15 @@ pub use tokens::{Insertion, NewToken, Stored};
 pub use users::{UserChange, UserChanged, UserRecord};
 
 use sqlite::connection;
+use sqlite::poller::Poller;
 use sqlite::readers::Readers;
 use sqlite::writer::Writer;
 
 /// The most rows of one read where a whole table is listed, so that no more are in memory at a time.
 const STEP: i64 = 1000;
+
+/// How long a short read waits for its answer, so that a disk that hangs leaves no client without one.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A part of a longer list.
 #[derive(Clone, Debug)]
@@ -70,7 +75,9 @@ struct Shared {
     path: PathBuf,
     readers: Readers,
     writer: Writer,
+    poller: Poller,
     invalidation: Arc<CacheInvalidation>,
+    log: Arc<ChangeLog>,
     metrics: Metrics,
 }
 
@@ -108,6 +115,15 @@ fn closed() -> StoreError {
     StoreError::Unavailable("it is closed, or dropped the question".to_owned())
 }
 
+/// The answer of `work`, or an error if there is none in time. What `work` began goes on.
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let late = |_| StoreError::Unavailable(format!("no answer within {} s", limit.as_secs()));
+    tokio::time::timeout(limit, work).await.map_err(late)?
+}
+
 impl Store {
     /// Opens the SQLite file at `path` and migrates it. A new file can only be read by its owner.
     ///
@@ -120,16 +136,24 @@ impl Store {
             cause: cause.to_string(),
         };
         let invalidation = Arc::new(CacheInvalidation::default());
-        let writer =
-            Writer::start(connection, invalidation.clone(), metrics.clone()).map_err(failed)?;
+        let log = Arc::new(ChangeLog::new(invalidation.clone()));
+        let writer = Writer::start(connection, log.clone(), metrics.clone()).map_err(failed)?;
         let readers = Readers::start(path).map_err(failed)?;
         let path = path.to_owned();
-        Ok(Self(Arc::new(Shared { path, readers, writer, invalidation, metrics })))
+        let poller = Poller::start(path.clone(), log.clone()).map_err(failed)?;
+        let parts = Shared { path, readers, writer, poller, invalidation, log, metrics };
+        Ok(Self(Arc::new(parts)))
     }
 
     /// Tells which of the sessions that were read from this store are out of date.
     pub fn invalidation(&self) -> Arc<CacheInvalidation> {
         self.0.invalidation.clone()
+    }
+
+    /// Stops the news of changes until the result is dropped, as a disk that hangs does.
+    #[cfg(test)]
+    pub(crate) fn hold_news(&self) -> impl Drop + '_ {
+        self.0.log.hold()
     }
 
     /// Checks that the store can read and write.
@@ -149,10 +173,7 @@ impl Store {
             // It writes nothing, but the writer must run and get the lock.
             self.write(|_| Ok(())).await
         };
-        match tokio::time::timeout(Duration::from_secs(1), answers).await {
-            Ok(answer) => answer,
-            Err(_) => Err(StoreError::Unavailable("no answer within a second".to_owned())),
-        }
+        within(Duration::from_secs(1), answers).await
     }
 
     /// Finishes what is queued, then closes the file. Later reads and writes fail with
@@ -164,6 +185,7 @@ impl Store {
         let (done, closed) = oneshot::channel();
         std::thread::spawn(move || {
             store.0.readers.close();
+            store.0.poller.close();
             store.0.writer.close();
             let _ = done.send(());
         });
@@ -182,12 +204,21 @@ impl Store {
         }
     }
 
+    /// Refuses if nothing may be answered any more.
+    fn usable(&self) -> Result<(), StoreError> {
+        match self.0.log.has_ended() {
+            true => Err(closed()),
+            false => Ok(()),
+        }
+    }
+
     /// Runs a query of a row or two, which may share a transaction with others like it.
     async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let result = self.0.readers.run(query).await;
+        self.usable()?;
+        let result = within(PATIENCE, self.0.readers.run(query)).await;
         self.note_refusal(Queue::Reads, &result);
         result
     }
@@ -197,6 +228,7 @@ impl Store {
         &self,
         query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.usable()?;
         let result = self.0.readers.run_long(query).await;
         self.note_refusal(Queue::Reads, &result);
         result
@@ -206,6 +238,7 @@ impl Store {
         &self,
         job: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.usable()?;
         let result = self.0.writer.run(job).await;
         self.note_refusal(Queue::Writes, &result);
         result

@@ -3,7 +3,8 @@
 //!
 //! It never resurrects. A session is read from the store outside any lock, and a change may be committed
 //! meanwhile. So each session has the stamp that was taken before its read, and passes only as long as the
-//! store's [`CacheInvalidation`] says that it is current: when it is found, and when it was just read.
+//! store's [`CacheInvalidation`] says that it is current: when it is found, and when it was just read. What
+//! was cached passes only while the store also brings the changes of other processes in time.
 //!
 //! Look-ups of one token that are under way at the same time are one look-up. It is bounded in bytes: a token
 //! with many long abilities takes the room of a hundred usual ones.
@@ -97,7 +98,7 @@ impl TokenCache {
     /// a change comes between. `None` if the token is not live.
     ///
     /// # Errors
-    /// Those of `read`; [`Error::Unavailable`] while changes can't be noticed.
+    /// Those of `read`.
     pub(super) async fn look_up(
         &self,
         presented: &PresentedToken,
@@ -105,8 +106,14 @@ impl TokenCache {
     ) -> Result<Option<Arc<Session>>, Error> {
         let hash = &presented.hash;
         for _ in 0..READS {
-            if self.invalidation.is_suspended() {
-                return Err(Error::Unavailable("the change log can't be read".to_owned()));
+            if !self.invalidation.freshness().lasts() {
+                // Nothing cached can be trusted, but a read that begins now is its own proof. It is not shared:
+                // what another look-up reads may have begun earlier.
+                let Some(cached) = self.read(hash, &read).await? else { return Ok(None) };
+                if self.is_unchanged(&cached, (self.clock)()) {
+                    return Ok(cached.session_of(presented));
+                }
+                continue;
             }
             let cached = match self.tokens.get_value_or_guard_async(hash).await {
                 Ok(cached) => cached,
@@ -144,7 +151,16 @@ impl TokenCache {
         Ok(session.map(|session| CachedToken::Live(Arc::new(session))))
     }
 
+    /// Whether a cached token is as the store has it now, or had it within the last second where another
+    /// process changed it.
     fn is_current(&self, cached: &CachedToken, now: Timestamp) -> bool {
+        // The order matters: see `Freshness`.
+        let freshness = self.invalidation.freshness();
+        self.is_unchanged(cached, now) && (cached.is_revoked() || freshness.lasts())
+    }
+
+    /// Whether no change is known of a token since it was read.
+    fn is_unchanged(&self, cached: &CachedToken, now: Timestamp) -> bool {
         match cached {
             CachedToken::Live(session) => {
                 session.is_revoked()
@@ -156,6 +172,14 @@ impl TokenCache {
 }
 
 impl CachedToken {
+    /// Whether the token is revoked, which no later read can change.
+    fn is_revoked(&self) -> bool {
+        match self {
+            Self::Live(session) => session.is_revoked(),
+            Self::Revoked => true,
+        }
+    }
+
     /// The session, if the token is live and is the one that is presented.
     pub(super) fn session_of(self, presented: &PresentedToken) -> Option<Arc<Session>> {
         match self {

@@ -48,9 +48,7 @@ pub enum OpenError {
     },
 }
 
-/// The wait for another process's lock is short: the writer tries again by itself, and reads the change log
-/// in between.
-const WRITER: &str = "PRAGMA busy_timeout = 100; PRAGMA trusted_schema = OFF;";
+const WRITER: &str = "PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF;";
 const READER: &str =
     "PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;";
 const COPIER: &str = "PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF;";
@@ -110,6 +108,15 @@ pub(in crate::store) fn open_copier(
 ) -> Result<SqliteConnection, Box<dyn std::error::Error>> {
     let mut connection = connect(path)?;
     connection.batch_execute(COPIER)?;
+    Ok(connection)
+}
+
+/// Opens a connection that can't write.
+pub(in crate::store) fn open_reader(
+    path: &Path,
+) -> Result<SqliteConnection, Box<dyn std::error::Error>> {
+    let mut connection = connect(path)?;
+    prepare_reader(&mut connection)?;
     Ok(connection)
 }
 

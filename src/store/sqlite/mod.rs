@@ -3,12 +3,14 @@
 //!
 //! Reads run on the readers' threads (`readers`), each on a connection that can't write. Writes
 //! queue for the writer (`writer`), which commits those that have gathered as one transaction.
-//! Both queues are bounded, and refuse with [`StoreError::Busy`](super::StoreError::Busy).
+//! The poller (`poller`) reads what other processes have changed. The readers' and the writer's queues
+//! are bounded, and refuse with [`StoreError::Busy`](super::StoreError::Busy).
 
 pub(super) mod backup;
 pub(super) mod connection;
 mod error;
 mod integrity;
+pub(super) mod poller;
 pub(super) mod readers;
 pub(super) mod statements;
 pub(super) mod writer;

@@ -1,4 +1,4 @@
-//! The writer: the one connection that writes, its group commit, and its reading of the change log.
+//! The writer: the one connection that writes, and its group commit.
 //!
 //! SQLite lets one connection write at a time, and a durable commit costs a wait for the disk. So
 //! the writes that arrive while one batch commits form the next batch: one transaction, a
@@ -6,35 +6,28 @@
 //! The idea is as old as IMS Fast Path: Gawlick and Kinkade, "Varieties of Concurrency Control in
 //! IMS/VS Fast Path", 1985.
 //!
-//! Before each commit, and four times a second while there is nothing to commit, the writer reads the new
-//! rows of the change log: those of its own transaction and those of other processes. After the commit, and
-//! before any answer, it invalidates what they name. While it can't read them, nothing cached passes; if
-//! its thread ends, nothing ever does.
+//! Before each commit, the writer reads the new rows of the change log: those of its own transaction and those
+//! of other processes. After the commit, and before any answer, it invalidates what they name. If its thread
+//! ends, no cached session passes any more.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use tokio::sync::oneshot;
 
-use super::error::is_locked;
 use super::statements::statements;
 use crate::metrics::Metrics;
 use crate::store::change_log::{ChangeLog, News};
-use crate::store::{CacheInvalidation, StoreError, closed};
+use crate::store::{StoreError, closed};
 
 /// Writes that may wait for the next batch; further ones are refused.
 pub(in crate::store) const QUEUE: usize = 1024;
 /// The most writes in one transaction.
 const BATCH: usize = 256;
-/// How long a batch waits for another process's transaction.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long the writer waits for a write before it reads the change log.
-const POLL: Duration = Duration::from_millis(250);
 
 pub(in crate::store) struct Writer {
     jobs: Sender<Message>,
@@ -89,14 +82,13 @@ where
 impl Writer {
     pub(in crate::store) fn start(
         mut connection: SqliteConnection,
-        invalidation: Arc<CacheInvalidation>,
+        log: Arc<ChangeLog>,
         metrics: Metrics,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         let (jobs, messages) = bounded(QUEUE);
         // Before anything can be read and cached: no change of another process goes unnoticed.
-        let mut log = ChangeLog::default();
-        log.apply(log.read(&mut connection)?, &invalidation);
-        let worker = Worker { connection, log, invalidation, metrics };
+        log.apply(log.read(&mut connection)?);
+        let worker = Worker { connection, log, metrics };
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || worker.serve(&messages))?;
@@ -136,15 +128,14 @@ impl Writer {
 
 struct Worker {
     connection: SqliteConnection,
-    log: ChangeLog,
-    invalidation: Arc<CacheInvalidation>,
+    log: Arc<ChangeLog>,
     metrics: Metrics,
 }
 
 impl Drop for Worker {
-    /// The thread has ended, by [`Writer::close`] or by a panic: nobody reads the change log any more.
+    /// The thread has ended, by [`Writer::close`] or by a panic.
     fn drop(&mut self) {
-        self.invalidation.suspend();
+        self.log.end();
     }
 }
 
@@ -154,14 +145,14 @@ impl Worker {
         while !closing {
             let (batch, last) = gather(messages);
             closing = last;
-            match batch.is_empty() {
-                true => self.read_change_log(),
-                false => self.commit(batch),
+            if !batch.is_empty() {
+                self.commit(batch);
             }
         }
-        self.invalidation.suspend();
+        self.log.end();
         // SQLite checkpoints when the last connection closes; another process may have one.
-        if let Err(error) = self.connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE);") {
+        let checkpoint = "PRAGMA busy_timeout = 100; PRAGMA wal_checkpoint(TRUNCATE);";
+        if let Err(error) = self.connection.batch_execute(checkpoint) {
             log::warn!("the write-ahead log could not be checkpointed: {error}");
         }
     }
@@ -169,14 +160,13 @@ impl Worker {
     /// Runs the jobs as one transaction, invalidates what they change, and answers.
     fn commit(&mut self, mut batch: Vec<Box<dyn Job>>) {
         let result = self.run(&mut batch).and_then(|news| {
-            let committed = Commit {}.execute(&mut self.connection);
-            // A commit that fails may have taken place all the same.
-            committed.map(|_| news).inspect_err(|_| self.log.lose_place())
+            Commit {}.execute(&mut self.connection)?;
+            Ok(news)
         });
         let failure = match result {
             Ok(news) => {
                 self.metrics.commit_batch_size.observe(batch.len() as f64);
-                self.log.apply(news, &self.invalidation);
+                self.log.apply(news);
                 None
             }
             Err(error) => {
@@ -184,7 +174,10 @@ impl Worker {
                 log::error!("{} writes were lost: {error}", batch.len());
                 // Fails where SQLite has rolled back by itself already, or has begun nothing.
                 let _ = self.connection.batch_execute("ROLLBACK");
-                self.read_change_log();
+                // A commit that fails may have taken place all the same.
+                if let Ok(news) = self.log.read(&mut self.connection) {
+                    self.log.apply(news);
+                }
                 Some(error)
             }
         };
@@ -195,7 +188,7 @@ impl Worker {
 
     /// Begins a transaction, runs the jobs, and reads the change log.
     fn run(&mut self, batch: &mut [Box<dyn Job>]) -> QueryResult<News> {
-        self.begin()?;
+        Begin {}.execute(&mut self.connection)?;
         for job in batch {
             Savepoint {}.execute(&mut self.connection)?;
             if job.run(&mut self.connection).is_err() {
@@ -207,44 +200,13 @@ impl Worker {
         }
         self.log.read(&mut self.connection)
     }
-
-    /// Begins a transaction as soon as no other process has one. Until then, the changes that the other
-    /// commits are applied all the same.
-    fn begin(&mut self) -> QueryResult<()> {
-        let start = Instant::now();
-        loop {
-            let begun = Begin {}.execute(&mut self.connection);
-            match begun {
-                Err(error) if is_locked(&error.to_string()) && start.elapsed() < PATIENCE => {
-                    self.read_change_log();
-                }
-                result => return result.map(drop),
-            }
-        }
-    }
-
-    /// Applies what other processes have committed.
-    fn read_change_log(&mut self) {
-        match self.log.read(&mut self.connection) {
-            Ok(news) => self.log.apply(news, &self.invalidation),
-            Err(error) => {
-                log::error!("no token passes until the change log can be read: {error}");
-                self.invalidation.suspend();
-                self.log.lose_place();
-            }
-        }
-    }
 }
 
-/// The writes that wait; if there are none, the next one to come, for a while. Tells whether there will be
-/// no more.
+/// The writes that wait; if there are none, the next one to come. Tells whether there will be no more.
 fn gather(messages: &Receiver<Message>) -> (Vec<Box<dyn Job>>, bool) {
-    let first = match messages.recv_timeout(POLL) {
-        Err(RecvTimeoutError::Disconnected) => return (Vec::new(), true),
-        message => message.ok(),
-    };
     let mut batch = Vec::new();
-    for message in first.into_iter().chain(messages.try_iter()).take(BATCH) {
+    let Ok(first) = messages.recv() else { return (batch, true) };
+    for message in std::iter::once(first).chain(messages.try_iter()).take(BATCH) {
         match message {
             Message::Job(job) => batch.push(job),
             Message::Close => return (batch, true),
