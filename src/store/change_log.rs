@@ -106,6 +106,13 @@ impl ChangeLog {
         self.invalidation.refresh(news.began);
     }
 
+    /// Lets no cached session pass, and makes the next read take it that anything may have changed.
+    pub(super) fn lose_place(&self) {
+        let mut applied = self.applied();
+        *applied = None;
+        self.invalidation.expire();
+    }
+
     /// Lets no cached session pass, for ever.
     pub(super) fn end(&self) {
         let _applied = self.applied();

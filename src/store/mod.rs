@@ -27,7 +27,7 @@ mod users;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +48,7 @@ pub use tokens::{Insertion, NewToken, Stored};
 pub use users::{UserChange, UserChanged, UserRecord};
 
 use sqlite::connection;
+use sqlite::open_files::OpenFiles;
 use sqlite::poller::Poller;
 use sqlite::readers::Readers;
 use sqlite::writer::Writer;
@@ -72,7 +73,7 @@ pub struct Page<T> {
 pub struct Store(Arc<Shared>);
 
 struct Shared {
-    path: PathBuf,
+    files: Arc<OpenFiles>,
     readers: Readers,
     writer: Writer,
     poller: Poller,
@@ -137,11 +138,13 @@ impl Store {
         };
         let invalidation = Arc::new(CacheInvalidation::default());
         let log = Arc::new(ChangeLog::new(invalidation.clone()));
-        let writer = Writer::start(connection, log.clone(), metrics.clone()).map_err(failed)?;
-        let readers = Readers::start(path).map_err(failed)?;
-        let path = path.to_owned();
-        let poller = Poller::start(path.clone(), log.clone()).map_err(failed)?;
-        let parts = Shared { path, readers, writer, poller, invalidation, log, metrics };
+        let files = OpenFiles::new(path, log.clone()).map_err(|error| failed(error.into()))?;
+        let files = Arc::new(files);
+        let writer = Writer::start(connection, files.clone(), log.clone(), metrics.clone());
+        let writer = writer.map_err(failed)?;
+        let readers = Readers::start(&files, &log).map_err(failed)?;
+        let poller = Poller::start(files.clone(), log.clone()).map_err(failed)?;
+        let parts = Shared { files, readers, writer, poller, invalidation, log, metrics };
         Ok(Self(Arc::new(parts)))
     }
 
@@ -204,12 +207,16 @@ impl Store {
         }
     }
 
-    /// Refuses if nothing may be answered any more.
+    /// Refuses if nothing may be answered from the files, now or any more.
     fn usable(&self) -> Result<(), StoreError> {
-        match self.0.log.has_ended() {
-            true => Err(closed()),
-            false => Ok(()),
+        if self.0.log.has_ended() {
+            return Err(closed());
         }
+        if self.0.files.is_lost() {
+            let cause = "the database's files are not those that were opened";
+            return Err(StoreError::Unavailable(cause.to_owned()));
+        }
+        Ok(())
     }
 
     /// Runs a query of a row or two, which may share a transaction with others like it.

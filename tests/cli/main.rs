@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod completions;
 mod explain;
+mod files;
 mod input;
 mod logger;
 mod migrate;

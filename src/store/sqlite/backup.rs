@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use tokio::sync::oneshot;
 
 use super::connection::open_copier;
+use super::open_files::OpenFiles;
 use crate::store::Store;
 
 /// Why there is no backup. The target file was not created or changed.
@@ -55,7 +57,7 @@ impl Store {
             .map_err(|error| failed(error.into()))?;
         let partial = tempfile::NamedTempFile::new_in(workplace.path())
             .map_err(|error| failed(error.into()))?;
-        copy(&self.0.path, partial.path()).await.map_err(failed)?;
+        copy(self.0.files.clone(), partial.path()).await.map_err(failed)?;
         partial.persist_noclobber(&absolute).map_err(|error| match error.error.kind() {
             std::io::ErrorKind::AlreadyExists => exists(),
             _ => failed(error.error.into()),
@@ -67,10 +69,10 @@ impl Store {
     }
 }
 
-/// Copies the database at `from` into the empty file `to`, on a thread of its own, so that no query waits
+/// Copies the database into the empty file `to`, on a thread of its own, so that no query waits
 /// for it.
-async fn copy(from: &Path, to: &Path) -> Result<(), Cause> {
-    let (from, to) = (from.to_owned(), to.to_owned());
+async fn copy(from: Arc<OpenFiles>, to: &Path) -> Result<(), Cause> {
+    let to = to.to_owned();
     let (done, result) = oneshot::channel();
     std::thread::Builder::new().name("backup".to_owned()).spawn(move || {
         // The caller may have hung up.
@@ -81,7 +83,7 @@ async fn copy(from: &Path, to: &Path) -> Result<(), Cause> {
 
 /// `VACUUM INTO` reads one snapshot, and in WAL mode a reader doesn't block writers. SQLite doesn't sync the
 /// copy to the disk, so this does.
-fn vacuum(from: &Path, to: &Path) -> Result<(), Cause> {
+fn vacuum(from: &OpenFiles, to: &Path) -> Result<(), Cause> {
     let name = to.to_str().ok_or("its path is not Unicode")?;
     diesel::sql_query("VACUUM INTO ?").bind::<Text, _>(name).execute(&mut open_copier(from)?)?;
     Ok(File::options().write(true).open(to)?.sync_all()?)

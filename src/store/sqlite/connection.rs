@@ -9,8 +9,10 @@ use diesel::migration::MigrationSource;
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::error::is_locked;
+use super::open_files::OpenFiles;
 use crate::config::ConfigError;
 use crate::store::emails::define_email_key;
 
@@ -102,31 +104,45 @@ fn try_open_writer(path: &Path) -> Result<SqliteConnection, OpenError> {
     Ok(connection)
 }
 
-/// A connection that copies the file. It can't have `query_only`, which would forbid writing the copy.
+/// A further connection to the files, which copies them. It can't have `query_only`, which would forbid writing
+/// the copy.
 pub(in crate::store) fn open_copier(
-    path: &Path,
+    files: &OpenFiles,
 ) -> Result<SqliteConnection, Box<dyn std::error::Error>> {
-    let mut connection = connect(path)?;
+    let mut connection = SqliteConnection::establish(&uri(files.database()))?;
+    files.check()?;
     connection.batch_execute(COPIER)?;
     Ok(connection)
 }
 
-/// Opens a connection that can't write.
+/// A further connection to the files, which can't write.
 pub(in crate::store) fn open_reader(
-    path: &Path,
+    files: &OpenFiles,
 ) -> Result<SqliteConnection, Box<dyn std::error::Error>> {
-    let mut connection = connect(path)?;
-    prepare_reader(&mut connection)?;
+    let mut connection = SqliteConnection::establish(&uri(files.database()))?;
+    prepare_reader(&mut connection, files)?;
     Ok(connection)
 }
 
-/// Makes a connection one that can't write.
-pub(in crate::store) fn prepare_reader(connection: &mut SqliteConnection) -> QueryResult<()> {
-    connection.batch_execute(READER)
+/// Makes a new connection one that can't write. Fails if it has opened another file than the other connections,
+/// because the file was replaced.
+pub(in crate::store) fn prepare_reader(
+    connection: &mut SqliteConnection,
+    files: &OpenFiles,
+) -> Result<(), Box<dyn std::error::Error>> {
+    files.check()?;
+    Ok(connection.batch_execute(READER)?)
+}
+
+/// A URI for connections after the first one. They don't create a file that was deleted.
+pub(in crate::store) fn uri(path: &Path) -> String {
+    const ENCODED: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
+    format!("file:{}?mode=rw", utf8_percent_encode(&as_sqlite_path(path), ENCODED))
 }
 
 /// The path in a form that SQLite doesn't read as a URI or as a database in memory.
-pub(in crate::store) fn as_sqlite_path(path: &Path) -> String {
+fn as_sqlite_path(path: &Path) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     path.to_string_lossy().into_owned()
 }

@@ -10,6 +10,7 @@ pub(super) mod backup;
 pub(super) mod connection;
 mod error;
 mod integrity;
+pub(super) mod open_files;
 pub(super) mod poller;
 pub(super) mod readers;
 pub(super) mod statements;

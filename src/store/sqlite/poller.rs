@@ -1,10 +1,10 @@
-//! The poller: brings the changes of other processes to the token cache, four times a second.
+//! The poller: brings the changes of other processes to the token cache, and checks that the database's files
+//! are in their places, four times a second.
 //!
 //! It has a thread and a connection of its own and waits for nobody. So a writer that is stuck, as by a disk
 //! that hangs, delays no revocation by another process. If the poller itself is stuck, cached sessions stop
 //! passing after a second, and each token is looked up.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use diesel::prelude::*;
 
 use super::connection::open_reader;
+use super::open_files::OpenFiles;
 use crate::store::change_log::{ChangeLog, News};
 
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -24,11 +25,11 @@ pub(in crate::store) struct Poller {
 
 impl Poller {
     pub(in crate::store) fn start(
-        path: PathBuf,
+        files: Arc<OpenFiles>,
         log: Arc<ChangeLog>,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         let (running, stopped) = bounded(0);
-        let mut worker = Worker { path, log, connection: None, is_failing: false };
+        let mut worker = Worker { files, log, connection: None, is_failing: false };
         let thread = std::thread::Builder::new().name("poller".to_owned()).spawn(move || {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(INTERVAL) {
                 worker.poll();
@@ -48,7 +49,7 @@ impl Poller {
 }
 
 struct Worker {
-    path: PathBuf,
+    files: Arc<OpenFiles>,
     log: Arc<ChangeLog>,
     /// Opened by the first read, so that a command that is done sooner needs none.
     connection: Option<SqliteConnection>,
@@ -57,9 +58,19 @@ struct Worker {
 
 impl Worker {
     fn poll(&mut self) {
-        match self.read() {
+        if self.files.is_lost() {
+            // If the files are back, all is read anew.
+            self.log.lose_place();
+        }
+        let news = self.read();
+        // After the read, so that what is applied was read from the files in their places.
+        if self.files.check().is_err() {
+            return;
+        }
+        match news {
             Ok(news) => {
                 self.log.apply(news);
+                self.files.set_found();
                 if std::mem::take(&mut self.is_failing) {
                     log::info!("the changes of other processes are read again");
                 }
@@ -78,7 +89,7 @@ impl Worker {
     fn read(&mut self) -> Result<News, Box<dyn std::error::Error>> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            none => none.insert(open_reader(&self.path)?),
+            none => none.insert(open_reader(&self.files)?),
         };
         Ok(self.log.read(connection)?)
     }

@@ -8,7 +8,6 @@
 //! has failed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -20,7 +19,9 @@ use r2d2::{CustomizeConnection, Pool};
 use scheduled_thread_pool::ScheduledThreadPool;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::connection::{as_sqlite_path, prepare_reader};
+use super::connection::{prepare_reader, uri};
+use super::open_files::OpenFiles;
+use crate::store::change_log::ChangeLog;
 use crate::store::{StoreError, closed};
 
 /// Queries of each kind that may wait for a reader; further ones are refused.
@@ -50,7 +51,10 @@ enum Job {
 }
 
 impl Readers {
-    pub(in crate::store) fn start(path: &Path) -> Result<Self, Box<dyn std::error::Error>> {
+    pub(in crate::store) fn start(
+        files: &Arc<OpenFiles>,
+        log: &Arc<ChangeLog>,
+    ) -> Result<Self, Box<dyn std::error::Error>> {
         let count = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8));
         let helper =
             ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("pool").build();
@@ -62,16 +66,19 @@ impl Readers {
             .connection_timeout(Duration::from_secs(5))
             // A local file has no connection that goes stale.
             .test_on_check_out(false)
-            .connection_customizer(Box::new(ReadOnly))
+            .connection_customizer(Box::new(ReadOnly(files.clone())))
             .thread_pool(Arc::new(helper))
-            .build(ConnectionManager::new(as_sqlite_path(path)))?;
+            .build(ConnectionManager::new(uri(files.database())))?;
         let (queue, jobs) = bounded(QUEUE);
         let threads = (0..count)
             .map(|_| {
                 let (jobs, connections) = (jobs.clone(), connections.clone());
+                let (files, log) = (files.clone(), log.clone());
+                // While the poller is stuck, it does not watch the files.
+                let is_usable = move || log.is_fresh() || files.check().is_ok();
                 std::thread::Builder::new()
                     .name("reader".to_owned())
-                    .spawn(move || serve(&jobs, &connections))
+                    .spawn(move || serve(&jobs, &connections, is_usable))
             })
             .collect::<Result<_, _>>()?;
         Ok(Self {
@@ -145,7 +152,7 @@ impl Readers {
     }
 }
 
-fn serve(jobs: &Receiver<Job>, connections: &Connections) {
+fn serve(jobs: &Receiver<Job>, connections: &Connections, is_usable: impl Fn() -> bool) {
     // A job that ended the gathering of others is the next.
     let mut next = None;
     while let Some(job) = next.take().or_else(|| jobs.recv().ok()) {
@@ -158,9 +165,12 @@ fn serve(jobs: &Receiver<Job>, connections: &Connections) {
             }
             Job::Close => return,
         };
+        // Queries that are dropped drop the senders of their results, which the callers see.
+        if !is_usable() {
+            continue;
+        }
         match connections.get() {
             Ok(mut connection) => answer(&mut connection, batch),
-            // The queries are dropped, and with them the senders of their results; the callers see that.
             Err(error) => log::error!("no connection for a reader: {error}"),
         }
     }
@@ -196,10 +206,13 @@ fn answer(connection: &mut SqliteConnection, batch: Vec<Query>) {
 }
 
 #[derive(Debug)]
-struct ReadOnly;
+struct ReadOnly(Arc<OpenFiles>);
 
 impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for ReadOnly {
     fn on_acquire(&self, connection: &mut SqliteConnection) -> Result<(), diesel::r2d2::Error> {
-        prepare_reader(connection).map_err(diesel::r2d2::Error::QueryError)
+        prepare_reader(connection, &self.0).map_err(|error| {
+            let error = ConnectionError::BadConnection(error.to_string());
+            diesel::r2d2::Error::ConnectionError(error)
+        })
     }
 }

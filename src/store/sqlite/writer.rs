@@ -19,6 +19,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use tokio::sync::oneshot;
 
+use super::open_files::OpenFiles;
 use super::statements::statements;
 use crate::metrics::Metrics;
 use crate::store::change_log::{ChangeLog, News};
@@ -82,13 +83,14 @@ where
 impl Writer {
     pub(in crate::store) fn start(
         mut connection: SqliteConnection,
+        files: Arc<OpenFiles>,
         log: Arc<ChangeLog>,
         metrics: Metrics,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         let (jobs, messages) = bounded(QUEUE);
         // Before anything can be read and cached: no change of another process goes unnoticed.
         log.apply(log.read(&mut connection)?);
-        let worker = Worker { connection, log, metrics };
+        let worker = Worker { connection, files, log, metrics };
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || worker.serve(&messages))?;
@@ -128,6 +130,7 @@ impl Writer {
 
 struct Worker {
     connection: SqliteConnection,
+    files: Arc<OpenFiles>,
     log: Arc<ChangeLog>,
     metrics: Metrics,
 }
@@ -167,7 +170,8 @@ impl Worker {
             Ok(news) => {
                 self.metrics.commit_batch_size.observe(batch.len() as f64);
                 self.log.apply(news);
-                None
+                // A commit into a file that is gone is lost at the restart.
+                self.files.check().err()
             }
             Err(error) => {
                 let error = StoreError::from(error);
