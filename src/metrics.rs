@@ -4,10 +4,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus::{
-    Encoder, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry,
+    Encoder, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
     TextEncoder, register_histogram_vec_with_registry, register_histogram_with_registry,
     register_int_counter_vec_with_registry, register_int_counter_with_registry,
-    register_int_gauge_vec_with_registry,
+    register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
 };
 
 /// Malformed requests that are not in a counter yet. They are counted for the whole process, because the
@@ -38,6 +38,9 @@ pub struct Metrics {
     pub bcrypt_rounds: IntCounter,
     /// Writes in one transaction. The histogram's count is the number of commits.
     pub commit_batch_size: Histogram,
+    /// The size of the write-ahead log.
+    wal_bytes: IntGauge,
+    checkpoints: IntCounterVec,
     queue_rejections: IntCounterVec,
     queue_lengths: IntGaugeVec,
     token_events: IntCounterVec,
@@ -74,6 +77,18 @@ label! {
         Writes = "writes",
         /// Passwords waiting for a hashing thread, or on one.
         Passwords = "passwords",
+    }
+}
+
+label! {
+    /// How a checkpoint of the write-ahead log ended.
+    Checkpoint {
+        /// All of the log was copied into the database.
+        Complete = "complete",
+        /// A part was left, which a reader still needs.
+        Partial = "partial",
+        /// The disk failed or was full.
+        Failed = "failed",
     }
 }
 
@@ -162,6 +177,17 @@ impl Metrics {
                 vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0],
                 registry
             )?,
+            wal_bytes: register_int_gauge_with_registry!(
+                "wal_bytes",
+                "The size of the write-ahead log",
+                registry
+            )?,
+            checkpoints: register_int_counter_vec_with_registry!(
+                "checkpoints_total",
+                "Checkpoints of the write-ahead log, by result",
+                &["result"],
+                registry
+            )?,
             queue_rejections: register_int_counter_vec_with_registry!(
                 "queue_rejections_total",
                 "Jobs refused by a full queue",
@@ -197,6 +223,9 @@ impl Metrics {
         for outcome in Login::WORDS {
             metrics.logins.with_label_values(&[outcome]);
         }
+        for result in Checkpoint::WORDS {
+            metrics.checkpoints.with_label_values(&[result]);
+        }
         for queue in Queue::WORDS {
             metrics.queue_rejections.with_label_values(&[queue]);
             metrics.queue_lengths.with_label_values(&[queue]);
@@ -222,6 +251,16 @@ impl Metrics {
     pub fn set_queue_length(&self, queue: Queue, jobs: usize) {
         let jobs = i64::try_from(jobs).unwrap_or(i64::MAX);
         self.queue_lengths.with_label_values(&[queue.word()]).set(jobs);
+    }
+
+    /// Sets the size of the write-ahead log.
+    pub fn set_wal_bytes(&self, bytes: u64) {
+        self.wal_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a checkpoint by its result.
+    pub fn count_checkpoint(&self, result: Checkpoint) {
+        self.checkpoints.with_label_values(&[result.word()]).inc();
     }
 
     /// Counts a login by its outcome.

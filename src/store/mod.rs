@@ -47,6 +47,7 @@ pub use sqlite::connection::OpenError;
 pub use tokens::{Insertion, NewToken, Stored};
 pub use users::{UserChange, UserChanged, UserRecord};
 
+use sqlite::checkpoints::LastFailure;
 use sqlite::connection;
 use sqlite::open_files::OpenFiles;
 use sqlite::poller::Poller;
@@ -79,6 +80,7 @@ struct Shared {
     poller: Poller,
     invalidation: Arc<CacheInvalidation>,
     log: Arc<ChangeLog>,
+    checkpoint_failure: LastFailure,
     metrics: Metrics,
 }
 
@@ -140,12 +142,27 @@ impl Store {
         let log = Arc::new(ChangeLog::new(invalidation.clone()));
         let files = OpenFiles::new(path, log.clone()).map_err(|error| failed(error.into()))?;
         let files = Arc::new(files);
-        let writer = Writer::start(connection, files.clone(), log.clone(), metrics.clone());
+        let checkpoint_failure = LastFailure::default();
+        let writer = Writer::start(
+            connection,
+            files.clone(),
+            log.clone(),
+            checkpoint_failure.clone(),
+            metrics.clone(),
+        );
         let writer = writer.map_err(failed)?;
         let readers = Readers::start(&files, &log).map_err(failed)?;
-        let poller = Poller::start(files.clone(), log.clone()).map_err(failed)?;
-        let parts = Shared { files, readers, writer, poller, invalidation, log, metrics };
-        Ok(Self(Arc::new(parts)))
+        let poller = Poller::start(files.clone(), log.clone(), metrics.clone()).map_err(failed)?;
+        Ok(Self(Arc::new(Shared {
+            files,
+            readers,
+            writer,
+            poller,
+            invalidation,
+            log,
+            checkpoint_failure,
+            metrics,
+        })))
     }
 
     /// Tells which of the sessions that were read from this store are out of date.

@@ -283,3 +283,45 @@ fn a_commit_is_on_the_disk_before_its_answer() {
         store.close().await;
     });
 }
+
+/// The number of commits, and of checkpoints by their result.
+fn count(store: &Store, series: &str) -> u64 {
+    let text = store.0.metrics.text();
+    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("no {series} in {text}")).parse().unwrap()
+}
+
+#[test]
+fn a_log_that_a_reader_keeps_long_is_checkpointed_and_cut_once_it_ends() {
+    let (store, folder) = open();
+    let path = folder.path().join("test.sqlite");
+    let bytes = || std::fs::metadata(path.with_extension("sqlite-wal")).unwrap().len();
+    let complete = r#"bearerd_checkpoints_total{result="complete"}"#;
+    // 20,000 pages in all.
+    let write = async |pages: usize| {
+        for number in 0..pages / 1000 {
+            let mut large = user(&format!("{pages}-{number}@x.org"));
+            large.password_hash = PasswordHash::new("x".repeat(4_000_000));
+            store.insert_user(None, large, NOW).await.unwrap();
+        }
+    };
+    block_on(async {
+        let mut reader = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+        diesel::sql_query("BEGIN").execute(&mut reader).unwrap();
+        schema::users::table.count().get_result::<i64>(&mut reader).unwrap();
+        write(20_000).await;
+        assert!(bytes() > 80_000_000);
+        assert!(count(&store, r#"bearerd_checkpoints_total{result="partial"}"#) > 0);
+        assert_eq!(count(&store, complete), 0);
+        diesel::sql_query("COMMIT").execute(&mut reader).unwrap();
+        // After the pause that follows an incomplete checkpoint.
+        let start = std::time::Instant::now();
+        while count(&store, complete) == 0 {
+            assert!(start.elapsed() < Duration::from_secs(10));
+            store.ping().await.unwrap();
+        }
+        store.ping().await.unwrap();
+        assert_eq!(bytes(), 64 << 20);
+        store.close().await;
+    });
+}

@@ -75,6 +75,7 @@ fn counters_and_queue_lengths_start_at_zero() {
         ("queue_length", "queue", vec!["reads", "writes", "passwords"]),
         ("token_events_total", "event", vec!["issued", "revoked", "purged"]),
         ("token_checks_total", "outcome", vec!["hit", "miss", "malformed"]),
+        ("checkpoints_total", "result", vec!["complete", "partial", "failed"]),
     ] {
         for word in words {
             let series = format!("bearerd_{family}{{{label}=\"{word}\"}}");

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use diesel::connection::SimpleConnection;
 use diesel::migration::MigrationSource;
 use diesel::prelude::*;
+use diesel::sql_types::Text;
 use diesel::sqlite::Sqlite;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -38,6 +39,16 @@ pub enum OpenError {
     /// The file, or its folder, can be read but not written.
     #[error("the database {0} is read-only; bearerd needs to write to it and to its folder")]
     ReadOnly(PathBuf),
+    /// The write-ahead log can't be created or shared with other processes.
+    #[error(
+        "the database {path} can't have a write-ahead log ({cause}); its folder must be writable, and on a local disk, not on a network file system"
+    )]
+    NoLog {
+        /// The database.
+        path: PathBuf,
+        /// The error of SQLite, or the mode in which it stays.
+        cause: String,
+    },
     /// A later release has migrated the file.
     #[error(
         "the database {path} is newer than this program: it has the migration {version}; use the bearerd that wrote it, or a later one"
@@ -55,12 +66,12 @@ const READER: &str =
     "PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;";
 const COPIER: &str = "PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF;";
 /// Durable at each commit, on macOS too. The cache is 16 MiB at most, for the pages that every write
-/// changes; it grows only as it fills. The write-ahead log is checkpointed at 8,000 pages, 32 MB, so that a
-/// page that many commits change is copied once. Foreign keys are off: with them, the deletion of a
-/// user would delete the user's tokens row by row, which the sweeper does later.
-const DURABLE: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-    PRAGMA fullfsync = ON; PRAGMA foreign_keys = OFF; \
-    PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 8000;";
+/// changes; it grows only as it fills. The writer checkpoints the write-ahead log itself: see `checkpoints`. A
+/// log that has grown beyond 64 MiB shrinks to that when it is next written from its start. Foreign keys are
+/// off: with them, the deletion of a user would delete the user's tokens row by row, which the sweeper does
+/// later.
+const DURABLE: &str = "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA foreign_keys = OFF; \
+    PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864;";
 /// How long the start waits for another process that is using the file.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -91,6 +102,7 @@ fn try_open_writer(path: &Path) -> Result<SqliteConnection, OpenError> {
     connection.batch_execute(WRITER).map_err(|error| failed(&error))?;
     // Before the first write: a file of a later release is not changed.
     refuse_newer(&mut connection, path)?;
+    require_log(&mut connection, path)?;
     connection.batch_execute(DURABLE).map_err(|error| failed(&error))?;
     define_email_key(&mut connection).map_err(|error| failed(&error))?;
     connection
@@ -102,6 +114,24 @@ fn try_open_writer(path: &Path) -> Result<SqliteConnection, OpenError> {
         })
         .map_err(|error| failed(&error))?;
     Ok(connection)
+}
+
+/// Turns the write-ahead log on. Where SQLite can't share memory between processes, it stays in another mode
+/// without an error.
+fn require_log(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    #[derive(QueryableByName)]
+    struct Mode {
+        #[diesel(sql_type = Text)]
+        journal_mode: String,
+    }
+    let set = diesel::sql_query("PRAGMA journal_mode = WAL").get_result(connection);
+    let cause = match set.map_err(|error| explain(path, error.to_string())) {
+        Ok(Mode { journal_mode }) if journal_mode == "wal" => return Ok(()),
+        Ok(Mode { journal_mode }) => format!("SQLite stays in the mode {journal_mode}"),
+        Err(OpenError::Open { cause, .. }) if !is_locked(&cause) => cause,
+        Err(error) => return Err(error),
+    };
+    Err(OpenError::NoLog { path: path.to_owned(), cause })
 }
 
 /// A further connection to the files, which copies them. It can't have `query_only`, which would forbid writing
@@ -203,7 +233,24 @@ fn explain(path: &Path, cause: String) -> OpenError {
         OpenError::NotADatabase(path)
     } else if cause.contains("readonly database") {
         OpenError::ReadOnly(path)
+    } else if cause.contains("unable to open") && path.is_file() {
+        // The database itself could be opened.
+        OpenError::NoLog { path, cause }
     } else {
         OpenError::Open { path, cause }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_without_a_write_ahead_log_is_refused() {
+        // One in memory can't have one.
+        let mut connection = SqliteConnection::establish(":memory:").unwrap();
+        let refused = require_log(&mut connection, Path::new("a.sqlite")).unwrap_err().to_string();
+        assert!(refused.contains("SQLite stays in the mode memory"), "{refused}");
+        assert!(refused.contains("local disk"), "{refused}");
     }
 }

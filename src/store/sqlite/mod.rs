@@ -7,6 +7,7 @@
 //! are bounded, and refuse with [`StoreError::Busy`](super::StoreError::Busy).
 
 pub(super) mod backup;
+pub(super) mod checkpoints;
 pub(super) mod connection;
 mod error;
 mod integrity;

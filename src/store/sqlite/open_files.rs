@@ -64,22 +64,29 @@ impl OpenFiles {
     }
 
     /// Checks that the files are in their places. If they are not, no cached session passes, and
-    /// [`OpenFiles::is_lost`] holds until [`OpenFiles::set_found`].
+    /// [`OpenFiles::is_lost`] holds until [`OpenFiles::set_found`]. Returns the size of the write-ahead log in
+    /// bytes.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if one of them is not in its place.
-    pub(in crate::store) fn check(&self) -> Result<(), StoreError> {
-        self.files.iter().try_for_each(|OpenFile { path, identity: opened }| {
-            let event = match path.metadata() {
-                Ok(found) if identity(&found) == *opened => return Ok(()),
-                Ok(_) => "was replaced".to_owned(),
-                Err(error) if is_missing(error.kind()) => "was moved or deleted".to_owned(),
-                Err(error) => format!("can't be found ({error})"),
-            };
-            let event = format!("{} {event}", path.display());
-            self.lose(&event);
-            Err(StoreError::Unavailable(event))
-        })
+    pub(in crate::store) fn check(&self) -> Result<u64, StoreError> {
+        let [database, log, index] = &self.files;
+        self.size(database)?;
+        self.size(index)?;
+        self.size(log)
+    }
+
+    /// The size of a file that is in its place.
+    fn size(&self, OpenFile { path, identity: opened }: &OpenFile) -> Result<u64, StoreError> {
+        let event = match path.metadata() {
+            Ok(found) if identity(&found) == *opened => return Ok(found.len()),
+            Ok(_) => "was replaced".to_owned(),
+            Err(error) if is_missing(error.kind()) => "was moved or deleted".to_owned(),
+            Err(error) => format!("can't be found ({error})"),
+        };
+        let event = format!("{} {event}", path.display());
+        self.lose(&event);
+        Err(StoreError::Unavailable(event))
     }
 
     fn lose(&self, event: &str) {
@@ -106,11 +113,6 @@ impl OpenFiles {
             *self.logged.lock().unwrap_or_else(PoisonError::into_inner) = None;
             log::info!("{} is back; requests are answered again", self.files[0].path.display());
         }
-    }
-
-    /// The size of the write-ahead log in bytes.
-    pub(in crate::store) fn wal_bytes(&self) -> u64 {
-        self.files[1].path.metadata().map_or(0, |file| file.len())
     }
 }
 

@@ -14,6 +14,7 @@ use diesel::prelude::*;
 
 use super::connection::open_reader;
 use super::open_files::OpenFiles;
+use crate::metrics::Metrics;
 use crate::store::change_log::{ChangeLog, News};
 
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -27,9 +28,10 @@ impl Poller {
     pub(in crate::store) fn start(
         files: Arc<OpenFiles>,
         log: Arc<ChangeLog>,
+        metrics: Metrics,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         let (running, stopped) = bounded(0);
-        let mut worker = Worker { files, log, connection: None, is_failing: false };
+        let mut worker = Worker { files, log, metrics, connection: None, is_failing: false };
         let thread = std::thread::Builder::new().name("poller".to_owned()).spawn(move || {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(INTERVAL) {
                 worker.poll();
@@ -51,6 +53,7 @@ impl Poller {
 struct Worker {
     files: Arc<OpenFiles>,
     log: Arc<ChangeLog>,
+    metrics: Metrics,
     /// Opened by the first read, so that a command that is done sooner needs none.
     connection: Option<SqliteConnection>,
     is_failing: bool,
@@ -64,8 +67,9 @@ impl Worker {
         }
         let news = self.read();
         // After the read, so that what is applied was read from the files in their places.
-        if self.files.check().is_err() {
-            return;
+        match self.files.check() {
+            Ok(bytes) => self.metrics.set_wal_bytes(bytes),
+            Err(_) => return,
         }
         match news {
             Ok(news) => {

@@ -19,6 +19,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use tokio::sync::oneshot;
 
+use super::checkpoints::{Checkpoints, LastFailure};
 use super::open_files::OpenFiles;
 use super::statements::statements;
 use crate::metrics::Metrics;
@@ -85,12 +86,14 @@ impl Writer {
         mut connection: SqliteConnection,
         files: Arc<OpenFiles>,
         log: Arc<ChangeLog>,
+        checkpoint_failure: LastFailure,
         metrics: Metrics,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         let (jobs, messages) = bounded(QUEUE);
         // Before anything can be read and cached: no change of another process goes unnoticed.
         log.apply(log.read(&mut connection)?);
-        let worker = Worker { connection, files, log, metrics };
+        let checkpoints = Checkpoints::new(checkpoint_failure, metrics.clone());
+        let worker = Worker { connection, files, log, checkpoints, metrics };
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || worker.serve(&messages))?;
@@ -132,6 +135,7 @@ struct Worker {
     connection: SqliteConnection,
     files: Arc<OpenFiles>,
     log: Arc<ChangeLog>,
+    checkpoints: Checkpoints,
     metrics: Metrics,
 }
 
@@ -153,25 +157,22 @@ impl Worker {
             }
         }
         self.log.end();
-        // SQLite checkpoints when the last connection closes; another process may have one.
-        let checkpoint = "PRAGMA busy_timeout = 100; PRAGMA wal_checkpoint(TRUNCATE);";
-        if let Err(error) = self.connection.batch_execute(checkpoint) {
-            log::warn!("the write-ahead log could not be checkpointed: {error}");
-        }
+        self.checkpoints.finish(&mut self.connection);
     }
 
-    /// Runs the jobs as one transaction, invalidates what they change, and answers.
+    /// Runs the jobs as one transaction, invalidates what they change, and answers. Then it is time for a
+    /// checkpoint.
     fn commit(&mut self, mut batch: Vec<Box<dyn Job>>) {
         let result = self.run(&mut batch).and_then(|news| {
             Commit {}.execute(&mut self.connection)?;
             Ok(news)
         });
-        let failure = match result {
+        let outcome = match result {
             Ok(news) => {
                 self.metrics.commit_batch_size.observe(batch.len() as f64);
                 self.log.apply(news);
                 // A commit into a file that is gone is lost at the restart.
-                self.files.check().err()
+                self.files.check()
             }
             Err(error) => {
                 let error = StoreError::from(error);
@@ -182,11 +183,14 @@ impl Worker {
                 if let Ok(news) = self.log.read(&mut self.connection) {
                     self.log.apply(news);
                 }
-                Some(error)
+                Err(error)
             }
         };
         for job in batch {
-            job.answer(failure.as_ref());
+            job.answer(outcome.as_ref().err());
+        }
+        if let Ok(wal_bytes) = outcome {
+            self.checkpoints.run(&mut self.connection, wal_bytes);
         }
     }
 
