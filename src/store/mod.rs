@@ -16,6 +16,7 @@ mod emails;
 mod password_costs;
 mod purge;
 mod quota;
+mod readiness;
 mod revocation;
 mod rows;
 mod schema;
@@ -47,6 +48,7 @@ pub use sqlite::connection::OpenError;
 pub use tokens::{Insertion, NewToken, Stored};
 pub use users::{UserChange, UserChanged, UserRecord};
 
+use readiness::LastProbe;
 use sqlite::checkpoints::LastFailure;
 use sqlite::connection;
 use sqlite::open_files::OpenFiles;
@@ -81,6 +83,7 @@ struct Shared {
     invalidation: Arc<CacheInvalidation>,
     log: Arc<ChangeLog>,
     checkpoint_failure: LastFailure,
+    last_probe: LastProbe,
     metrics: Metrics,
 }
 
@@ -161,6 +164,7 @@ impl Store {
             invalidation,
             log,
             checkpoint_failure,
+            last_probe: LastProbe::default(),
             metrics,
         })))
     }
@@ -174,26 +178,6 @@ impl Store {
     #[cfg(test)]
     pub(crate) fn hold_news(&self) -> impl Drop + '_ {
         self.0.log.hold()
-    }
-
-    /// Checks that the store can read and write.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it can't within a second.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        let answers = async {
-            self.read(|connection| {
-                schema::users::table
-                    .find(0)
-                    .select(schema::users::id)
-                    .get_result::<i64>(connection)
-                    .optional()
-            })
-            .await?;
-            // It writes nothing, but the writer must run and get the lock.
-            self.write(|_| Ok(())).await
-        };
-        within(Duration::from_secs(1), answers).await
     }
 
     /// Finishes what is queued, then closes the file. Later reads and writes fail with

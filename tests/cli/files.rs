@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::support::{Place, Serving};
+use crate::support::{Place, Serving, db_damage};
 
 /// A server on a database with two tokens, and a backup of that.
 struct Replaceable {
@@ -159,4 +159,16 @@ fn a_renamed_folder_closes_the_server_until_it_is_back() {
     fs::rename(&away, place.path()).unwrap();
     server.await_status(&token, 200);
     fs::remove_dir(away.parent().unwrap()).unwrap();
+}
+
+#[test]
+fn a_damaged_table_makes_the_server_not_ready() {
+    let it = start();
+    assert_eq!(it.ready(), 200);
+    db_damage(&it.place, "tokens");
+    let start = std::time::Instant::now();
+    // One answer serves all who ask within a second.
+    while it.ready() == 200 {
+        assert!(start.elapsed() < std::time::Duration::from_secs(5));
+    }
 }

@@ -16,11 +16,11 @@ pub(crate) async fn alive() -> HttpResponse {
 }
 
 pub(crate) const READY: Operation =
-    Operation::new(tag::SERVICE, "readyz", "Check that the database answers too")
+    Operation::new(tag::SERVICE, "readyz", "Check that the database can be read and written too")
         .answers_text()
         .refuses(&[|| Error::Busy.into(), || Error::Unavailable(String::new()).into()]);
 
-/// `GET /readyz`: the store answers too.
+/// `GET /readyz`: the store can read and write too.
 pub(crate) async fn ready(auth: Data<Auth>) -> Answer {
     auth.ready().await?;
     Ok(ok())
