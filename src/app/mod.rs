@@ -66,6 +66,7 @@ impl Bearerd {
     /// [`OpenError`]
     pub fn open_at(config: &Config, clock: Clock) -> Result<Self, OpenError> {
         let services = Services::open(config, clock.clone())?;
+        services.store.clear_backup_leftovers();
         let schedule = Schedule {
             interval: config.sweep_interval,
             retention: config.retention,

@@ -1,5 +1,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
@@ -52,6 +53,35 @@ fn a_backup_overwrites_nothing() {
     }
     assert_eq!(fs::read_to_string(path("file")).unwrap(), "precious");
     assert_eq!(place.file_names(), before);
+}
+
+/// A folder as a backup that was killed leaves it.
+fn leave(place: &Place, name: &str) -> PathBuf {
+    let folder = place.path().join(name);
+    fs::create_dir(&folder).unwrap();
+    for name in ["lock", ".tmpAb12", ".tmpAb12-journal"] {
+        fs::write(folder.join(name), "").unwrap();
+    }
+    folder
+}
+
+#[test]
+fn what_a_killed_backup_leaves_is_deleted_by_the_next_one_and_by_the_server() {
+    let place = Place::new();
+    place.create_ada();
+    let in_use = leave(&place, ".bearerd-backup-in-use");
+    let lock = fs::File::options().write(true).open(in_use.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let killed = leave(&place, ".bearerd-backup-killed");
+    let other = leave(&place, "other");
+    place.print(&["backup", "copy.sqlite"]);
+    assert!(!killed.exists() && in_use.join(".tmpAb12").exists() && other.exists());
+    leave(&place, ".bearerd-backup-killed");
+    let _server = place.serve();
+    assert!(!killed.exists() && in_use.exists());
+    drop(lock);
+    place.print(&["backup", "copy-2.sqlite"]);
+    assert!(!in_use.exists() && other.exists());
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! A copy of the file, taken while others write to it.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use diesel::prelude::*;
 use diesel::sql_types::Text;
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::connection::open_copier;
@@ -49,23 +51,81 @@ impl Store {
         }
         let absolute = std::path::absolute(target).map_err(|error| failed(error.into()))?;
         let folder = absolute.parent().unwrap_or(&absolute);
-        // The copy is written in a folder of its own beside the target. The folder is deleted when this is
-        // dropped, together with the copy's journal.
-        let workplace = tempfile::Builder::new()
-            .prefix(".bearerd-backup-")
-            .tempdir_in(folder)
-            .map_err(|error| failed(error.into()))?;
-        let partial = tempfile::NamedTempFile::new_in(workplace.path())
+        clear_leftovers(folder);
+        let workplace = Workplace::beside(folder).map_err(|error| failed(error.into()))?;
+        let partial = tempfile::NamedTempFile::new_in(workplace.folder.path())
             .map_err(|error| failed(error.into()))?;
         copy(self.0.files.clone(), partial.path()).await.map_err(failed)?;
         partial.persist_noclobber(&absolute).map_err(|error| match error.error.kind() {
-            std::io::ErrorKind::AlreadyExists => exists(),
+            ErrorKind::AlreadyExists => exists(),
             _ => failed(error.error.into()),
         })?;
         // The file's name must survive a power cut too.
         #[cfg(unix)]
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| failed(e.into()))?;
         Ok(())
+    }
+}
+
+impl Store {
+    /// Deletes what killed backups have left beside the database.
+    pub fn clear_backup_leftovers(&self) {
+        if let Some(folder) = self.0.files.database().parent() {
+            clear_leftovers(folder);
+        }
+    }
+}
+
+/// The names of the folders in which copies are written begin so.
+const PREFIX: &str = ".bearerd-backup-";
+
+/// A folder of its own beside the target, in which a copy is written. It is deleted when this is dropped,
+/// together with the copy's journal. If the process is killed it stays, and its lock ends.
+struct Workplace {
+    folder: TempDir,
+    /// `None` on a file system without locks, where no leftovers are deleted either.
+    _lock: Option<File>,
+}
+
+impl Workplace {
+    fn beside(target: &Path) -> std::io::Result<Self> {
+        loop {
+            let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(target)?;
+            let lock = lock(folder.path());
+            // Before it was locked, another process may have taken it for a leftover.
+            let is_taken = matches!(&lock, Err(error) if error.kind() == ErrorKind::WouldBlock);
+            if !is_taken && folder.path().exists() {
+                return Ok(Self { folder, _lock: lock.ok() });
+            }
+        }
+    }
+}
+
+/// Locks a folder for copies. The error is `WouldBlock` if another process has locked it.
+fn lock(folder: &Path) -> std::io::Result<File> {
+    let path = folder.join("lock");
+    let file = File::options().create(true).write(true).truncate(false).open(path)?;
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => ErrorKind::WouldBlock.into(),
+        TryLockError::Error(error) => error,
+    })?;
+    Ok(file)
+}
+
+/// Deletes the folders of copies that nobody has locked: they hold hashes of passwords.
+fn clear_leftovers(folder: &Path) {
+    let Ok(entries) = folder.read_dir() else { return };
+    for entry in entries.flatten() {
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if !is_folder || !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            continue;
+        }
+        let path = entry.path();
+        let Ok(_lock) = lock(&path) else { continue };
+        match std::fs::remove_dir_all(&path) {
+            Ok(()) => log::info!("deleted {}, which a killed backup had left", path.display()),
+            Err(error) => log::warn!("can't delete {}: {error}", path.display()),
+        }
     }
 }
 
