@@ -31,6 +31,9 @@ pub struct Metrics {
     pub malformed: IntCounter,
     malformed_requests: IntCounter,
     log_lines_dropped: IntCounter,
+    /// Open connections of the server.
+    pub connections: IntGauge,
+    connections_closed: IntCounterVec,
     logins: IntCounterVec,
     /// Seconds that checking or hashing a password took, without the wait for a thread.
     pub password_hash_seconds: Histogram,
@@ -89,6 +92,26 @@ label! {
         Partial = "partial",
         /// The disk failed or was full.
         Failed = "failed",
+    }
+}
+
+label! {
+    /// Why the server closed a connection, or refused a new one.
+    CloseReason {
+        /// It sent no request for too long.
+        Idle = "idle",
+        /// The head of a request did not arrive in time.
+        SlowHead = "slow_head",
+        /// The body of a request arrived too slowly.
+        SlowBody = "slow_body",
+        /// The client read an answer too slowly.
+        SlowReader = "slow_reader",
+        /// The client sent too much that was no request, or a body that nothing reads.
+        Flood = "flood",
+        /// It was given up for a new connection, because there were too many.
+        Full = "full",
+        /// It was new and refused, because there were too many and none could be given up.
+        Refused = "refused",
     }
 }
 
@@ -152,6 +175,17 @@ impl Metrics {
             log_lines_dropped: register_int_counter_with_registry!(
                 "log_lines_dropped_total",
                 "Lines missing from the log because it could not be written, for the whole process",
+                registry
+            )?,
+            connections: register_int_gauge_with_registry!(
+                "connections",
+                "Open connections",
+                registry
+            )?,
+            connections_closed: register_int_counter_vec_with_registry!(
+                "connections_closed_total",
+                "Connections that the server closed or refused, by reason",
+                &["reason"],
                 registry
             )?,
             logins: register_int_counter_vec_with_registry!(
@@ -226,6 +260,9 @@ impl Metrics {
         for result in Checkpoint::WORDS {
             metrics.checkpoints.with_label_values(&[result]);
         }
+        for reason in CloseReason::WORDS {
+            metrics.connections_closed.with_label_values(&[reason]);
+        }
         for queue in Queue::WORDS {
             metrics.queue_rejections.with_label_values(&[queue]);
             metrics.queue_lengths.with_label_values(&[queue]);
@@ -240,6 +277,12 @@ impl Metrics {
     /// request's path. `method` must be a known method or a fixed word.
     pub fn request_histogram(&self, method: &str, route: &str, status: u16) -> Histogram {
         self.request_seconds.with_label_values(&[method, route, &status.to_string()])
+    }
+
+    /// Counts a connection that the server closed or refused.
+    #[cfg(feature = "server")]
+    pub fn count_closed_connection(&self, reason: CloseReason) {
+        self.connections_closed.with_label_values(&[reason.word()]).inc();
     }
 
     /// Counts a job that a full queue refused.

@@ -4,14 +4,11 @@
 //! Each connection is served by one task, which never moves to another thread. So a thread-local map from
 //! tasks to peers is enough.
 
-use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Extensions;
-use actix_web::rt::net::TcpStream;
 use log::{Level, Metadata};
 use tokio::task::{Id, try_id};
 
@@ -30,13 +27,9 @@ pub fn is_malformed_request(metadata: &Metadata<'_>) -> bool {
     metadata.level() == Level::Error && metadata.target().starts_with("actix_http::h1")
 }
 
-/// Remembers the peer of a new connection until the connection's data is dropped.
-pub(super) fn remember_peer(connection: &dyn Any, data: &mut Extensions) {
-    let plain = || connection.downcast_ref::<TcpStream>();
-    let tls = || connection.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
-    let Some(peer) = plain().or_else(tls).and_then(|stream| stream.peer_addr().ok()) else {
-        return;
-    };
+/// Remembers the peer of a new connection, which the calling task serves, until the connection's data is
+/// dropped.
+pub(super) fn remember_peer(peer: SocketAddr, data: &mut Extensions) {
     if let Some(task) = try_id() {
         PEERS.with_borrow_mut(|peers| peers.insert(task, peer));
         data.insert(Connection(task));

@@ -2,6 +2,8 @@
 //! command line, embedding applications and tests all construct bearerd here, and nowhere else.
 
 #[cfg(feature = "server")]
+mod connections;
+#[cfg(feature = "server")]
 mod malformed_requests;
 #[cfg(feature = "server")]
 mod server;
@@ -24,6 +26,11 @@ use crate::http::{self, ApiState, Guard, IssuerUrl, TokenSources};
 use crate::metrics::Metrics;
 use crate::store::{Quota, Store};
 
+#[cfg(feature = "server")]
+#[doc(hidden)]
+pub use connections::Limits;
+#[cfg(feature = "server")]
+pub use connections::TooFewDescriptors;
 #[cfg(feature = "server")]
 #[doc(hidden)]
 pub use malformed_requests::{is_malformed_request, peer};

@@ -1,21 +1,21 @@
 //! bearerd's own server: the listener, HTTPS, the pages and the shutdown.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
-use actix_web::rt::{spawn, task::JoinHandle};
-use actix_web::{App, HttpServer};
+use actix_web::rt::spawn;
+use actix_web::web::ServiceConfig;
 use futures_util::future::{Either, select};
 use futures_util::stream::{Stream, StreamExt as _};
 
+use super::connections::{self, Limits, Listening, Options, TooFewDescriptors};
 use super::tls::{Tls, TlsError};
-use super::{Bearerd, OpenError, malformed_requests};
+use super::{Bearerd, OpenError};
 use crate::auth::{Actor, Auth, NewUser};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, TrustedProxies};
 use crate::domain::{Abilities, Clock, Email, Name, Password};
 use crate::http::{CorsHeaders, serve_pages};
 
@@ -26,9 +26,6 @@ const GRACE: u64 = 7;
 /// How long the rest of a shutdown may take. Together with [`GRACE`] it fits into the ten seconds after
 /// which service managers kill a process.
 const CLOSING: Duration = Duration::from_secs(2);
-/// How long an idle connection is kept open. It is longer than in reverse proxies (nginx: 60 s), so that
-/// the proxy closes the connection first and never sends a request on a closed one.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// Why a server did not start. Each message is one line for the person who started it.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +39,9 @@ pub enum StartError {
     /// The certificate or its key can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The operating system allows too few open files.
+    #[error(transparent)]
+    Descriptors(#[from] TooFewDescriptors),
     /// The server can't listen on its address.
     #[error("can't listen on {address}: {cause}")]
     Listen {
@@ -66,8 +66,7 @@ pub struct ServeError(io::Error);
 /// A running server.
 pub struct Server {
     bearerd: Bearerd,
-    server: ServerHandle,
-    ended: JoinHandle<io::Result<()>>,
+    listening: Listening,
     address: SocketAddr,
     tls: Option<Arc<Tls>>,
 }
@@ -84,6 +83,21 @@ impl Server {
         clock: Clock,
         demo: Option<Demo>,
     ) -> Result<Self, StartError> {
+        let limits = Limits::new(config.max_connections as usize);
+        Self::start_with(config, clock, demo, limits).await
+    }
+
+    /// Like [`Self::start`], with other limits of connections than those of the settings.
+    ///
+    /// # Errors
+    /// [`StartError`]
+    #[doc(hidden)]
+    pub async fn start_with(
+        config: &Config,
+        clock: Clock,
+        demo: Option<Demo>,
+        mut limits: Limits,
+    ) -> Result<Self, StartError> {
         if demo.is_some() && !config.listen.ip().is_loopback() {
             return Err(StartError::DemoExposed(config.listen));
         }
@@ -91,9 +105,10 @@ impl Server {
             Some((cert, key)) => Some(Arc::new(Tls::read(cert, key)?)),
             None => None,
         };
+        limits.fit(connections::fit(limits.connections)?);
         // Before the database is opened, because a second server on the same address must not touch it.
         let cannot = |cause| StartError::Listen { address: config.listen, cause };
-        let listener = TcpListener::bind(config.listen).map_err(cannot)?;
+        let listener = connections::bind(config.listen).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
 
         let bearerd = Bearerd::open_at(&Config { listen: address, ..config.clone() }, clock)?;
@@ -106,26 +121,22 @@ impl Server {
             origins: config.cors_origins.clone(),
             token_header: config.token_header.clone(),
         };
-        let inside = bearerd.clone();
-        let server = HttpServer::new(move || {
-            App::new().configure(|routes| {
-                cors.clone().around(routes, |routes| {
-                    routes.configure(inside.routes());
-                    serve_pages(routes, demo.as_ref(), inside.auth());
-                });
-            })
-        })
-        .on_connect(malformed_requests::remember_peer)
-        .keep_alive(KEEP_ALIVE)
-        .shutdown_timeout(GRACE)
-        .disable_signals();
-        let server = match &tls {
-            Some(tls) => server.listen_rustls_0_23(listener, tls.server_config()?),
-            None => server.listen(listener),
+        let options = Options {
+            tls: tls.as_ref().map(|tls| tls.server_config(config.http2)).transpose()?,
+            limits,
+            proxies: TrustedProxies::new(config.trusted_proxies.clone()),
+            metrics: bearerd.auth().metrics().clone(),
+            grace: GRACE,
         };
-        let server = server.map_err(cannot)?.run();
-        let handle = server.handle();
-        Ok(Self { bearerd, server: handle, ended: spawn(server), address, tls })
+        let inside = bearerd.clone();
+        let routes = move |routes: &mut ServiceConfig| {
+            cors.clone().around(routes, |routes| {
+                routes.configure(inside.routes());
+                serve_pages(routes, demo.as_ref(), inside.auth());
+            });
+        };
+        let listening = connections::serve(listener, options, routes).await.map_err(cannot)?;
+        Ok(Self { bearerd, listening, address, tls })
     }
 
     /// The address that the server listens on.
@@ -167,11 +178,11 @@ impl Server {
     /// # Errors
     /// [`ServeError`], after the shutdown, if the server failed.
     pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let ended = match select(pin!(stop), &mut self.ended).await {
+        let ended = match select(pin!(stop), &mut self.listening.ended).await {
             Either::Left(_) => {
                 log::info!("shutting down");
-                self.server.stop(true).await;
-                self.ended.await
+                self.listening.stop().await;
+                self.listening.ended.await
             }
             Either::Right((ended, _)) => {
                 ended.map(|result| result.and(Err(io::Error::other("it stopped by itself"))))

@@ -45,15 +45,18 @@ impl Tls {
         Ok(())
     }
 
-    /// The configuration for a listener. It picks up each [`Tls::reload`].
+    /// The configuration for a listener, with HTTP/2 or without. It picks up each [`Tls::reload`].
     ///
     /// # Errors
     /// [`TlsError`]
-    pub fn server_config(self: &Arc<Self>) -> Result<ServerConfig, TlsError> {
+    pub fn server_config(self: &Arc<Self>, http2: bool) -> Result<ServerConfig, TlsError> {
         let builder = ServerConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|cause| unusable(&self.cert, &self.key, cause))?;
-        Ok(builder.with_no_client_auth().with_cert_resolver(self.clone()))
+        let mut config = builder.with_no_client_auth().with_cert_resolver(self.clone());
+        let protocols: &[&[u8]] = if http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        Ok(config)
     }
 }
 

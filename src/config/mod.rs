@@ -75,6 +75,10 @@ pub struct Config {
     pub tls_cert: Option<PathBuf>,
     /// The PEM file of the certificate's private key.
     pub tls_key: Option<PathBuf>,
+    /// Whether HTTPS offers HTTP/2 beside HTTP/1.1.
+    pub http2: bool,
+    /// How many connections may be open.
+    pub max_connections: u32,
     /// An env_logger filter that says what to log.
     pub log: String,
     /// The access rules for `/api/verify`. Without rules, any live token passes.
@@ -106,6 +110,8 @@ impl Default for Config {
             cors_origins: Origins::None,
             tls_cert: None,
             tls_key: None,
+            http2: false,
+            max_connections: 8192,
             log: "bearerd=info,warn".into(),
             rules: Rules::default(),
             given: BTreeMap::new(),

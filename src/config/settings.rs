@@ -106,12 +106,9 @@ pub const SETTINGS: &[Setting] = &[
         allowed: "admin, for administrators only, or self, for the user as well",
         default: "admin",
         read: |config, text| {
-            config.email_change = match text {
-                "admin" => EmailChange::Admin,
-                "self" => EmailChange::Owner,
-                _ => return None,
-            };
-            Some(())
+            let known = [("admin", EmailChange::Admin), ("self", EmailChange::Owner)];
+            let found = known.into_iter().find(|(name, _)| *name == text);
+            assign(&mut config.email_change, found.map(|(_, change)| change))
         },
     },
     Setting {
@@ -194,6 +191,20 @@ pub const SETTINGS: &[Setting] = &[
         allowed: "the path of a PEM file, and tls_cert beside it",
         default: "",
         read: |config, text| assign(&mut config.tls_key, optional(text, "", path)),
+    },
+    Setting {
+        key: "http2",
+        about: "whether HTTPS offers HTTP/2 beside HTTP/1.1",
+        allowed: "true or false",
+        default: "false",
+        read: |config, text| assign(&mut config.http2, text.parse().ok()),
+    },
+    Setting {
+        key: "max_connections",
+        about: "how many connections may be open at once",
+        allowed: "a whole number from 16 to 1000000",
+        default: "8192",
+        read: |config, text| assign(&mut config.max_connections, number(text, 16..=1_000_000)),
     },
     Setting {
         key: "log",

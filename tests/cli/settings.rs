@@ -27,6 +27,8 @@ const WRONG: &[(&str, &str)] = &[
     ("cors_origins", "example.org"),
     ("tls_cert", "certs/"),
     ("tls_key", "certs/"),
+    ("http2", "h2"),
+    ("max_connections", "15"),
     ("log", "bearerd=loud=very"),
 ];
 

@@ -7,8 +7,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::support::{Server, set_rules, start, start_with};
 
-/// Starts a server with a new certificate. Also returns the certificate.
-fn start_with_tls() -> (Server, CertificateDer<'static>) {
+/// Starts a server with a new certificate, with or without HTTP/2. Also returns the certificate.
+fn start_with_tls(http2: bool) -> (Server, CertificateDer<'static>) {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let server = start_with(|config| {
         let folder = config.database.parent().unwrap();
@@ -16,6 +16,7 @@ fn start_with_tls() -> (Server, CertificateDer<'static>) {
         std::fs::write(&cert, made.cert.pem()).unwrap();
         std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
         (config.tls_cert, config.tls_key) = (Some(cert), Some(key));
+        config.http2 = http2;
     });
     (server, made.cert.der().clone())
 }
@@ -44,7 +45,7 @@ fn connect(
 
 #[test]
 fn every_answer_over_https_has_strict_transport_security() {
-    let (server, cert) = start_with_tls();
+    let (server, cert) = start_with_tls(false);
     let token = server.issue(&["*"]);
     let bearer = format!("Authorization: Bearer {token}\r\n");
     for (request, headers, status) in [
@@ -79,11 +80,14 @@ fn answers_over_http_have_no_strict_transport_security() {
 }
 
 #[test]
-fn http_2_is_used_with_clients_that_offer_it() {
-    let (server, cert) = start_with_tls();
+fn http_2_is_used_only_if_it_is_enabled_and_the_client_offers_it() {
     let spoken = |stream: &StreamOwned<ClientConnection, _>| {
         stream.conn.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned())
     };
+    let (server, cert) = start_with_tls(false);
+    let stream = connect(&server, &cert, &["h2", "http/1.1"]);
+    assert_eq!(spoken(&stream).as_deref(), Some("http/1.1"));
+    let (server, cert) = start_with_tls(true);
     assert_eq!(spoken(&connect(&server, &cert, &[])), None);
     assert_eq!(spoken(&connect(&server, &cert, &["http/1.1"])).as_deref(), Some("http/1.1"));
     let mut stream = connect(&server, &cert, &["h2", "http/1.1"]);
@@ -117,7 +121,7 @@ fn ask_by_http_2(stream: &mut StreamOwned<ClientConnection, TcpStream>, block: &
 
 #[test]
 fn over_http_2_verify_takes_the_host_from_authority() {
-    let (server, cert) = start_with_tls();
+    let (server, cert) = start_with_tls(true);
     let rules = "[[rules]]\nhost = \"app.example.org\"\npublic = true\n";
     for (naming, path, fields) in [
         ("envoy", "/api/verify/x", &[][..]),
@@ -130,6 +134,7 @@ fn over_http_2_verify_takes_the_host_from_authority() {
         let server = start_with(|config| {
             (config.tls_cert, config.tls_key) =
                 (server.config.tls_cert.clone(), server.config.tls_key.clone());
+            config.http2 = true;
             config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
             set_rules(config, naming, rules);
         });

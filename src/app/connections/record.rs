@@ -1,0 +1,177 @@
+//! The state of one connection. Its task writes it, and the registry reads it to find out what the connection
+//! waits for, and since when.
+//!
+//! All fields are atomics with one writer, the task, so that a request costs neither a lock nor a look at the
+//! clock. Only the order to close comes from elsewhere.
+
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::task::Waker;
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// The next request.
+    Idle,
+    /// The rest of a request's head, or of the TLS handshake.
+    #[default]
+    Head,
+    /// The rest of a body that a handler reads.
+    Body,
+    /// The client, which has to read an answer.
+    Answer,
+    /// A handler.
+    Handler,
+}
+
+/// The state of one connection.
+pub(super) struct Record {
+    /// Requests whose answer is not complete.
+    open: AtomicU32,
+    /// Answers whose body is not complete.
+    answers: AtomicU32,
+    /// Handlers that wait for more of a body.
+    readers: AtomicU32,
+    /// Whether nothing can be written before the client reads.
+    blocked: AtomicBool,
+    /// Whether a head or a handshake was begun. A new connection counts as one that has.
+    head: AtomicBool,
+    /// Changes at the start and at the end of each request.
+    epoch: AtomicU32,
+    received: AtomicU64,
+    sent: AtomicU64,
+    /// Bytes since the last request for which no handler waited.
+    unanswered: AtomicU32,
+    closing: AtomicBool,
+    waker: OnceLock<Waker>,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            open: AtomicU32::default(),
+            answers: AtomicU32::default(),
+            readers: AtomicU32::default(),
+            blocked: AtomicBool::default(),
+            head: AtomicBool::new(true),
+            epoch: AtomicU32::default(),
+            received: AtomicU64::default(),
+            sent: AtomicU64::default(),
+            unanswered: AtomicU32::default(),
+            closing: AtomicBool::default(),
+            waker: OnceLock::new(),
+        }
+    }
+}
+
+/// Adds to a counter that only this task writes, which is cheaper than an atomic addition.
+macro_rules! add {
+    ($counter:expr, $amount:expr) => {
+        $counter.store($counter.load(Relaxed).wrapping_add($amount), Relaxed)
+    };
+}
+
+impl Record {
+    /// Whether the connection is to be closed. From the first call on, the task is woken for it.
+    pub(super) fn is_closing(&self, waker: &Waker) -> bool {
+        // The task is always the same.
+        self.waker.get_or_init(|| waker.clone());
+        self.closing.load(SeqCst)
+    }
+
+    /// Orders the connection's task to close it. False if that was ordered before.
+    pub(super) fn close(&self) -> bool {
+        let is_first = !self.closing.swap(true, SeqCst);
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+        is_first
+    }
+
+    /// Begins a request, whose head is complete. Returns how many are open.
+    pub(super) fn begin(&self) -> u32 {
+        add!(self.open, 1);
+        add!(self.epoch, 1);
+        self.head.store(false, Relaxed);
+        self.unanswered.store(0, Relaxed);
+        self.open.load(Relaxed)
+    }
+
+    /// Ends a request, whose answer is complete.
+    pub(super) fn end(&self) {
+        add!(self.open, u32::MAX);
+        add!(self.epoch, 1);
+    }
+
+    /// Notes that an answer's body begins, or that it ends.
+    pub(super) fn answer(&self, begins: bool) {
+        add!(self.answers, if begins { 1 } else { u32::MAX });
+    }
+
+    /// Notes that a handler begins to wait for more of a body, or that it ends to wait.
+    pub(super) fn read_body(&self, begins: bool) {
+        add!(self.readers, if begins { 1 } else { u32::MAX });
+    }
+
+    /// Whether input is of use now: for a handler that waits, or as the next request.
+    pub(super) fn takes_input(&self) -> bool {
+        self.open.load(Relaxed) == 0 || self.readers.load(Relaxed) > 0
+    }
+
+    /// Notes that bytes were received, and whether they can begin a head. Returns how many have come since
+    /// the last request for which no handler waited.
+    pub(super) fn receive(&self, bytes: usize, head: bool) -> u32 {
+        add!(self.received, bytes as u64);
+        if self.readers.load(Relaxed) == 0 {
+            add!(self.unanswered, u32::try_from(bytes).unwrap_or(u32::MAX));
+            if head {
+                self.head.store(true, Relaxed);
+            }
+        }
+        self.unanswered.load(Relaxed)
+    }
+
+    /// Notes that the handshake, or the start of HTTP/2, is over.
+    pub(super) fn greet(&self) {
+        self.head.store(false, Relaxed);
+    }
+
+    /// Notes that bytes were sent.
+    pub(super) fn send(&self, bytes: usize) {
+        add!(self.sent, bytes as u64);
+    }
+
+    pub(super) fn set_blocked(&self, blocked: bool) {
+        self.blocked.store(blocked, Relaxed);
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Relaxed)
+    }
+
+    /// What the connection waits for.
+    pub(super) fn phase(&self) -> Phase {
+        if self.is_blocked() || self.answers.load(Relaxed) > 0 {
+            Phase::Answer
+        } else if self.readers.load(Relaxed) > 0 {
+            Phase::Body
+        } else if self.open.load(Relaxed) > 0 {
+            Phase::Handler
+        } else if self.head.load(Relaxed) {
+            Phase::Head
+        } else {
+            Phase::Idle
+        }
+    }
+
+    /// A number that changes at the start and at the end of each request.
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch.load(Relaxed)
+    }
+
+    /// Bytes that were received and sent.
+    pub(super) fn traffic(&self) -> (u64, u64) {
+        (self.received.load(Relaxed), self.sent.load(Relaxed))
+    }
+}
