@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod access_control;
+mod connections;
 mod cors;
 mod emails;
 mod errors;

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bearerd::Bearerd;
-use bearerd::app;
+use bearerd::app::{self, Limits};
 use bearerd::auth::{self, Actor, Auth, NewUser, TokenRequest};
 use bearerd::config::Config;
 use bearerd::domain::{Abilities, Clock, Email, Name, Password, Timestamp};
@@ -51,6 +51,16 @@ pub fn start_with(change: impl FnOnce(&mut Config)) -> Server {
     server
 }
 
+/// Starts a server with other settings and other limits of connections.
+pub fn start_with_limits(change: impl FnOnce(&mut Config, &mut Limits)) -> Server {
+    let (folder, mut config) = settings();
+    let mut limits = Limits::new(1000);
+    change(&mut config, &mut limits);
+    let server = launch_with(folder, config, limits, Arc::new(AtomicI64::new(START)));
+    server.create_user(EMAIL, PASSWORD, &["*"]);
+    server
+}
+
 /// Starts a server on the database that this SQL creates.
 pub fn start_on(sql: &str) -> Server {
     let (folder, config) = settings();
@@ -73,6 +83,10 @@ fn settings() -> (TempDir, Config) {
 }
 
 fn launch(folder: TempDir, config: Config, now: Arc<AtomicI64>) -> Server {
+    launch_with(folder, config, Limits::new(1000), now)
+}
+
+fn launch_with(folder: TempDir, config: Config, limits: Limits, now: Arc<AtomicI64>) -> Server {
     let reading = now.clone();
     let clock: Clock = Arc::new(move || Timestamp::from_unix(reading.load(Ordering::SeqCst)));
     let (stop, stopped) = oneshot::channel();
@@ -80,7 +94,7 @@ fn launch(folder: TempDir, config: Config, now: Arc<AtomicI64>) -> Server {
     let settings = config.clone();
     let thread = std::thread::spawn(move || {
         app::block_on(async {
-            let server = app::Server::start(&settings, clock, None).await.unwrap();
+            let server = app::Server::start_with(&settings, clock, None, limits).await.unwrap();
             started.send((server.address(), server.bearerd().clone())).unwrap();
             server.run_until(async { stopped.await.unwrap_or(()) }).await.unwrap();
         });

@@ -5,12 +5,22 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::support::{Server, set_rules, start, start_with};
+use bearerd::app::Limits;
+
+use crate::support::{Server, set_rules, start, start_with, start_with_limits};
 
 /// Starts a server with a new certificate, with or without HTTP/2. Also returns the certificate.
 fn start_with_tls(http2: bool) -> (Server, CertificateDer<'static>) {
+    start_with_tls_and_limits(http2, |_| ())
+}
+
+pub fn start_with_tls_and_limits(
+    http2: bool,
+    change: impl FnOnce(&mut Limits),
+) -> (Server, CertificateDer<'static>) {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    let server = start_with(|config| {
+    let server = start_with_limits(|config, limits| {
+        change(limits);
         let folder = config.database.parent().unwrap();
         let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
         std::fs::write(&cert, made.cert.pem()).unwrap();
@@ -22,7 +32,7 @@ fn start_with_tls(http2: bool) -> (Server, CertificateDer<'static>) {
 }
 
 /// Connects a client that offers these protocols and trusts the certificate.
-fn connect(
+pub fn connect(
     server: &Server,
     cert: &CertificateDer<'static>,
     protocols: &[&str],

@@ -1,11 +1,12 @@
 //! The process's limit of descriptors, of which each connection needs one.
 
+use super::CLOSING;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors for everything but connections: standard streams, the database, signals, and the event queues
 /// of the runtime's threads.
 fn reserved() -> usize {
-    48 + 8 * std::thread::available_parallelism().map_or(1, usize::from)
+    40 + 8 * std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The fewest connections with which a server is of use.
@@ -34,12 +35,13 @@ pub(in crate::app) fn fit(wanted: usize) -> Result<usize, TooFewDescriptors> {
     }
     let current = getrlimit(Resource::Nofile).current;
     let limit = current.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let needed = reserved() + FEWEST;
+    let needed = reserved() + FEWEST + CLOSING;
     if limit < needed {
         return Err(TooFewDescriptors { limit, needed });
     }
-    // Connections that are being closed have a descriptor too, but no place.
-    let fitting = (limit - reserved()).saturating_mul(64) / 65;
+    // Connections that are being closed need a descriptor too.
+    let available = limit - reserved();
+    let fitting = (available - CLOSING).min(available / 2);
     if fitting < wanted {
         log::warn!(
             "max_connections is {wanted}, but the limit of open files is {limit}: at most {fitting} \

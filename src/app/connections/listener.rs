@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::task::Poll;
+use std::time::Duration;
 
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, KeepAlive, Protocol};
@@ -91,7 +92,7 @@ pub(in crate::app) async fn serve(
     routes: impl Fn(&mut ServiceConfig) + Send + Clone + 'static,
 ) -> io::Result<Listening> {
     let Options { tls, limits, proxies, metrics, grace } = options;
-    let (head, streams) = (limits.head, limits.streams);
+    let streams = limits.streams;
     let registry = Registry::new(limits, proxies, metrics);
     let tls = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
     let builder = Server::build()
@@ -103,10 +104,10 @@ pub(in crate::app) async fn serve(
     let builder = builder.listen("bearerd", listener, move || {
         let (registry, tls, stopping) = (admitting.clone(), tls.clone(), stopping.clone());
         let requests = HttpService::build()
-            // The registry's sweep closes idle connections.
+            // The registry's sweep has the timeouts.
             .keep_alive(KeepAlive::Os)
-            .client_request_timeout(head)
-            .client_disconnect_timeout(std::time::Duration::from_secs(1))
+            .client_request_timeout(Duration::ZERO)
+            .client_disconnect_timeout(Duration::from_secs(1))
             .h1_write_buffer_size(PIECE)
             .h2_initial_window_size(WINDOWS[0])
             .h2_initial_connection_window_size(WINDOWS[1])

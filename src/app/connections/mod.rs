@@ -20,6 +20,9 @@ pub use descriptors::TooFewDescriptors;
 pub(super) use descriptors::fit;
 pub(super) use listener::{Listening, Options, bind, serve};
 
+/// How many connections may always be open that are being closed.
+const CLOSING: usize = 64;
+
 /// The limits of connections.
 #[derive(Clone, Debug)]
 #[doc(hidden)]
@@ -67,13 +70,16 @@ impl Limits {
 
     /// Lowers the number of connections to what the operating system allows.
     pub(super) fn fit(&mut self, connections: usize) {
-        self.connections = connections;
-        self.connections_of_a_network = self.connections_of_a_network.min(share(connections));
+        if connections < self.connections {
+            self.connections = connections;
+            self.connections_of_a_network = self.connections_of_a_network.min(share(connections));
+        }
     }
 
-    /// How many connections are given up at once for new ones.
-    fn batch(&self) -> usize {
-        (self.connections / 64).max(1)
+    /// How many connections may be open that are being closed. A flood has many of them, until their tasks
+    /// run.
+    fn closing(&self) -> usize {
+        self.connections.max(CLOSING)
     }
 }
 

@@ -68,22 +68,24 @@ impl Registry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Admits a new connection. If there are too many, in all or from its network, it gives up others.
+    /// Admits a new connection. If its network has too many, it gives up one of these. If there are too many
+    /// in all, it gives up one of this network or of a larger one, so that no network displaces smaller ones.
     /// `None` if none can be given up.
     pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Ticket> {
         let network = (!self.proxies.contain(peer)).then(|| Network::from(peer));
         let mut state = self.state();
-        let share = network.and_then(|network| state.networks.get(&network).copied());
-        if share.is_some_and(|share| share >= self.limits.connections_of_a_network) {
-            self.make_room(&mut state, |entry| entry.network == network);
+        if state.share(network) >= self.limits.connections_of_a_network {
+            let limit = self.limits.connections_of_a_network;
+            self.make_room(&mut state, limit, |entry, _| entry.network == network);
         }
         if state.living >= self.limits.connections {
-            self.make_room(&mut state, |_| true);
+            let own = state.share(network);
+            let may_go = |entry: &Entry, share| entry.network == network || share > own;
+            self.make_room(&mut state, self.limits.connections, may_go);
         }
-        let share = network.and_then(|network| state.networks.get(&network).copied());
         let has_room = state.living < self.limits.connections
-            && share.is_none_or(|share| share < self.limits.connections_of_a_network)
-            && state.connections.len() < self.limits.connections + self.limits.batch();
+            && state.share(network) < self.limits.connections_of_a_network
+            && state.connections.len() < self.limits.connections + self.limits.closing();
         if !has_room {
             self.metrics.count_closed_connection(CloseReason::Refused);
             return None;
@@ -108,19 +110,21 @@ impl Registry {
         Some(Ticket { record, registry: self.clone(), id })
     }
 
-    /// Gives up some of these connections, several at once so that a flood does not search for each. Trusted
+    /// Gives up some of these connections, a part of the limit at once, so that a flood does not cost a search
+    /// for each. Trusted
     /// proxies come last. Of the others, idle ones come first, then those that wait for a head, then those
     /// that wait for a body or a reader and are not the only one of their network. Of equals, those of the
     /// largest network come first, and the longest waiting ones of that. A handler is never interrupted.
-    fn make_room(&self, state: &mut State, may_go: impl Fn(&Entry) -> bool) {
-        let State { connections, networks, sweeps, .. } = &*state;
-        let mut candidates: Vec<_> = connections
+    ///
+    /// `may_go` is asked about each connection and the number of its network's.
+    fn make_room(&self, state: &mut State, limit: usize, may_go: impl Fn(&Entry, usize) -> bool) {
+        let mut candidates: Vec<_> = state
+            .connections
             .iter()
-            .filter(|(_, entry)| !entry.closing && may_go(entry))
-            .filter_map(|(id, entry)| {
-                let (phase, _, since) = entry.seen(*sweeps);
-                let share = entry.network.and_then(|network| networks.get(&network));
-                let share = share.copied().unwrap_or(0);
+            .map(|(id, entry)| (id, entry, state.share(entry.network)))
+            .filter(|(_, entry, share)| !entry.closing && may_go(entry, *share))
+            .filter_map(|(id, entry, share)| {
+                let (phase, _, since) = entry.seen(state.sweeps);
                 let class = match phase {
                     Phase::Idle => 0,
                     Phase::Head => 1,
@@ -135,7 +139,7 @@ impl Registry {
         let chosen = candidates
             .iter()
             .take_while(|((is_trusted, class, ..), _)| first == Some((*is_trusted, *class)))
-            .take(self.limits.batch());
+            .take((limit / 64).max(1));
         for (_, id) in chosen {
             self.give_up(state, *id, CloseReason::Full);
         }
@@ -181,6 +185,11 @@ impl Registry {
 }
 
 impl State {
+    /// How many connections a network has; none for a trusted proxy.
+    fn share(&self, network: Option<Network>) -> usize {
+        network.and_then(|network| self.networks.get(&network)).copied().unwrap_or(0)
+    }
+
     /// Counts a connection no longer.
     fn forget(&mut self, network: Option<Network>) {
         self.living -= 1;
