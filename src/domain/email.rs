@@ -177,9 +177,11 @@ fn is_distinct(c: char) -> bool {
     !is_ascii_in_capitals && !c.to_lowercase().any(|c| c.is_ascii())
 }
 
-/// The text without differences of case. It goes through upper case, because sigma has two lower cases.
+/// The text without differences of case. It goes through upper case, because sigma has two lower cases, and
+/// first to lower case, because ẞ is an upper case of ß, whose own is SS.
 fn fold(text: &str) -> String {
-    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfc().collect()
+    let lower = text.chars().flat_map(char::to_lowercase);
+    lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfc().collect()
 }
 
 impl fmt::Display for Email {
@@ -318,6 +320,7 @@ mod tests {
             ("u@BÜCHER.example", "u@xn--bcher-kva.example"),
             ("ΝΊΚΟΣ@example.org", "νίκος@example.org"),
             ("straße@example.org", "STRASSE@example.org"),
+            ("straße@example.org", "STRAẞE@example.org"),
             ("root@ｅxample.com", "ROOT@ｅxample.com"),
         ] {
             let key = |text| Email::claimed(text).unwrap().key();
