@@ -289,20 +289,15 @@ fn the_models_route_as_nginx_and_caddy_do() {
 #[test]
 fn known_spellings_of_a_protected_path_match_its_rule_or_are_refused() {
     let rules = protecting("/admin");
+    for target in ["/admin", "/admin/", "/admin//x", "/admin/%78", "/admin/x?z=/../.."] {
+        assert_eq!(decide(&rules, target.as_bytes()), Ok(1), "{target}");
+    }
     for target in [
-        "/admin",
-        "/admin/",
-        "/admin//x",
         "/./admin",
         "/%61dmin",
         "/x/../admin",
         "/x/%2e%2e/admin",
         "/admin/x/..",
-        "/admin/x/../y?z=/../..",
-    ] {
-        assert_eq!(decide(&rules, target.as_bytes()), Ok(1), "{target}");
-    }
-    for target in [
         "//admin",
         "//x/admin",
         "/.//x/admin",
@@ -394,24 +389,20 @@ proptest! {
     /// Without this, rules that refuse everything would pass the tests above.
     #[test]
     fn paths_that_servers_agree_about_are_accepted(
-        escaped in prop::collection::vec(any::<bool>(), 11),
-        slashes in prop::collection::vec(prop::sample::select(vec!["/", "//", "/./", "/x/../"]), 3),
-        end in prop::sample::select(vec!["", "/", "?x=%2f;..", "/.", "/x/.."]),
+        escaped in prop::collection::vec(any::<bool>(), 4),
+        slash in prop::sample::select(vec!["/", "//", "///"]),
+        end in prop::sample::select(vec!["", "/", "?x=%2f;.."]),
     ) {
-        let spell = |word: &str, escaped: &[bool]| -> String {
-            let letters = word.chars().zip(escaped);
-            letters.map(|(letter, escaped)| match escaped {
-                true => format!("%{:02x}", letter as u8),
-                false => letter.to_string(),
-            }).collect()
-        };
-        let (admin, kiosks) = (spell("admin", &escaped[..5]), spell("kiosks", &escaped[5..]));
-        // An empty segment is refused at the start and before a `..`, so there must be no such pair.
-        let (root, last) = (slashes[0].replace("//", "/"), slashes[2]);
-        let target = format!("{root}{admin}{}{kiosks}{last}1{end}", slashes[1]);
-        prop_assert_eq!(decide(&protecting("/admin/kiosks"), target.as_bytes()), Ok(1));
-        let public = target.replacen(&admin, "about", 1);
-        prop_assert_eq!(decide(&protecting("/admin/kiosks"), public.as_bytes()), Ok(2));
+        // Each server decodes below a folder that it finds by any spelling.
+        let letters = "1x~-".chars().zip(escaped);
+        let name: String = letters.map(|(letter, escaped)| match escaped {
+            true => format!("%{:02x}", letter as u8),
+            false => letter.to_string(),
+        }).collect();
+        for (folder, rule) in [("/admin/kiosks", 1), ("/about/kiosks", 2), ("/a%20b/%C3%A9", 2)] {
+            let target = format!("{folder}{slash}{name}{end}");
+            prop_assert_eq!(decide(&protecting("/admin/kiosks"), target.as_bytes()), Ok(rule));
+        }
     }
 
     #[test]

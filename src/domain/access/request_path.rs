@@ -2,10 +2,18 @@
 
 use super::comparison::{Comparison, fold_into, folds_to_delimiter, is_dots_and_blanks};
 
-/// The path of an original request, decoded once and without empty segments, `.` and `..`. It exists only if
-/// the proxy and the application must read the path in the same way.
+/// The path of an original request, as different servers read it. It exists only if they read nearly the
+/// same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestPath {
+    /// The first is decoded once and without empty segments. It is the only one, unless the path has an empty
+    /// segment or an unnecessary escape.
+    readings: Vec<Reading>,
+}
+
+/// The segments of a path by one way to read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reading {
     /// The segments, each followed by a slash.
     strict: String,
     /// The folded segments, each followed by a slash.
@@ -53,13 +61,8 @@ pub enum PathError {
     /// It begins with `//`, after which some servers expect a host: they read `//x/admin` as `/admin`.
     #[error("The path begins with two slashes.")]
     Authority,
-    /// It has more `..` than segments before them.
-    #[error("The path leads above the root.")]
-    AboveRoot,
-    /// It has a `..` after an empty segment. Servers that merge slashes remove another segment than others.
-    #[error("The path has a .. that follows an empty segment.")]
-    EmptyParent,
-    /// It has a segment like `...`, `.. ` or `..:x`. Some systems drop the end of such a segment.
+    /// It has a segment like `.`, `..`, `.. ` or `..:x`. Some servers resolve `..`, and others take it for a
+    /// name; clients resolve it before they send a path. Some systems drop the end of a segment like `.. `.
     #[error("The path has a segment of dots and blanks, alone or before a colon.")]
     Dots,
 }
@@ -75,22 +78,50 @@ impl RequestPath {
             return Err(PathError::Space);
         }
         let raw = target.split(|&byte| byte == b'?').next().unwrap_or_default();
-        let decoded = decode(raw)?;
-        let segments = resolve(decoded.strip_prefix('/').ok_or(PathError::NoSlash)?)?;
-        let mut path = Self {
-            strict: String::with_capacity(decoded.len()),
-            folded: String::with_capacity(decoded.len()),
-        };
-        for segment in segments.into_iter().filter(|segment| !segment.is_empty()) {
-            path.strict.push_str(segment);
-            path.strict.push('/');
-            fold_into(&mut path.folded, segment);
-            path.folded.push('/');
+        let (decoded, literal) = decode(raw)?;
+        let path = decoded.strip_prefix('/').ok_or(PathError::NoSlash)?;
+        if path.starts_with('/') {
+            return Err(PathError::Authority);
         }
-        Ok(path)
+        if path.split('/').any(is_dots_and_blanks) {
+            return Err(PathError::Dots);
+        }
+        // Some servers keep empty segments, and some compare paths without decoding them.
+        let has_empty = path.contains("//");
+        let spellings = [Some(&decoded), Some(&literal).filter(|literal| **literal != decoded)];
+        let readings = spellings.into_iter().flatten().flat_map(|path| {
+            let unmerged = has_empty.then(|| Reading::of(path, false));
+            std::iter::once(Reading::of(path, true)).chain(unmerged)
+        });
+        Ok(Self { readings: readings.collect() })
     }
 
-    /// The segments, without empty ones.
+    /// Each way to read the path. There is at least one.
+    pub(super) fn readings(&self) -> impl Iterator<Item = &Reading> {
+        self.readings.iter()
+    }
+}
+
+impl Reading {
+    /// Splits a path, which begins with a slash. A slash at its end makes no difference.
+    fn of(path: &str, merges_slashes: bool) -> Self {
+        let mut reading = Self {
+            strict: String::with_capacity(path.len()),
+            folded: String::with_capacity(path.len()),
+        };
+        let path = path.strip_suffix('/').unwrap_or(path);
+        for segment in path.split('/').skip(1) {
+            if !(merges_slashes && segment.is_empty()) {
+                reading.strict.push_str(segment);
+                reading.strict.push('/');
+                fold_into(&mut reading.folded, segment);
+                reading.folded.push('/');
+            }
+        }
+        reading
+    }
+
+    /// The segments.
     pub(super) fn segments(&self, comparison: Comparison) -> impl Iterator<Item = &str> {
         let text = match comparison {
             Comparison::Strict => &self.strict,
@@ -100,9 +131,11 @@ impl RequestPath {
     }
 }
 
-/// Decodes `%` escapes once.
-fn decode(mut raw: &[u8]) -> Result<String, PathError> {
+/// Decodes `%` escapes once: all of them, and all but those of unreserved characters (RFC 3986, 2.3), which no
+/// client needs.
+fn decode(mut raw: &[u8]) -> Result<(String, String), PathError> {
     let mut bytes = Vec::with_capacity(raw.len());
+    let mut literal = Vec::with_capacity(raw.len());
     while let [first, rest @ ..] = raw {
         let (byte, rest) = match (first, rest) {
             (b'%', [high, low, rest @ ..]) => (escaped(*high, *low)?, rest),
@@ -116,19 +149,24 @@ fn decode(mut raw: &[u8]) -> Result<String, PathError> {
             b'#' | b'?' => return Err(PathError::Delimiter),
             byte => bytes.push(byte),
         }
+        match (byte.is_ascii_alphanumeric() || b"-._~".contains(&byte), raw) {
+            (true, [b'%', high, low, ..]) => literal.extend([b'%', *high, *low]),
+            _ => literal.push(byte),
+        }
         raw = rest;
     }
     if bytes.windows(3).any(|part| part[0] == b'%' && escaped(part[1], part[2]).is_ok()) {
         return Err(PathError::EncodedTwice);
     }
-    let text = String::from_utf8(bytes).map_err(|_| PathError::NotUtf8)?;
+    let utf8 = |bytes| String::from_utf8(bytes).map_err(|_| PathError::NotUtf8);
+    let (text, literal) = (utf8(bytes)?, utf8(literal)?);
     if text.chars().any(char::is_control) {
         return Err(PathError::Control);
     }
     if text.contains(folds_to_delimiter) {
         return Err(PathError::Lookalike);
     }
-    Ok(text)
+    Ok((text, literal))
 }
 
 /// The byte with these two hex digits.
@@ -138,40 +176,17 @@ fn escaped(high: u8, low: u8) -> Result<u8, PathError> {
     Ok((digit(high)? << 4 | digit(low)?) as u8)
 }
 
-/// Splits a path into segments and resolves `.` and `..`. Empty segments are kept.
-fn resolve(path: &str) -> Result<Vec<&str>, PathError> {
-    let mut segments = Vec::new();
-    for segment in path.split('/') {
-        match segment {
-            "." => {}
-            ".." => match segments.pop() {
-                None => return Err(PathError::AboveRoot),
-                // Servers that merge slashes remove the segment before them, others this empty one.
-                Some("") => return Err(PathError::EmptyParent),
-                Some(_) => {}
-            },
-            segment if is_dots_and_blanks(segment) => return Err(PathError::Dots),
-            segment => segments.push(segment),
-        }
-    }
-    // `[""]` is the path `/`.
-    match segments.as_slice() {
-        ["", _, ..] => Err(PathError::Authority),
-        _ => Ok(segments),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::PathError::*;
     use super::*;
 
     fn strict(target: &str) -> Result<String, PathError> {
-        RequestPath::parse(target.as_bytes()).map(|path| path.strict)
+        RequestPath::parse(target.as_bytes()).map(|path| path.readings[0].strict.clone())
     }
 
     #[test]
-    fn a_path_is_decoded_once_and_made_plain() {
+    fn a_path_is_decoded_once_and_split() {
         for (target, expected) in [
             ("/", ""),
             ("/posts", "posts/"),
@@ -180,13 +195,6 @@ mod tests {
             ("/posts?", "posts/"),
             ("/?/admin", ""),
             ("/posts///1//", "posts/1/"),
-            ("/a/../", ""),
-            ("/./posts/./1/.", "posts/1/"),
-            ("/a/../posts", "posts/"),
-            ("/a/b/../../posts", "posts/"),
-            ("/a/..", ""),
-            ("/a/%2e%2E/posts", "posts/"),
-            ("/a/.%2e/posts/%2e/", "posts/"),
             ("/%70osts", "posts/"),
             ("/Posts", "Posts/"),
             ("/a%20b+c", "a b+c/"),
@@ -264,17 +272,13 @@ mod tests {
             ("//", Authority),
             ("//posts", Authority),
             ("///posts", Authority),
-            ("//x/../posts", Authority),
-            ("/.//posts", Authority),
-            ("/x/..//posts", Authority),
-            ("/..", AboveRoot),
-            ("/../posts", AboveRoot),
-            ("/a/../../posts", AboveRoot),
-            ("/%2e%2e/posts", AboveRoot),
-            ("//../posts", EmptyParent),
-            ("/a//../b", EmptyParent),
-            ("/a//./../b", EmptyParent),
-            ("/a//b/../../c", EmptyParent),
+            ("/.", Dots),
+            ("/..", Dots),
+            ("/./posts", Dots),
+            ("/x/../posts", Dots),
+            ("/x/.", Dots),
+            ("/x/%2e%2E/posts", Dots),
+            ("/x/.%2e?y", Dots),
             ("/...", Dots),
             ("/a/..%20/b", Dots),
             ("/a/.%20/b", Dots),
