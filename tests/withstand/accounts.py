@@ -66,8 +66,8 @@ class Account:
 class Client:
     """`admin` is a token of an administrator; `kills` is how often a command is killed, from 0 to 1."""
 
-    def __init__(self, service, name, admin, random, commands=True, kills=0.3):
-        self.service, self.admin, self.random = service, admin, random
+    def __init__(self, service, name, admin, random, commands=True, kills=0.3, source="127.0.0.1"):
+        self.service, self.admin, self.random, self.source = service, admin, random, source
         self.commands, self.kills = commands, kills
         self.email = f"{name}@example.org"
         self.count = 0
@@ -100,7 +100,8 @@ class Client:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         try:
             if self.connection is None:
-                self.connection = http.client.HTTPConnection(*self.service.address, timeout=30)
+                self.connection = http.client.HTTPConnection(
+                    *self.service.address, timeout=30, source_address=(self.source, 0))
                 self.connection.connect()
         except OSError:
             self.gone, self.connection = True, None
@@ -400,10 +401,12 @@ class Client:
                 raise Wrong(f"{email} exists: {exists}")
 
     def logs_in(self, email, password):
-        """Whether one can log in. `None` if the server has gone."""
+        """Whether one can log in. `None` if the server has gone or has too much to do."""
         number = self.next_number()
         body = {"email": email, "password": password, "device_name": f"t{number}"}
         answer, sent = self.ask("POST", "/api/tokens", None, body)
+        if answer and answer[0] == 503 and answer[1]["code"] == "overloaded":
+            return None
         if email == self.email and sent:
             token = Token(number, f"t{number}", "login")
             possible = {world for world in self.worlds if world.password == password}
@@ -430,7 +433,7 @@ class Client:
         assert not self.gone, "the server has gone"
         world = self.world
         if not world.disabled and (everything or self.random.random() < 0.2):
-            if not self.logs_in(self.email, world.password):
+            if self.logs_in(self.email, world.password) is False:
                 raise Wrong(f"{self.email} can't log in with the password of {world}")
             world = self.world
         numbers = list(self.strings)
