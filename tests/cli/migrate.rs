@@ -89,3 +89,39 @@ fn tokens_of_the_first_release_still_work() {
     drop(file);
     assert_eq!(count_accepted(&place.config("bearerd.sqlite"), &tokens), 3);
 }
+
+#[test]
+fn every_command_refuses_a_newer_database_and_leaves_it_as_it_is() {
+    let place = Place::new();
+    place.create_ada();
+    let newer = "INSERT INTO __diesel_schema_migrations (version) VALUES ('99991231000000');
+        ALTER TABLE users ADD COLUMN later";
+    place.db_connect().batch_execute(newer).unwrap();
+    let before = fs::read(place.path().join("bearerd.sqlite")).unwrap();
+    for command in [
+        "serve --listen 127.0.0.1:0",
+        "migrate",
+        "check",
+        "backup copy.sqlite",
+        "prune",
+        "explain 1",
+        "user create --email bob@example.org --name Bob",
+        "user list",
+        "user show ada@example.org",
+        "user enable ada@example.org",
+        "user disable ada@example.org",
+        "user password ada@example.org",
+        "user abilities ada@example.org",
+        "user delete ada@example.org",
+        "token issue --email ada@example.org --name ci",
+        "token list",
+        "token revoke 1",
+    ] {
+        let arguments: Vec<_> = command.split(' ').collect();
+        let output = place.run_with_input(&arguments, "correct horse\n");
+        assert_eq!(output.status.code(), Some(1), "{command}");
+        assert!(stderr(&output).contains("is newer than this program"), "{command}");
+        assert_eq!(place.file_names(), ["bearerd.sqlite"], "{command}");
+    }
+    assert!(before == fs::read(place.path().join("bearerd.sqlite")).unwrap(), "it was changed");
+}
