@@ -84,6 +84,15 @@ class Client:
         self.user = answer.json()["data"]["id"]
         self.worlds = {Account(name, PASSWORD)}
 
+    def known(self):
+        """What it knows, for `forget`."""
+        return self.worlds.copy(), self.strings.copy(), self.ids.copy()
+
+    def forget(self, known):
+        """Goes back to what it knew when the server's files were copied."""
+        self.worlds, self.strings, self.ids = (part.copy() for part in known)
+        self.recent = set()
+
     # What is sent.
 
     def begin(self):

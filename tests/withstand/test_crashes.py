@@ -8,6 +8,7 @@ import random
 import shutil
 import sqlite3
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -189,8 +190,8 @@ def count(folder, table, where="1"):
 
 
 class Killer:
-    """Runs a command again and again, each time on a fresh copy of a folder, and kills it at random moments
-    of the time that it takes undisturbed."""
+    """Runs a command again and again, each time on a fresh copy of a folder, and kills it at a random moment.
+    The time in which it does so follows the load of the machine: about one run of three ends by itself."""
 
     def __init__(self, template, folder, dice):
         self.template, self.folder, self.dice = template, folder, dice
@@ -217,9 +218,10 @@ class Killer:
             process.kill()
             process.communicate()
             self.unanswered += 1
+            self.seconds *= 1.1
             return service, False
         assert process.returncode == 0, out
-        self.seconds = self.seconds or time.monotonic() - begun
+        self.seconds = 0.8 * (self.seconds or time.monotonic() - begun)
         self.acknowledged += 1
         return service, True
 
@@ -369,3 +371,60 @@ def test_a_killed_change_of_a_user_is_made_wholly_or_not_at_all(arguments, kille
         assert held in ((changed,) if ended else (changed, unchanged)), held
         killer.checked += len(held)
     figures.append(row(f"kills of user {arguments[1]}", killer.unanswered, killer))
+
+
+# The server checkpoints the log when it has this many pages.
+CHECKPOINT, PAGE = 8000, 4096 + 24
+
+
+def test_nothing_acknowledged_is_lost_by_kills_during_a_checkpoint(tmp_path, dice, figures):
+    template, full, folder = (tmp_path / name for name in ("template", "full", "work"))
+    template.mkdir()
+    cycles, begun = sized(6, 80), 0
+    with serving(template, **SETTINGS) as service:
+        admin = administrator(service)
+        clients = [Client(service, f"client{number}", admin, random.Random(dice.random()), commands=False,
+                          source=f"127.0.0.{number + 10}") for number in range(CLIENTS)]
+        enough = threading.Event()
+        threads, faults = traffic(clients, until=enough.is_set)
+        time.sleep(0.5)
+        enough.set()
+        finish(threads, faults)
+        # Another program fills the log nearly.
+        add_tokens(template, 20000)
+        log = template / WAL
+        with connected(template) as database:
+            database.execute("PRAGMA wal_autocheckpoint = 0")
+            for rows, pages in [("name = 'old'", 800), ("id BETWEEN 100 AND 200", 30)]:
+                while log.stat().st_size < (CHECKPOINT - pages) * PAGE:
+                    with database:
+                        database.execute(f"UPDATE tokens SET last_used_at = random() WHERE {rows}")
+            service.kill()
+            # Before this connection, which is the last one, checkpoints the log.
+            shutil.copytree(template, full)
+    states = [client.known() for client in clients]
+    for _ in range(cycles):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(full, folder)
+        service = Service(folder, **SETTINGS)
+        before = service.database.stat().st_mtime_ns
+        service.start()
+        for client, state in zip(clients, states):
+            client.service = service
+            client.forget(state)
+        threads, faults = traffic(clients, until=lambda: False)
+        with contextlib.suppress(TimeoutError):
+            wait_for(lambda: service.database.stat().st_mtime_ns != before, "the checkpoint", 3)
+            begun += 1
+            time.sleep(dice.uniform(0, 0.03))
+        service.kill()
+        finish(threads, faults)
+        assert_intact(folder)
+        service.start()
+        try:
+            for client in clients:
+                client.verify(everything=True)
+        finally:
+            service.kill()
+    assert begun > cycles // 2, "no checkpoint began"
+    figures.append(row("kills in a checkpoint", cycles, *clients))
