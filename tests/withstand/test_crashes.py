@@ -327,13 +327,15 @@ def test_a_killed_upgrade_goes_on_to_the_same_result(killer, figures):
         # Rows that a sweep had half removed.
         database.execute("DELETE FROM token_heads WHERE token_id % 50 = 0")
     service, _ = killer.run("migrate")
-    expected = dump(service.folder)
+    original, expected = dump(killer.template), dump(service.folder)
     for number in range(sized(20, 200)):
         service, ended = killer.run("migrate")
         for _ in range(2):
             if not ended:
                 _, ended = killer.run("migrate", service=service)
-        assert_intact(service.folder)
+        # This reads the log, which is otherwise left to the next start.
+        if number % 3 == 0:
+            assert dump(service.folder) in (original, expected)
         if number % 2:
             # The server migrates too.
             service.start().stop()

@@ -209,6 +209,24 @@ def restart(service):
     return time.monotonic() - begun
 
 
+def test_two_servers_on_one_database_see_the_changes_of_each_other(service):
+    other = Service(service.folder).start()
+    try:
+        for one, two in ((service, other), (other, service)):
+            revoked, rest = (one.log_in().json()["token"] for _ in range(2))
+            assert two.status(revoked) == two.status(rest) == 200
+            assert one.send("DELETE", "/api/tokens/current", revoked).status == 204
+            wait_for(lambda: two.status(revoked) == 401, "the revocation at the other server", 2)
+            assert two.status(rest) == 200
+            body = {"current_password": PASSWORD, "password": PASSWORD}
+            keeper = one.log_in().json()["token"]
+            assert one.send("PUT", "/api/user/password", keeper, body).status == 204
+            wait_for(lambda: two.status(rest) == 401, "the new password at the other server", 2)
+            assert two.status(keeper) == 200
+    finally:
+        other.kill()
+
+
 def test_rolling_restarts_of_two_servers_lose_no_request_that_is_retried_once(tmp_path, figures):
     restarts, users = sized(6, 60), 16
     with serving(tmp_path, **SETTINGS) as one:
