@@ -20,6 +20,11 @@ from service import BEARERD, ROOT, Service, serving, sized, wait_for
 CLIENTS = 16
 SETTINGS = {"login_attempts_per_minute": 1_000_000, "max_tokens_per_user": "never"}
 WAL = "bearerd.sqlite-wal"
+# The log has a head, and pages with heads of their own.
+LOG_HEAD, PAGE_HEAD = 32, 24
+PAGE = PAGE_HEAD + 4096
+# With so many pages it is checkpointed.
+CHECKPOINT = 8000
 
 
 @pytest.fixture
@@ -84,35 +89,46 @@ def test_nothing_acknowledged_is_lost_by_kills_under_16_clients(tmp_path, dice, 
     figures.append(row("kills of the server", cycles, *clients))
 
 
-def cut(log, dice):
+def cut(log, dice, _database=None):
     """A power cut without fsync: a suffix of the file is missing."""
     return log[:dice.randrange(len(log) + 1)]
 
 
-def zeros(log, dice):
+def zeros(log, dice, _database):
     """The file has its length, but not its last data."""
     kept = cut(log, dice)
     return kept + bytes(len(log) - len(kept))
 
 
-def overwritten(log, dice):
+def overwritten(log, dice, _database):
     at = dice.randrange(len(log))
     noise = dice.randbytes(dice.choice([1, 100, 4096, 9000]))
     return (log[:at] + noise + log[at + len(noise):])[:len(log)]
 
 
-def flipped(log, dice):
+def flipped(log, dice, _database):
     at = dice.randrange(len(log))
     return log[:at] + bytes([log[at] ^ 1 << dice.randrange(8)]) + log[at + 1:]
 
 
-def appended(log, dice):
+def appended(log, dice, _database):
     """Garbage, or old frames, after the end."""
     at = dice.randrange(len(log))
     return log + dice.choice([dice.randbytes(dice.randrange(9000)), log[at:at + 9000]])
 
 
-DAMAGES = [cut, cut, zeros, overwritten, flipped, appended]
+def half_checkpointed(log, dice, database):
+    """A power cut in a checkpoint: pages of the log are in the database, some of them in part."""
+    with open(database, "r+b") as file:
+        for at in range(LOG_HEAD, len(log) - PAGE + 1, PAGE):
+            if dice.random() < 0.5:
+                number = int.from_bytes(log[at:at + 4], "big")
+                file.seek((number - 1) * (PAGE - PAGE_HEAD))
+                file.write(log[at + PAGE_HEAD:at + dice.choice([512, 2048, PAGE])])
+    return log
+
+
+DAMAGES = [cut, cut, zeros, overwritten, flipped, appended, half_checkpointed]
 
 
 def test_a_damaged_log_loses_the_latest_changes_and_none_before_them(tmp_path, dice, figures):
@@ -142,7 +158,7 @@ def test_a_damaged_log_loses_the_latest_changes_and_none_before_them(tmp_path, d
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         shutil.copy(original / "bearerd.sqlite", folder)
-        damaged = damage(content, dice)
+        damaged = damage(content, dice, folder / "bearerd.sqlite")
         (folder / WAL).write_bytes(damaged)
         # Up to the first byte that differs, everything must be there.
         same = len(os.path.commonprefix([content, damaged]))
@@ -373,10 +389,6 @@ def test_a_killed_change_of_a_user_is_made_wholly_or_not_at_all(arguments, kille
         assert held in ((changed,) if ended else (changed, unchanged)), held
         killer.checked += len(held)
     figures.append(row(f"kills of user {arguments[1]}", killer.unanswered, killer))
-
-
-# The server checkpoints the log when it has this many pages.
-CHECKPOINT, PAGE = 8000, 4096 + 24
 
 
 def test_nothing_acknowledged_is_lost_by_kills_during_a_checkpoint(tmp_path, dice, figures):
