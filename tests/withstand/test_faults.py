@@ -1,0 +1,395 @@
+"""Each row of `ROWS` is a fault of the disk or of the database's files, with the answers during the fault, the
+line in the log, and the recovery. The server is under traffic all the time."""
+
+import contextlib
+import errno
+import re
+import resource
+import sqlite3
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+
+from faults import MIB, PAGE, Case, Client, compile_shim, kinds, limit, make_template, obey_modes
+from service import sized, wait_for
+
+# Recoveries.
+ITSELF, RESTART = "by itself", "by a restart"
+# An answer that arrives only after the fault, and then says that the write was done.
+LATE = "late"
+FULL = "disk is full"
+IO = "disk I/O error"
+LOCKED = "database is locked"
+DAMAGED = "malformed|not a database"
+
+
+@dataclass
+class Row:
+    """A fault, the statuses that are right while it lasts, and its end."""
+    name: str
+    # Called with the case; a context manager whose end ends the fault.
+    fault: object
+    # The check of a token that was used a moment ago, and of one that was not used since the start.
+    cached: object = 200
+    uncached: object = 200
+    login: object = 201
+    revoke: object = 204
+    ready: object = 200
+    # A pattern of the line in the log.
+    says: str = ""
+    # A pattern of the one line with which another start on these files is refused. "": it isn't.
+    start: str = ""
+    # Whether another process can write meanwhile: what it revokes then is refused within a second.
+    elsewhere: bool = True
+    recovers: str = ITSELF
+
+    def allows(self, what, status):
+        right = getattr(self, what)
+        return status in (right if isinstance(right, set) else {right})
+
+
+# Faults that the shim makes.
+
+def calls(*places, prepare=None, **fault):
+    """Each (operation, file) of `places` fails, from now on."""
+    @contextlib.contextmanager
+    def context(case):
+        if prepare:
+            prepare(case)
+        for place in places:
+            case.shim.set(*place, **fault)
+        try:
+            yield
+            hits = {place: case.shim.hits(*place) for place in places}
+        finally:
+            case.shim.clear()
+        assert any(hits.values()), "no call met the fault"
+    return context
+
+
+def nearly_full_log(case):
+    """The next checkpoint is due soon."""
+    case.grow_log(8000 * (PAGE + 24))
+
+
+def nearly_full_index(case):
+    """The index of the log, `-shm`, must grow soon: each 32 KiB of it are for about 4,000 pages."""
+    case.grow_log(3700 * (PAGE + 24))
+
+
+ROWS = []
+
+
+def row(name, fault, **expected):
+    ROWS.append(Row(name, fault, **expected))
+
+
+READ_ONLY = dict(login=503, revoke=503, ready=503)
+NOTHING = dict(cached=503, uncached=503, login=503, revoke=503, ready=503)
+
+row("a full disk: the log", calls(("write", "wal"), error=errno.ENOSPC), **READ_ONLY, says=FULL, start=FULL)
+row("a full disk: writes in part", calls(("write", "wal"), error=errno.ENOSPC, parts=1), **READ_ONLY,
+    says=FULL, start=FULL)
+row("a full disk: a checkpoint",
+    calls(("write", "database"), error=errno.ENOSPC, prepare=nearly_full_log), ready=503, says=f"checkpoint.*{FULL}")
+row("a full disk: the index of the log",
+    calls(("write", "shm"), error=errno.ENOSPC, prepare=nearly_full_index), **READ_ONLY, says=f"{IO}|{FULL}")
+row("a write of the log fails", calls(("write", "wal"), error=errno.EIO), **READ_ONLY, says=IO, start=IO)
+row("a checkpoint's write fails",
+    calls(("write", "database"), error=errno.EIO, prepare=nearly_full_log), ready=503, says=f"checkpoint.*{IO}")
+row("a commit's fsync fails", calls(("sync", "wal"), error=errno.EIO), **READ_ONLY, says=IO, start=IO)
+row("a checkpoint's fsync fails",
+    calls(("sync", "database"), error=errno.EIO, prepare=nearly_full_log), ready=503, says=f"checkpoint.*{IO}")
+row("a checkpoint's truncation fails",
+    calls(("truncate", "database"), error=errno.EIO, prepare=nearly_full_log), ready=503, says=f"checkpoint.*{IO}")
+row("reads fail", calls(("read", "database"), ("read", "wal"), error=errno.EIO), **NOTHING,
+    says=f"{IO}|{DAMAGED}", start=IO)
+row("reads of the log fail", calls(("read", "wal"), error=errno.EIO), **NOTHING, says=f"{IO}|{DAMAGED}")
+row("a commit's fsync hangs", calls(("sync", "wal"), hang=1), login=LATE, revoke=LATE, ready=503, elsewhere=False)
+row("a checkpoint's fsync hangs",
+    calls(("sync", "database"), hang=1, prepare=nearly_full_log), login=LATE, revoke=LATE, ready=503)
+row("reads hang", calls(("read", "database"), ("read", "wal"), hang=1), **NOTHING)
+row("no locks are left (ENOLCK)", calls(("lock", "shm"), ("lock", "database"), error=errno.ENOLCK), **NOTHING,
+    says=LOCKED)
+row("locks are taken (EAGAIN)", calls(("lock", "shm"), ("lock", "database"), error=errno.EAGAIN), **NOTHING,
+    says=LOCKED)
+row("a file system that became read-only",
+    calls(*((operation, file) for operation in ("open", "write", "sync", "truncate", "unlink")
+            for file in ("database", "wal", "shm")), error=errno.EROFS),
+    **READ_ONLY, says=f"readonly|{IO}", start="read-only")
+row("the file's metadata can't be read", calls(("stat", "database"), ("stat", "wal"), error=errno.EIO), **NOTHING,
+    says="stat|metadata|moved|replaced|error")
+
+
+# Faults of the files.
+
+def of_files(function):
+    """A fault that begins and ends without a call of the server."""
+    return contextlib.contextmanager(function)
+
+
+@of_files
+def another_writer(case):
+    with case.other_process() as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+row("another process holds the write lock", another_writer, **READ_ONLY, says=LOCKED, elsewhere=False,
+    start=LOCKED)
+
+
+def mode(name, bits):
+    @of_files
+    def context(case):
+        path = case.folder / name
+        before = path.stat().st_mode
+        path.chmod(bits)
+        yield
+        path.chmod(before)
+    return context
+
+
+# Open files keep their rights. What is opened anew is refused.
+UNWRITABLE, UNREADABLE = "read-only", "ermission denied|unable to open|read-only"
+row("the file's mode is 000", mode("bearerd.sqlite", 0o000), start=UNREADABLE)
+row("the file's mode is 444", mode("bearerd.sqlite", 0o444), start=UNWRITABLE)
+row("the log's mode is 000", mode("bearerd.sqlite-wal", 0o000), start=UNREADABLE)
+row("the folder's mode is 555", mode(".", 0o555))
+row("the folder's mode is 000", mode(".", 0o000), **NOTHING, says="ermission denied", start=UNREADABLE)
+
+
+def moved(*suffixes, to=None, put=None):
+    """These files are moved away and later back. Meanwhile, `put` takes their place."""
+    @of_files
+    def context(case):
+        aside = case.folder / "aside"
+        aside.mkdir()
+        if put:
+            put(case, aside / "put")
+        for suffix in suffixes:
+            name = f"bearerd.sqlite{suffix}"
+            (case.folder / name).rename(aside / name)
+        if put:
+            (aside / "put").rename(case.database)
+        yield
+        for suffix in suffixes:
+            name = f"bearerd.sqlite{suffix}"
+            (aside / name).rename(case.folder / name)
+    return context
+
+
+def copied(case, path):
+    """A copy of the database, as a backup has it."""
+    with case.other_process() as source, contextlib.closing(sqlite3.connect(path)) as target:
+        source.backup(target)
+
+
+GONE = "replaced|deleted|moved|gone|missing"
+MOVED = dict(**NOTHING, says=GONE, elsewhere=False)
+row("the file is replaced", moved("", put=copied), **MOVED)
+row("the file and its log are replaced", moved("", "-wal", "-shm", put=copied), **MOVED)
+row("the file is moved away", moved(""), **MOVED)
+row("the log is moved away", moved("-wal"), **MOVED)
+row("the index of the log is moved away", moved("-shm"), **MOVED)
+
+
+@of_files
+def folder_renamed(case):
+    elsewhere = case.folder.with_name("elsewhere")
+    case.folder.rename(elsewhere)
+    yield
+    elsewhere.rename(case.folder)
+
+
+@of_files
+def log_deleted(case):
+    case.wal.unlink()
+    yield
+
+
+@of_files
+def index_deleted(case):
+    case.shm.unlink()
+    yield
+
+
+row("the folder is renamed", folder_renamed, **NOTHING, elsewhere=False)
+row("the log is deleted", log_deleted, **MOVED, recovers=RESTART)
+row("the index of the log is deleted", index_deleted, **MOVED, recovers=RESTART)
+
+
+# Limits of the process.
+
+@of_files
+def file_size_limited(case):
+    case.grow_log(MIB)
+    before = limit(case, resource.RLIMIT_FSIZE, case.wal.stat().st_size)
+    yield
+    limit(case, resource.RLIMIT_FSIZE, before)
+
+
+@of_files
+def descriptors_used_up(case):
+    before = limit(case, resource.RLIMIT_NOFILE, case.service.descriptors())
+    late = Client(case.service.address)
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(late.status, "GET", "/healthz")
+        used = case.service.cpu_seconds()
+        yield
+        assert not answer.done(), "a new connection was accepted"
+        limit(case, resource.RLIMIT_NOFILE, before)
+        assert answer.result() == 200
+        assert case.service.cpu_seconds() - used < 3, "the server was busy with what it can't accept"
+
+
+row("files may not grow (RLIMIT_FSIZE)", file_size_limited, **READ_ONLY, says=f"{IO}|{FULL}")
+row("descriptors are used up", descriptors_used_up, says="[Tt]oo many open files|accept")
+
+
+# A log that can't shrink.
+
+@of_files
+def reader_stays(case):
+    with case.other_process() as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM users").fetchall()
+        case.grow_log(150 * MIB)
+        yield
+        wait_for(lambda: (case.metric("bearerd_wal_bytes") or 0) > 140 * MIB, "the metric of the log's size")
+        reader.execute("ROLLBACK")
+    wait_for(lambda: case.metric("bearerd_wal_bytes") < 64 * MIB, "a smaller log")
+    assert case.wal.stat().st_size < 64 * MIB
+
+
+row("a reader keeps the log from shrinking", reader_stays, says="write-ahead log.*MiB|write-ahead log.*bytes|WAL")
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory):
+    return compile_shim(tmp_path_factory.mktemp("shim"))
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("template")
+    return folder, make_template(folder)
+
+
+@pytest.fixture
+def case(tmp_path, library, template):
+    folder = tmp_path / "database"
+    folder.mkdir()
+    case = Case(folder, *template, library)
+    try:
+        case.start()
+        yield case
+    finally:
+        case.close()
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_fault(case, row):
+    with ThreadPoolExecutor() as pool:
+        with row.fault(case):
+            wrong, late = answers_during(case, row, pool)
+            # Before the fault ends, or a failed row would wait for what hangs.
+            assert not wrong, "\n".join(wrong)
+        for name, answer in late.items():
+            assert answer.result() in (201, 204), f"{name}: {answer.result()}"
+    if row.recovers == ITSELF:
+        wait_for(lambda: case.ready() == 200, "the recovery", 10)
+        assert case.log_in() == 201
+    end(case)
+    if row.elsewhere:
+        case.ledger.dead.append(case.tokens["elsewhere"])
+    if row.recovers == ITSELF:
+        case.verify(case.service)
+        case.service.kill()
+    else:
+        case.service.stop()
+    starts_healthy(case)
+
+
+def answers_during(case, row, pool):
+    """Compares a row with what the server does. Returns the differences, and the answers that are late."""
+    began, before, wrong = time.monotonic(), len(case.service.log_text()), []
+
+    def compare(name, status):
+        if not row.allows(name, status):
+            wrong.append(f"{name}: {status}, not {getattr(row, name)}")
+
+    if row.elsewhere:
+        wrong += passes_after_revocation(case)
+    compare("ready", settled(case.ready, lambda status: row.allows("ready", status)))
+    compare("cached", settled(lambda: case.check("cached"), lambda status: row.allows("cached", status)))
+    answers = {"uncached": pool.submit(case.check, "uncached"), "login": pool.submit(case.log_in),
+               "revoke": pool.submit(case.revoke)}
+    if case.health() != 200:
+        wrong.append("healthz does not answer")
+    late = {name: answers.pop(name) for name in list(answers) if getattr(row, name) == LATE}
+    for name, answer in answers.items():
+        compare(name, answer.result())
+    wrong += [f"{name}: {answer.result()}, not late" for name, answer in late.items() if answer.done()]
+    if not settled(lambda: re.search(row.says, case.service.log_text()[before:], re.IGNORECASE), bool):
+        wrong.append(f"no line with {row.says!r} in {kinds(case.service.log_text()[before:])}")
+    if row.start:
+        wrong += start_is_not_refused(case, row.start)
+    time.sleep(max(0, began + sized(0, 8) - time.monotonic()))
+    compare("ready", case.ready())
+    if row.elsewhere and case.check("elsewhere") == 200:
+        wrong.append("the token that another process revoked passes again")
+    return wrong, late
+
+
+def settled(value, is_right, patience=4):
+    """The value as soon as it is right, or the last one."""
+    deadline = time.monotonic() + patience
+    while True:
+        found = value()
+        if is_right(found) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.02)
+
+
+def passes_after_revocation(case):
+    """Another process revokes a token. No check of it that begins a second later may pass."""
+    done = case.revoke_elsewhere()
+    while True:
+        began = time.monotonic()
+        if case.check("elsewhere") != 200:
+            return []
+        if began - done > 1:
+            return [f"a token passed {began - done:.2f} s after another process had revoked it"]
+
+
+def start_is_not_refused(case, pattern):
+    command = ["serve", "--listen", "127.0.0.1:0"]
+    try:
+        result = case.service.run(*command, check=False, timeout=12, preexec_fn=obey_modes)
+    except subprocess.TimeoutExpired:
+        return ["another start is not refused"]
+    lines = [line for line in result.stderr.splitlines() if " WARN " not in line]
+    is_refused = result.returncode == 1 and len(lines) == 1 and re.search(pattern, lines[0])
+    return [] if is_refused else [f"another start: exit {result.returncode}, {lines}"]
+
+
+def end(case):
+    """Ends the traffic, and checks what it and the log have seen."""
+    case.traffic.stop()
+    assert not case.traffic.wrong, case.traffic.wrong[:9]
+    seconds = time.monotonic() - case.started
+    flood = {kind: count for kind, count in kinds(case.service.log_text()).items() if count > seconds + 2}
+    assert not flood, f"in {seconds:.0f} s: {flood}"
+
+
+def starts_healthy(case):
+    """Starts a server without the shim, and checks that all is there and the file is intact."""
+    case.healthy.start()
+    case.verify(case.healthy)
+    assert case.healthy.stop() == 0
+    case.healthy.run("check")
