@@ -27,6 +27,8 @@ FILES = ["database", "wal", "shm", "folder"]
 FAULT = struct.Struct("=iiiii")
 PAGE = 4096
 MIB = 1 << 20
+# What another process does to the token "elsewhere".
+REVOKE = "UPDATE tokens SET revoked_at = unixepoch() WHERE id = 3"
 
 
 def compile_shim(folder):
@@ -48,7 +50,7 @@ def make_template(folder):
         # Deleted tables leave free pages.
         connection.executescript(
             "CREATE TABLE filler (id INTEGER PRIMARY KEY, bytes BLOB);"
-            f"INSERT INTO filler VALUES (1, zeroblob({MIB}));"
+            f"INSERT INTO filler VALUES (1, zeroblob({MIB})), (2, 0);"
             f"CREATE TABLE gone (bytes BLOB); INSERT INTO gone VALUES (zeroblob({MIB})); DROP TABLE gone;"
             "PRAGMA wal_checkpoint(TRUNCATE);")
     return tokens
@@ -84,12 +86,12 @@ class Shim:
 class Client:
     """One connection that is kept, so that it also works while no new one can be accepted."""
 
-    def __init__(self, address, timeout=20):
+    def __init__(self, address, timeout=12):
         self.connection = http.client.HTTPConnection(*address, timeout=timeout)
         self.lock = threading.Lock()
 
     def send(self, method, path, token=None, body=None):
-        """Returns the status and the body."""
+        """Returns the status and the body; no status if there is no answer in time."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         if body is not None:
             body, headers["Content-Type"] = json.dumps(body), "application/json"
@@ -99,6 +101,9 @@ class Client:
                     self.connection.request(method, path, body, headers)
                     response = self.connection.getresponse()
                     return response.status, response.read()
+                except TimeoutError:
+                    self.connection.close()
+                    return None, b""
                 except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
                     # The server may have closed a connection that was idle.
                     self.connection.close()
@@ -246,19 +251,14 @@ class Case:
     def revoke_elsewhere(self):
         """Another process revokes a token. Returns when that was done."""
         with self.other_process() as connection:
-            connection.execute("UPDATE tokens SET revoked_at = unixepoch() WHERE id = 3")
+            connection.execute(REVOKE)
         return time.monotonic()
-
-    def touch_elsewhere(self):
-        """Another process commits, so that the server must read its pages again."""
-        with self.other_process() as connection:
-            connection.execute("UPDATE filler SET id = id")
 
     def grow_log(self, size):
         """Another process makes the write-ahead log larger than `size`."""
         with self.other_process() as connection:
             while self.wal.stat().st_size < size:
-                connection.execute(f"UPDATE filler SET bytes = randomblob({MIB})")
+                connection.execute(f"UPDATE filler SET bytes = randomblob({MIB}) WHERE id = 1")
 
     def empty_log(self):
         """Another process copies the whole write-ahead log into the database."""

@@ -3,8 +3,10 @@ line in the log, and the recovery. The server is under traffic all the time."""
 
 import contextlib
 import errno
+import os
 import re
 import resource
+import signal
 import sqlite3
 import subprocess
 import time
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from faults import MIB, PAGE, Case, Client, compile_shim, kinds, limit, make_template, obey_modes
+from faults import MIB, PAGE, REVOKE, Case, Client, compile_shim, kinds, limit, make_template, obey_modes
 from service import sized, wait_for
 
 # Recoveries.
@@ -40,7 +42,7 @@ class Row:
     ready: object = 200
     # A pattern of the line in the log.
     says: str = ""
-    # A pattern of the one line with which another start on these files is refused. "": it isn't.
+    # A pattern of the line with which another start on these files is refused. "": it isn't.
     start: str = ""
     # Whether another process can write meanwhile: what it revokes then is refused within a second.
     elsewhere: bool = True
@@ -163,24 +165,47 @@ row("the folder's mode is 555", mode(".", 0o555))
 row("the folder's mode is 000", mode(".", 0o000), **NOTHING, says="ermission denied", start=UNREADABLE)
 
 
-def moved(*suffixes, to=None, put=None):
-    """These files are moved away and later back. Meanwhile, `put` takes their place."""
+def moved(*suffixes, put=None, back=True):
+    """These files are moved away and later back, unless they are gone for good. Meanwhile, a file that `put` makes
+    takes their place. Nothing that the server does with the files that are gone may be acknowledged."""
     @of_files
     def context(case):
-        aside = case.folder / "aside"
+        aside, names = case.folder / "aside", [f"bearerd.sqlite{suffix}" for suffix in suffixes]
         aside.mkdir()
-        if put:
-            put(case, aside / "put")
-        for suffix in suffixes:
-            name = f"bearerd.sqlite{suffix}"
-            (case.folder / name).rename(aside / name)
-        if put:
-            (aside / "put").rename(case.database)
+        with case.traffic.pause:
+            if put:
+                put(case, aside / "put")
+            for name in names:
+                (case.folder / name).rename(aside / name)
+            if put:
+                (aside / "put").rename(case.database)
+            acknowledged = len(case.ledger.live) + len(case.ledger.dead)
         yield
-        for suffix in suffixes:
-            name = f"bearerd.sqlite{suffix}"
+        assert acknowledged == len(case.ledger.live) + len(case.ledger.dead), "a write to a file that is gone"
+        for name in names if back else ():
             (aside / name).rename(case.folder / name)
     return context
+
+
+def left_there(*suffixes):
+    """The file is replaced by a copy, and stays so. What another process writes to the new file is kept."""
+    @of_files
+    def context(case):
+        with moved("", *suffixes, put=copied, back=False)(case):
+            if suffixes:
+                case.revoke_elsewhere()
+                case.ledger.dead.append(case.tokens["elsewhere"])
+            yield
+    return context
+
+
+@of_files
+def deleted(case):
+    with moved("", "-wal", "-shm", back=False)(case):
+        yield
+    # The restart makes a new database, so nothing passes.
+    case.ledger.dead += case.ledger.live
+    case.ledger.live.clear()
 
 
 def copied(case, path):
@@ -194,6 +219,9 @@ MOVED = dict(**NOTHING, says=GONE, elsewhere=False)
 row("the file is replaced", moved("", put=copied), **MOVED)
 row("the file and its log are replaced", moved("", "-wal", "-shm", put=copied), **MOVED)
 row("the file is moved away", moved(""), **MOVED)
+row("the file is replaced for good", left_there(), **MOVED, recovers=RESTART)
+row("the file and its log are replaced for good", left_there("-wal", "-shm"), **MOVED, recovers=RESTART)
+row("the file and its log are deleted", deleted, **MOVED, recovers=RESTART)
 row("the log is moved away", moved("-wal"), **MOVED)
 row("the index of the log is moved away", moved("-shm"), **MOVED)
 
@@ -221,6 +249,90 @@ def index_deleted(case):
 row("the folder is renamed", folder_renamed, **NOTHING, elsewhere=False)
 row("the log is deleted", log_deleted, **MOVED, recovers=RESTART)
 row("the index of the log is deleted", index_deleted, **MOVED, recovers=RESTART)
+
+
+# Damaged files.
+
+def damaged(find, length=PAGE):
+    """Overwrites bytes of the file, at the place that `find` returns. The end puts them back, unless the server
+    has written there since."""
+    @of_files
+    def context(case):
+        with case.traffic.pause:
+            case.empty_log()
+            # The commit of another process makes the server read its pages again.
+            with case.other_process() as connection:
+                place = find(connection)
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("UPDATE filler SET bytes = random() WHERE id = 2")
+                with open(case.database, "r+b") as file:
+                    file.seek(place)
+                    whole = file.read(length)
+                    file.seek(place)
+                    file.write(DAMAGE * length)
+                connection.execute("COMMIT")
+        yield
+        starts_or_refuses(case)
+        with open(case.database, "r+b") as file:
+            file.seek(place)
+            if file.read(length) == DAMAGE * length:
+                file.seek(place)
+                file.write(whole)
+    return context
+
+
+DAMAGE = b"\xa5"
+
+
+def root(name):
+    def find(connection):
+        query = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
+        return (connection.execute(query, [name]).fetchone()[0] - 1) * PAGE
+    return damaged(find)
+
+
+def first_free_page(connection):
+    with open(connection.execute("PRAGMA database_list").fetchone()[2], "rb") as file:
+        file.seek(32)
+        return (int.from_bytes(file.read(4), "big") - 1) * PAGE
+
+
+EITHER = {200, 503}
+# Cached tokens pass as long as the change log can be read.
+CACHED = {**NOTHING, "cached": EITHER}
+DAMAGES = {
+    "users": CACHED, "tokens": CACHED, "tokens_digest_prefix": CACHED, "changes": NOTHING,
+    "email_owners": dict(login=503), "token_counts": dict(login=503, revoke=503), "sqlite_sequence": dict(login=503),
+    "users_email": dict(login=503), "users_password_cost": dict(login=503), "email_owners_user_id": {},
+    "tokens_user_id": dict(login=503), "tokens_expires_at": {},
+    "tokens_revoked_at": dict(revoke=503), "tokens_created_at": dict(login=503), "tokens_parent_id": dict(revoke=503),
+    "tokens_ages_from": {}, "tokens_unrevoked_id": dict(login=503, revoke=503), "bulk_revocations": {},
+    "bulk_revocations_revoked_at": {}, "__diesel_schema_migrations": {},
+    "sqlite_autoindex___diesel_schema_migrations_1": {},
+}
+BROKEN = dict(elsewhere=False, recovers=RESTART)
+for name, expected in DAMAGES.items():
+    row(f"{name} is damaged", root(name),
+        **{"ready": 503, "says": DAMAGED, **expected} if expected else {"ready": EITHER}, **BROKEN)
+row("the header is damaged", damaged(lambda connection: 0, 100), **NOTHING, says=DAMAGED, **BROKEN)
+# The server has read the schema already; the next start is refused.
+row("the schema is damaged", damaged(lambda connection: 100, PAGE - 100), cached=EITHER, uncached=EITHER,
+    login={201, 503}, revoke={204, 503}, ready=EITHER, start=DAMAGED, **BROKEN)
+row("the list of free pages is damaged", damaged(first_free_page), login={201, 503}, ready=EITHER, **BROKEN)
+
+
+@of_files
+def cut(case):
+    with case.traffic.pause:
+        case.empty_log()
+        whole = case.database.read_bytes()
+        os.truncate(case.database, 0)
+    yield
+    if case.database.stat().st_size < len(whole):
+        case.database.write_bytes(whole)
+
+
+row("the file is truncated to nothing", cut, **NOTHING, says=f"{DAMAGED}|truncated|{GONE}", **BROKEN)
 
 
 # Limits of the process.
@@ -329,6 +441,7 @@ def answers_during(case, row, pool):
     compare("cached", settled(lambda: case.check("cached"), lambda status: row.allows("cached", status)))
     answers = {"uncached": pool.submit(case.check, "uncached"), "login": pool.submit(case.log_in),
                "revoke": pool.submit(case.revoke)}
+    start = pool.submit(start_is_not_refused, case, row.start) if row.start else None
     if case.health() != 200:
         wrong.append("healthz does not answer")
     late = {name: answers.pop(name) for name in list(answers) if getattr(row, name) == LATE}
@@ -337,10 +450,10 @@ def answers_during(case, row, pool):
     wrong += [f"{name}: {answer.result()}, not late" for name, answer in late.items() if answer.done()]
     if not settled(lambda: re.search(row.says, case.service.log_text()[before:], re.IGNORECASE), bool):
         wrong.append(f"no line with {row.says!r} in {kinds(case.service.log_text()[before:])}")
-    if row.start:
-        wrong += start_is_not_refused(case, row.start)
+    wrong += start.result() if start else []
     time.sleep(max(0, began + sized(0, 8) - time.monotonic()))
-    compare("ready", case.ready())
+    if not row.allows("ready", case.ready()):
+        wrong.append("readyz has changed meanwhile")
     if row.elsewhere and case.check("elsewhere") == 200:
         wrong.append("the token that another process revoked passes again")
     return wrong, late
@@ -387,9 +500,47 @@ def end(case):
     assert not flood, f"in {seconds:.0f} s: {flood}"
 
 
+def starts_or_refuses(case):
+    """A start on damaged files may be refused. If not, nothing that is dead passes and no live token is refused."""
+    try:
+        case.healthy.start()
+    except RuntimeError as error:
+        assert re.search(f"{DAMAGED}|{IO}", str(error)), error
+        return
+    client = Client(case.healthy.address)
+    with case.traffic.pause:
+        wrong = [token for token in case.ledger.dead[-9:] if client.check(token) == 200]
+        wrong += [token for token in case.ledger.live[-9:] if client.check(token) not in (200, 503)]
+    assert not wrong, f"{len(wrong)} tokens on damaged files"
+    case.healthy.kill()
+
+
 def starts_healthy(case):
     """Starts a server without the shim, and checks that all is there and the file is intact."""
     case.healthy.start()
     case.verify(case.healthy)
     assert case.healthy.stop() == 0
     case.healthy.run("check")
+
+
+def test_each_table_and_index_has_a_row_of_damage(template):
+    folder, _ = template
+    with contextlib.closing(sqlite3.connect(folder / "bearerd.sqlite")) as connection:
+        roots = connection.execute("SELECT name FROM sqlite_schema WHERE rootpage > 0 AND name <> 'filler'")
+        assert {name for name, in roots} == set(DAMAGES)
+
+
+def test_a_server_that_was_paused_passes_nothing_that_was_revoked_meanwhile(case):
+    with case.other_process() as connection:
+        # The server must not be stopped while it holds the lock.
+        connection.execute("BEGIN IMMEDIATE")
+        case.service.process.send_signal(signal.SIGSTOP)
+        connection.execute(REVOKE)
+        connection.execute("COMMIT")
+    time.sleep(1.1)  # A cached token may pass for a second.
+    with ThreadPoolExecutor() as pool:
+        answers = [pool.submit(case.clients[name].check, case.tokens["elsewhere"]) for name in ("elsewhere", "health")]
+        wait_for(lambda: all(answer.running() for answer in answers), "two checks")
+        case.service.process.send_signal(signal.SIGCONT)
+        assert [answer.result() for answer in answers] == [401, 401]
+    end(case)
