@@ -195,6 +195,8 @@ class Case:
         self.service = Service(folder, environment=self.shim.environment, **settings)
         # The same files without the shim.
         self.healthy = Service(folder, **settings)
+        # When another process had revoked the token "elsewhere".
+        self.revoked_at = None
         self.wal, self.shm = (self.database.with_name(f"bearerd.sqlite-{name}") for name in ("wal", "shm"))
 
     def start(self):
@@ -252,7 +254,8 @@ class Case:
         """Another process revokes a token. Returns when that was done."""
         with self.other_process() as connection:
             connection.execute(REVOKE)
-        return time.monotonic()
+        self.revoked_at = time.monotonic()
+        return self.revoked_at
 
     def grow_log(self, size):
         """Another process makes the write-ahead log larger than `size`."""
