@@ -179,7 +179,7 @@ class Traffic(threading.Thread):
 
     def stop(self):
         self.ending = True
-        self.join(timeout=30)
+        self.join(timeout=40)
         assert not self.is_alive(), "a request of the traffic was never answered"
 
 
@@ -201,11 +201,13 @@ class Case:
 
     def start(self):
         self.service.start(preexec_fn=obey_modes)
-        self.traffic = Traffic(Client(self.service.address), self.ledger)
+        self.traffic = Traffic(Client(self.service.address, timeout=30), self.ledger)
         # One for each probe, connected before the fault.
         self.started = time.monotonic()
         names = ("cached", "uncached", "elsewhere", "login", "revoke", "ready", "health", "metrics")
         self.clients = {name: Client(self.service.address) for name in names}
+        # A write waits for the writes before it.
+        self.clients |= {name: Client(self.service.address, timeout=30) for name in ("login", "revoke")}
         for client in self.clients.values():
             assert client.status("GET", "/healthz") == 200
         for use in ("cached", "elsewhere"):
