@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from pathlib import Path
@@ -17,6 +18,9 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 ENVIRONMENT |= {"BEARERD_BCRYPT_COST": "4", "BEARERD_LOG": "info"}
 FULL = os.environ.get("WITHSTAND_FULL") == "1"
 PATIENCE = 20
+# The tests make their certificates themselves.
+UNVERIFIED = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+UNVERIFIED.check_hostname, UNVERIFIED.verify_mode = False, ssl.CERT_NONE
 EMAIL, PASSWORD = "ada@example.org", "long enough"
 
 
@@ -107,13 +111,15 @@ class Service:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def connect(self, source=None, timeout=PATIENCE):
-        """A TCP connection. `source` is an address of the client, such as `127.0.0.2`."""
-        return socket.create_connection(self.address, timeout, source and (source, 0))
+        """A connection, of TLS if the server has a certificate. `source` is an address of the client,
+        such as `127.0.0.2`."""
+        connection = socket.create_connection(self.address, timeout, source and (source, 0))
+        return UNVERIFIED.wrap_socket(connection) if self.url.startswith("https:") else connection
 
     def send(self, method, path, token=None, body=None, headers=(), timeout=PATIENCE, source=None):
         """Sends one request on a connection of its own."""
-        connection = http.client.HTTPConnection(*self.address, timeout=timeout,
-                                                source_address=source and (source, 0))
+        connection = http.client.HTTPConnection(*self.address)
+        connection.sock = self.connect(source, timeout)
         headers = dict(headers)
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
@@ -141,10 +147,14 @@ class Service:
 
     # What the kernel knows of the process.
 
-    def resident_mib(self):
+    def resident_mib(self, field="VmRSS"):
         text = Path(f"/proc/{self.process.pid}/status").read_text()
-        line = next(line for line in text.splitlines() if line.startswith("VmRSS:"))
+        line = next(line for line in text.splitlines() if line.startswith(f"{field}:"))
         return int(line.split()[1]) / 1024
+
+    def peak_mib(self):
+        """The most memory that the process has had."""
+        return self.resident_mib("VmHWM")
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
