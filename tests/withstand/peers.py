@@ -194,7 +194,8 @@ class Pipeliner(Peer):
 
     def more(self):
         self.parts -= 1
-        return b"GET /api/openapi.json HTTP/1.1\r\n\r\n" * (1000 if self.parts >= 0 else 0)
+        request = b"GET /api/openapi.json HTTP/1.1\r\nHost: a\r\n\r\n"
+        return request * (1000 if self.parts >= 0 else 0)
 
 
 class PipelinerTls(Pipeliner):

@@ -156,6 +156,16 @@ class Service:
         """The most memory that the process has had."""
         return self.resident_mib("VmHWM")
 
+    def queued_mib(self):
+        """What the kernel holds for the server's connections: what it has yet to send, and what the
+        server has yet to read."""
+        port, sums = f":{self.address[1]:04X}", [0, 0]
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, local, _, _, queues, *_ = line.split()
+            if local.endswith(port):
+                sums = [a + int(b, 16) for a, b in zip(sums, queues.split(":"))]
+        return [size / 2**20 for size in sums]
+
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
