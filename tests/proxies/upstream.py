@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import threading
+import time
 import unicodedata
 from urllib.parse import unquote
 
@@ -177,10 +178,8 @@ def faults_of_head(line, lines):
             faults.append(f"header {header!r}")
         if re.search(r"[\0\r\n]", header):
             faults.append(f"control character in {header!r}")
-        # Names that an application may take for these.
-        plain = re.sub("[^a-z]", "-", name.lower())
-        lengths += [header] if plain == "content-length" else []
-        encodings += [header] if plain == "transfer-encoding" else []
+        lengths += [header] if name.lower() == "content-length" else []
+        encodings += [header] if name.lower() == "transfer-encoding" else []
     if len(lengths + encodings) > 1:
         faults.append(f"several lengths {lengths + encodings}")
     if lengths and not re.fullmatch(r"(?i)content-length:\s*\d+", lengths[0]):
@@ -215,3 +214,10 @@ class Upstream:
         """The requests since the last call."""
         asked, self.asked = self.asked, []
         return asked
+
+    def taken_at_rest(self):
+        """The requests since the last call, once none has arrived for a moment."""
+        every = self.taken()
+        while more := time.sleep(0.2) or self.taken():
+            every += more
+        return every
