@@ -17,7 +17,8 @@ def request(method="GET", target="/", headers=(), host=HOST, body=b""):
 
 
 class Client:
-    """One connection at a time, which is opened again if the server closed it."""
+    """One connection at a time, which is opened again if the server closed it. `body` is that of the last
+    answer."""
 
     def __init__(self, address, silence=SILENCE):
         host, port = address.split(":")
@@ -54,16 +55,6 @@ class Client:
                 return 0
         return 0
 
-    def get(self, target):
-        """The body of an answer."""
-        self.open()
-        self.connection.sendall(request("GET", target, ["Connection: close"]))
-        while self.more():
-            pass
-        body = self.rest.split(b"\r\n\r\n", 1)[1]
-        self.close()
-        return body
-
     def pour(self, sent, to_the_end=True):
         """Sends bytes that may be several requests on a connection of its own. Returns the statuses of
         all answers until the server closes the connection, announces that, or is silent. With
@@ -95,17 +86,19 @@ class Client:
             return self.answer(is_head)
         length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
         is_chunked = re.search(rb"(?i)\r\ntransfer-encoding: *chunked", head)
+        self.body = b""
         if is_head or status in (204, 304):
             pass
         elif length:
-            self.skip(int(length[1]))
+            self.body = self.exactly(int(length[1]))
         elif is_chunked:
             while size := self.chunk():
-                self.skip(size + 2)
-            self.skip(2)
+                self.body += self.exactly(size + 2)[:-2]
+            self.exactly(2)
         else:
             while self.more():
                 pass
+            self.body, self.rest = self.rest, b""
         self.is_last = bool(re.search(rb"(?i)\r\nconnection: *close", head))
         return status
 
@@ -116,8 +109,9 @@ class Client:
         size, self.rest = self.rest.split(b"\r\n", 1)
         return int(size, 16)
 
-    def skip(self, count):
+    def exactly(self, count):
         while len(self.rest) < count:
             if not self.more():
                 raise ConnectionError
-        self.rest = self.rest[count:]
+        part, self.rest = self.rest[:count], self.rest[count:]
+        return part

@@ -102,7 +102,7 @@ class Bearerd:
     """bearerd with the page's settings and one user, Ada. It can be stopped and started again."""
 
     def __init__(self, folder, naming, extra, rules):
-        self.folder = folder
+        self.folder, self.naming = folder, naming
         self.address = f"127.0.0.1:{free_port()}"
         named = {'"x-original-uri"': f'"{naming}"'}
         (folder / "bearerd.toml").write_text(extra + recipe("bearerd.toml", named) + rules)
