@@ -10,10 +10,9 @@ proxy they are the same, except that
   about,
 - the proxies in `refused_by` refuse this request, although it could pass.
 
-Not repeated here: tests/http/original_request.rs forges the headers that name a request,
-access_control.rs asks each route without each of its rights, limits.rs and login_rounds.rs guess passwords
-and compare the time of refusals, cors.rs has the answers to preflights, client_address.rs (in src) forges
-addresses; test_methods.py has every registered method, and test_forwarding.py every spelling of the headers
+Not repeated here: tests/http/original_request.rs forges the headers that name a request, access_control.rs
+asks each route without each of its rights, limits.rs and login_rounds.rs guess passwords and compare the time
+of refusals. test_methods.py has every registered method, and test_forwarding.py every spelling of the headers
 that must not reach the application."""
 
 from dataclasses import dataclass
@@ -132,16 +131,19 @@ IDENTITY = ("Remote-User: root@example.org", "X-Auth-User-Id: 1", "X-Auth-User-N
 HEADERS = [
     *tokens(GUARDED, BEARER, "authorization: Bearer {token}", "AUTHORIZATION: bearer {token}",
             "aUTHORIZATION:BEARER    {token}", "Authorization: \t Bearer {token} \t "),
-    *tokens(IGNORED, "Authorization: {token}", "Authorization: Token {token}", "Authorization: Bearer={token}",
+    *tokens(IGNORED, "Authorization: {token}", "Authorization: Token {token}",
+            "Authorization: Bearer={token}",
             "Authorization: Bearer:{token}", "Authorization: Bearer", "Authorization: Bearer bd_",
-            "Authorization: Bearer {token}x", "Authorization: Bearer x{token}", "Authorization: Bearer {token},",
-            "Authorization: Bearer {token}, Bearer {token}", "Authorization: Bearer \"{token}\"",
-            "Authorization: Bearer %20{token}", "Authorization: Basic Bearer {token}",
-            "Authorization: Bearer {token};", "X-Authorization: Bearer {token}",
-            "Proxy-Authorization: Bearer {token}", "X-Forwarded-Authorization: Bearer {token}",
-            "X-Api-Token: {token}", "X-Auth-Token: {token}", "Cookie: token={token}; access_token={token}",
-            "Authorization_: Bearer {token}", "Authori-zation: Bearer {token}",
-            "Sec-WebSocket-Protocol: bearer, {token}", (BEARER, BEARER), (BEARER, "authorization: Bearer x"),
+            "Authorization: Bearer {token}x", "Authorization: Bearer x{token}",
+            "Authorization: Bearer {token},", "Authorization: Bearer {token}, Bearer {token}",
+            "Authorization: Bearer \"{token}\"", "Authorization: Bearer %20{token}",
+            "Authorization: Basic Bearer {token}", "Authorization: Bearer {token};",
+            "X-Authorization: Bearer {token}", "Proxy-Authorization: Bearer {token}",
+            "X-Forwarded-Authorization: Bearer {token}", "X-Api-Token: {token}", "X-Auth-Token: {token}",
+            "Cookie: token={token}; access_token={token}", "Authorization_: Bearer {token}",
+            "Authori-zation: Bearer {token}",
+            "Sec-WebSocket-Protocol: bearer, {token}", (BEARER, BEARER),
+            (BEARER, "authorization: Bearer x"),
             ("Authorization: Basic eDp5", BEARER)),
     *tokens(BROKEN, "Authorization : Bearer {token}", " Authorization: Bearer {token}",
             "Authorization\t: Bearer {token}", "Authorization\0: Bearer {token}",
@@ -152,11 +154,13 @@ HEADERS = [
     *[Attempt("token", IGNORED, f"/admin?{query}", token=("X: {token}",))
       for query in ("token={token}", "access_token={token}", "authorization=Bearer+{token}")],
     # Headers that would have the token, the host or the identity dropped on the way.
-    *headers(GUARDED, "Connection: keep-alive, authorization", "Connection: Authorization, X-Original-URI",
+    *headers(GUARDED, "Connection: keep-alive, authorization",
+             "Connection: Authorization, X-Original-URI",
              "Connection: close, x-original-uri, x-original-method, x-forwarded-uri, host",
              refused_by=("traefik", "envoy")),
     *headers(GUARDED, "Max-Forwards: 0", refused_by=("apache",)),
-    *headers(GUARDED, "Connection: x-auth-user-id, remote-user, x-auth-abilities", "Keep-Alive: authorization",
+    *headers(GUARDED, "Connection: x-auth-user-id, remote-user, x-auth-abilities",
+             "Keep-Alive: authorization",
              "Proxy-Connection: authorization", "TE: trailers", "Trailer: Authorization",
              ("Connection: TE, Trailer", "TE: trailers", "Trailer: X-Auth-User-Id"),
              # The application's identity headers, of which none may arrive.
@@ -164,13 +168,13 @@ HEADERS = [
              IDENTITY * 2, tuple(line.replace(": ", ":") for line in IDENTITY),
              tuple(line.replace(": ", ":\t ") for line in IDENTITY),
              # What names another request or client for some servers.
-             "X-Original-Host: git.example.org", "X-Host: git.example.org", "Forwarded: for=127.0.0.1;host=x",
-             "X-Forwarded-For: 127.0.0.1", "X-Real-IP: 127.0.0.1", "Via: 1.1 bearerd",
-             "X-Envoy-Internal: true", "X-Envoy-External-Address: 127.0.0.1", "X-Forwarded-Proto: https",
-             "Referer: http://app.example.org/public/page", "Origin: http://app.example.org",
-             "X-Requested-With: XMLHttpRequest", "Range: bytes=0-1", "If-None-Match: *",
-             "Cache-Control: only-if-cached", "X-Accel-Redirect: /public/page", "X-Sendfile: /public/page",
-             "Accept: text/html", "Expect:", "Content-Length: 0",
+             "X-Original-Host: git.example.org", "X-Host: git.example.org",
+             "Forwarded: for=127.0.0.1;host=x", "X-Forwarded-For: 127.0.0.1", "X-Real-IP: 127.0.0.1",
+             "Via: 1.1 bearerd", "X-Envoy-Internal: true", "X-Envoy-External-Address: 127.0.0.1",
+             "X-Forwarded-Proto: https", "Referer: http://app.example.org/public/page",
+             "Origin: http://app.example.org", "X-Requested-With: XMLHttpRequest", "Range: bytes=0-1",
+             "If-None-Match: *", "Cache-Control: only-if-cached", "X-Accel-Redirect: /public/page",
+             "X-Sendfile: /public/page", "Accept: text/html", "Expect:", "Content-Length: 0",
              # Credentials of another user besides the token.
              "Cookie: session=x", "Proxy-Authorization: Basic eDp5"),
     *headers(UNREADABLE, "Host: git.example.org", "Host: app.example.org", "x\0: y", "x: y\0", "x y: z",
@@ -191,11 +195,13 @@ def methods(answers, *names, **more):
 # A rule lets those read posts who may, and another one lets those write who may.
 METHODS = [
     *methods(GUARDED, "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"),
-    *methods(GUARDED, "INVENTED", "QUERY", "GETS", "HEADER", "M-SEARCH", "POST_GET", refused_by=("envoy",)),
+    *methods(GUARDED, "INVENTED", "QUERY", "GETS", "HEADER", "M-SEARCH", "POST_GET",
+             refused_by=("envoy",)),
     *methods(GUARDED, "TRACE", "LOCK", refused_by=("nginx", "ingress", "apache")),
     # bearerd refuses these because some application may accept them as GET. Apache's own rules don't.
     *methods(UNREADABLE, "get", "Get", "gET", "head", "Head", resolved=GUARDED),
-    *methods(UNREADABLE, "GET,POST", "GET POST", "G\tET", "", "GET\0", "\xc7ET", "GET/posts", "(GET)", "GET:"),
+    *methods(UNREADABLE, "GET,POST", "GET POST", "G\tET", "", "GET\0", "\xc7ET", "GET/posts", "(GET)",
+             "GET:"),
     *methods(UNREADABLE, "COPY", "MOVE", "LINK", "SEARCH", "REPORT", "BIND", "MERGE"),
     # No header and no field changes the method.
     *[Attempt("method", answers, "/posts/1" + query, method, headers=lines)

@@ -15,7 +15,8 @@ HIDDEN = (f"GET /admin/hidden HTTP/1.1\r\nHost: {HOST}\r\nRemote-User: root@exam
           "X-Auth-User-Id: 1\r\nX-Auth-User-Name: root\r\nX-Auth-Token-Id: 1\r\n"
           "X-Auth-Abilities: app:admin\r\nX-Original-Method: GET\r\nX-Original-URI: /public/x\r\n\r\n")
 LAST = f"GET /public/last HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
-# The answers after the first one: none, if bearerd closes the connection; one; one to the hidden request too.
+# bearerd's answers after the first one: none, because it closes the connection; one to the last request; one
+# to the hidden request too.
 CLOSED, ONE, BOTH = (), (404,), (404, 404)
 
 
@@ -48,7 +49,8 @@ STREAMS = [
     # Lengths that are no numbers.
     *(Stream(f"length {text!r}", f"Content-Length: {text}", HIDDEN) for text in (
         f"+{LENGTH}", "-1", "", f"0x{LENGTH:x}", f"{LENGTH}.0", "1e2", f"{LENGTH} {LENGTH}", "\xb2",
-        str(2 ** 64 + LENGTH), str(2 ** 32 + LENGTH) + "0" * 20, f"{LENGTH}\0", f"{LENGTH};", f"'{LENGTH}'")),
+        str(2 ** 64 + LENGTH), str(2 ** 32 + LENGTH) + "0" * 20, f"{LENGTH}\0", f"{LENGTH};",
+        f"'{LENGTH}'")),
     Stream("length after a space", f"Content-Length : {LENGTH}", HIDDEN),
     Stream("length after a tab", f"Content-Length\t: {LENGTH}", HIDDEN),
     Stream("length after a NUL", f"Content-Length\0: {LENGTH}", HIDDEN),
@@ -60,16 +62,18 @@ STREAMS = [
         "Transfer-Encoding: xchunked", "Transfer-Encoding: chunkedx", "Transfer-Encoding: chunk",
         "Transfer-Encoding: identity", "Transfer-Encoding: chunked, identity",
         "Transfer-Encoding: identity, chunked", "Transfer-Encoding: gzip, chunked",
-        "Transfer-Encoding: chunked, chunked", "Transfer-Encoding: \"chunked\"", "Transfer-Encoding: ,chunked",
-        "Transfer-Encoding: chunked;q=1", "Transfer-Encoding: \x0bchunked", "Transfer-Encoding: chunked\x0c",
-        "Transfer-Encoding: chunked\0", "Transfer-Encoding:", "Transfer-Encoding: x",
-        "Transfer-Encoding : chunked", "Transfer-Encoding\t: chunked", "Transfer-Encoding\0: chunked",
-        " Transfer-Encoding: chunked", "X: y\r\n Transfer-Encoding: chunked", "Transfer-Encoding:\r\n chunked",
+        "Transfer-Encoding: chunked, chunked", "Transfer-Encoding: \"chunked\"",
+        "Transfer-Encoding: ,chunked", "Transfer-Encoding: chunked;q=1", "Transfer-Encoding: \x0bchunked",
+        "Transfer-Encoding: chunked\x0c", "Transfer-Encoding: chunked\0", "Transfer-Encoding:",
+        "Transfer-Encoding: x", "Transfer-Encoding : chunked", "Transfer-Encoding\t: chunked",
+        "Transfer-Encoding\0: chunked", " Transfer-Encoding: chunked",
+        "X: y\r\n Transfer-Encoding: chunked", "Transfer-Encoding:\r\n chunked",
         "X: y\rTransfer-Encoding: chunked", f"{CHUNKED}\r\n{CHUNKED}",
         f"{CHUNKED}\r\nTransfer-Encoding: identity", f"Transfer-Encoding: identity\r\n{CHUNKED}",
         f"{CHUNKED}\r\nTransfer-Encoding: x")),
     # The same beside a length.
-    *(Stream(f"CL.TE {text!r}", f"Content-Length: {len(HIDDEN) + 5}\r\n{text}", "0\r\n\r\n" + HIDDEN, after)
+    *(Stream(f"CL.TE {text!r}", f"Content-Length: {len(HIDDEN) + 5}\r\n{text}", "0\r\n\r\n" + HIDDEN,
+             after)
       for text, after in (
           ("Transfer-Encoding: xchunked", None), ("Transfer-Encoding : chunked", None),
           (" Transfer-Encoding: chunked", None), ("Transfer-Encoding: \x0bchunked", None),
@@ -85,9 +89,12 @@ STREAMS = [
     Stream("version 2.0", f"Content-Length: {LENGTH}", HIDDEN, version="2.0"),
     # Chunks that servers read in different ways.
     Stream("chunk extension", CHUNKED, f"{LENGTH:x};x=y\r\n{HIDDEN}\r\n0\r\n\r\n", ONE),
-    Stream("quoted chunk extension", CHUNKED, f"{LENGTH:x};x=\"\r\n0\r\n\r\n\"\r\n{HIDDEN}\r\n0\r\n\r\n", CLOSED),
-    Stream("chunk extension with LF", CHUNKED, f"2;\nxx\r\n{LENGTH:x}\r\n0\r\n\r\n{HIDDEN}0\r\n\r\n", CLOSED),
-    Stream("chunk extension with CR", CHUNKED, f"2;\rxx\r\n{LENGTH:x}\r\n0\r\n\r\n{HIDDEN}0\r\n\r\n", CLOSED),
+    Stream("quoted chunk extension", CHUNKED, f"{LENGTH:x};x=\"\r\n0\r\n\r\n\"\r\n{HIDDEN}\r\n0\r\n\r\n",
+           CLOSED),
+    Stream("chunk extension with LF", CHUNKED, f"2;\nxx\r\n{LENGTH:x}\r\n0\r\n\r\n{HIDDEN}0\r\n\r\n",
+           CLOSED),
+    Stream("chunk extension with CR", CHUNKED, f"2;\rxx\r\n{LENGTH:x}\r\n0\r\n\r\n{HIDDEN}0\r\n\r\n",
+           CLOSED),
     *(Stream(f"chunk size {size!r}", CHUNKED, f"{size}\r\n{HIDDEN}\r\n0\r\n\r\n", CLOSED) for size in (
         f"0x{LENGTH:x}", f"+{LENGTH:x}", f"-{LENGTH:x}", f" {LENGTH:x}", "", "g", f"{LENGTH:x}\0",
         f"1{LENGTH:016x}", f"{LENGTH:x} x", f"{LENGTH:x},1", f"{LENGTH:x}_0")),
@@ -106,7 +113,8 @@ STREAMS = [
            "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA", HIDDEN, BOTH),
     Stream("upgrade to a WebSocket", "Connection: Upgrade\r\nUpgrade: websocket\r\n"
            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", HIDDEN, CLOSED),
-    Stream("upgrade with a body", f"Connection: Upgrade\r\nUpgrade: x\r\nContent-Length: {LENGTH}", HIDDEN, ONE),
+    Stream("upgrade with a body", f"Connection: Upgrade\r\nUpgrade: x\r\nContent-Length: {LENGTH}",
+           HIDDEN, ONE),
     Stream("expectation", f"Expect: 100-continue\r\nContent-Length: {LENGTH}", HIDDEN, ONE),
     Stream("unknown expectation", f"Expect: x\r\nContent-Length: {LENGTH}", HIDDEN, ONE),
     # A second request in the open. It is answered like any other.
@@ -123,7 +131,7 @@ STREAMS = [
 
 
 def wire(stream, place, *lines):
-    """The bytes of a stream, with these lines in its first request. bearerd itself is asked as by nginx."""
+    """The bytes of a stream, with these lines in its first request. bearerd is asked as nginx asks it."""
     target = "PUT /api/verify" if place == "bearerd" else "POST /posts/1"
     naming = ("X-Original-Method: POST", "X-Original-URI: /posts/1") if place == "bearerd" else ()
     head = [f"{target} HTTP/{stream.version}", f"Host: {HOST}", *naming, *lines, stream.lines, "", ""]

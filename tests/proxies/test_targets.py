@@ -48,10 +48,10 @@ def answers(address, tokens):
 def assert_allowed(seen):
     """Judges the requests that the application saw."""
     failures = []
-    for asked in seen:
-        holder, target = TRIES[int(asked.header("x-try"))]
-        if said := complaint(asked, HOLDERS[holder]):
-            failures.append((said, target, asked))
+    for arrived in seen:
+        holder, target = TRIES[int(arrived.header("x-try"))]
+        if said := complaint(arrived, HOLDERS[holder]):
+            failures.append((said, target, arrived))
     assert not failures
     # Most tricks must be refused. But some targets only look like one, and some are plain.
     assert len(TRIES) / 20 < len(seen) < len(TRIES) / 2
@@ -72,7 +72,8 @@ def test_what_reaches_the_application_was_allowed(site):
 
 # How each kind of proxy asks about a target.
 NAMINGS = {
-    "x-forwarded": ("/api/verify", ["X-Forwarded-Method: GET", f"X-Forwarded-Host: {HOST}", "X-Forwarded-Uri: {}"]),
+    "x-forwarded": ("/api/verify", ["X-Forwarded-Method: GET", f"X-Forwarded-Host: {HOST}",
+                                    "X-Forwarded-Uri: {}"]),
     "x-original-uri": ("/api/verify", ["X-Original-Method: GET", "X-Original-URI: {}"]),
     "x-original-url": ("/api/verify", ["X-Original-Method: GET", f"X-Original-URL: http://{HOST}{{}}"]),
     "envoy": ("/api/verify{}", []),
@@ -83,8 +84,12 @@ def refused(bearerd, tokens, pairs):
     """Those holders and targets, as the application saw them, that bearerd itself does not let pass."""
     path, naming = NAMINGS[bearerd.naming]
     client = Client(bearerd.address)
-    return [(holder, target) for holder, target in pairs if 200 != client.ask(request(
-        "GET", path.format(target), [*(line.format(target) for line in naming), *bearer(tokens[holder])]))]
+
+    def is_refused(holder, target):
+        lines = [line.format(target) for line in naming] + bearer(tokens[holder])
+        return client.ask(request("GET", path.format(target), lines)) != 200
+
+    return [pair for pair in pairs if is_refused(*pair)]
 
 
 @pytest.mark.parametrize("kind", SOCKETS)
@@ -92,12 +97,14 @@ def test_what_reaches_an_application_behind_another_pass_directive_was_allowed(b
     with started_gateway(kind, bearerd) as gateway:
         found = answers(gateway.address, issued(bearerd))
     environments = [dict(json.loads(body)) for status, body in found.values() if status == 200]
-    # Applications read the path from one or the other of these. The first is decoded.
-    for path in (lambda seen: quote(seen["PATH_INFO"].encode("latin-1")), lambda seen: seen["REQUEST_URI"]):
-        assert_allowed([Asked(seen["REQUEST_METHOD"], path(seen), headers(seen)) for seen in environments])
+    assert_allowed([asked(environment, environment["REQUEST_URI"]) for environment in environments])
+    # Other applications read the path from this variable. It is decoded.
+    assert_allowed([asked(environment, quote(environment["PATH_INFO"].encode("latin-1")))
+                    for environment in environments])
 
 
-def headers(environment):
-    """The headers in the variables of an application's environment."""
-    return [(name.removeprefix("HTTP_").replace("_", "-"), value) for name, value in environment.items()
-            if name.startswith("HTTP_")]
+def asked(environment, target):
+    """The request in the variables of an application's environment."""
+    headers = [(name.removeprefix("HTTP_").replace("_", "-"), value)
+               for name, value in environment.items() if name.startswith("HTTP_")]
+    return Asked(environment["REQUEST_METHOD"], target, headers)

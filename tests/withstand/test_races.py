@@ -1,6 +1,6 @@
-"""Races changes that end something (a revocation, a new password, a disabled user…) against requests that use
-it or make more of it. Once a change has been answered, nothing that it ended passes, however the requests
-overlap. Each race is run many times, each time with a user of its own."""
+"""Races changes that end a token or a password against requests that use it or issue more tokens with it.
+Once a change has been answered, nothing that it ended passes, however the requests overlap. Each race is run
+many times, each time with a user of its own."""
 
 import http.client
 import itertools
@@ -282,7 +282,8 @@ def test_of_equal_emails_that_are_created_at_once_one_is_accepted(world):
             account = {"name": "U", "email": email, "password": PASSWORD}
             statuses.append(caller("POST", "/api/users", world.root, account)[0])
 
-        spellings = [f"same{number}@example.org", f"SAME{number}@example.org", f"Same{number}@Example.org"]
+        spellings = [f"same{number}@example.org", f"SAME{number}@example.org",
+                     f"Same{number}@Example.org"]
         at_once(create, world.callers, spellings)
         assert sorted(statuses) == [201, 422, 422]
 
