@@ -84,11 +84,14 @@ fn read_pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<Certi
         .map_err(|cause| unusable(cert, key, cause))
 }
 
+/// The error does not show the cause's text, which can contain the private key: if the line breaks are lost,
+/// the whole key is the line that it quotes.
 fn wrong_pem(path: &Path, expected: &str, cause: &pem::Error) -> TlsError {
     let path = path.display();
     TlsError(match cause {
         pem::Error::NoItemsFound => format!("{path} holds no {expected} in PEM"),
-        cause => format!("{path} is not a PEM file: {cause}"),
+        pem::Error::Base64Decode(_) => format!("{path} is not a PEM file: its base64 is damaged"),
+        _ => format!("{path} is not a PEM file: the first or last line of a section is damaged"),
     })
 }
 

@@ -135,6 +135,18 @@ fn an_unusable_certificate_is_reported_in_one_line() {
 }
 
 #[test]
+fn a_private_key_that_lost_its_line_breaks_is_not_shown() {
+    let place = Place::new();
+    write_certificate(&place);
+    let key = place.path().join("key.pem");
+    let text = fs::read_to_string(&key).unwrap();
+    fs::write(&key, text.replace('\n', "")).unwrap();
+    let message = refusal(&mut place.command(&[&SERVE[..], &TLS].concat()));
+    let expected = "key.pem is not a PEM file: the first or last line of a section is damaged";
+    assert_eq!(message.trim_end(), format!("bearerd: {expected}"));
+}
+
+#[test]
 fn the_server_warns_if_it_listens_beyond_loopback_without_https() {
     let place = Place::new();
     write_certificate(&place);
