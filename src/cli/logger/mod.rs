@@ -32,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_secs(1);
 /// The most bytes of a message. The rest is cut off.
 const LONGEST: usize = 16 * 1024;
+/// The fewest letters and digits in a row that are redacted. A token has 48, even without its prefix.
+const SHORTEST_SECRET: usize = 32;
 /// The target of panics.
 const PANIC: &str = "bearerd::panic";
 
@@ -179,7 +181,7 @@ impl Log for Logger {
         if !self.lines.matches(record) {
             return;
         }
-        let mut text = cut(record.args().to_string());
+        let mut text = cut(redact(&record.args().to_string()));
         // Warnings of the command line are exempt: one place logs several, and no client can cause them.
         if record.level() <= Level::Info && !record.target().starts_with("bearerd::cli") {
             let mut sampler = self.sampler.lock().unwrap_or_else(PoisonError::into_inner);
@@ -204,6 +206,24 @@ impl Log for Logger {
     fn flush(&self) {
         self.lines.flush();
     }
+}
+
+/// Masks all texts that can be a token or a digest. Some lines of other crates quote what a client sent, and a
+/// client may send its token in the wrong place.
+fn redact(text: &str) -> String {
+    let mut redacted = String::with_capacity(text.len());
+    // Each piece ends with at most one character that no token contains.
+    for piece in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let word = piece.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        if word.len() < SHORTEST_SECRET {
+            redacted.push_str(piece);
+        } else {
+            redacted.push_str(&word[..4]);
+            redacted.push_str("[redacted]");
+            redacted.push_str(&piece[word.len()..]);
+        }
+    }
+    redacted
 }
 
 /// Cuts a message off after [`LONGEST`] bytes.
@@ -256,6 +276,24 @@ mod tests {
         let panic = panics.iter().find(|panic| panic.ends_with(r" one\ntwo")).unwrap();
         assert!(panic.starts_with("thread cli::logger::tests::a_panic_is"), "{panic}");
         assert!(panic.contains(" panicked at src/cli/logger/mod.rs:"), "{panic}");
+    }
+
+    #[test]
+    fn tokens_and_digests_are_redacted() {
+        let token = "Vb0j11Ph6iF7ND8Wc8G0uAU5QYeTAxnSFqM2K8fx8f6b45a2";
+        for (line, expected) in [
+            (
+                format!("illegal Content-Length: \"bd_{token}\""),
+                "illegal Content-Length: \"bd_Vb0j[redacted]\"",
+            ),
+            (
+                format!("/api/users/{token}é{}", &token[..31]),
+                "/api/users/Vb0j[redacted]éVb0j11Ph6iF7ND8Wc8G0uAU5QYeTAxn",
+            ),
+            ("request 3fa9c0d1e2b4a596 failed".to_owned(), "request 3fa9c0d1e2b4a596 failed"),
+        ] {
+            assert_eq!(redact(&line), expected);
+        }
     }
 
     #[test]
