@@ -1,17 +1,19 @@
-//! What the operating system may do to this process: write its memory to a file, or end it.
+//! What the operating system does to this process and its files: their permissions, core dumps, signals.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Turns core dumps off, because the memory holds passwords and tokens, and makes a write beyond the
-/// limit on file sizes (`ulimit -f`) an error instead of the end of the process. The returned flag is set
-/// by such a write.
+/// Makes new files and folders private, and turns core dumps off, because the memory holds passwords and
+/// tokens. A write beyond the limit on file sizes (`ulimit -f`) becomes an error instead of the end of the
+/// process; it sets the returned flag.
 pub(super) fn protect() -> Arc<AtomicBool> {
     let file_limit = Arc::new(AtomicBool::new(false));
     // Each of these can only fail on a system that lacks it.
     #[cfg(unix)]
     {
-        use rustix::process::{Resource, Rlimit, setrlimit};
+        use rustix::fs::Mode;
+        use rustix::process::{Resource, Rlimit, setrlimit, umask};
+        umask(Mode::RWXG | Mode::RWXO);
         let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
         let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, file_limit.clone());
     }
