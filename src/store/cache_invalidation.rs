@@ -112,6 +112,12 @@ impl Default for CacheInvalidation {
 }
 
 impl CacheInvalidation {
+    /// One whose cached sessions pass without any store.
+    #[cfg(test)]
+    pub fn always_fresh() -> Self {
+        Self { fresh_until: AtomicU64::new(u64::MAX), ..Self::default() }
+    }
+
     /// The stamp of a read that begins now.
     pub fn stamp(&self) -> Stamp {
         Stamp(self.epoch.load(Ordering::Acquire))

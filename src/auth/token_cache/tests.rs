@@ -40,7 +40,7 @@ fn long_list(number: i64) -> Abilities {
 
 fn cache(bytes: u64) -> TokenCache {
     let clock: Clock = Arc::new(|| Timestamp::from_unix(0));
-    TokenCache::new(bytes, Arc::new(CacheInvalidation::default()), Lifetime::NEVER, clock)
+    TokenCache::new(bytes, Arc::new(CacheInvalidation::always_fresh()), Lifetime::NEVER, clock)
 }
 
 /// Looks rows up one after the other, and gives the sessions that are still cached.
