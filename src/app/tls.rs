@@ -54,6 +54,8 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .map_err(|cause| unusable(&self.cert, &self.key, cause))?;
         let mut config = builder.with_no_client_auth().with_cert_resolver(self.clone());
+        // Each connection holds a record that the client does not read.
+        config.max_fragment_size = Some(4096);
         let protocols: &[&[u8]] = if http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         Ok(config)

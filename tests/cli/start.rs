@@ -95,6 +95,22 @@ fn an_address_in_use_is_reported() {
 
 #[cfg(unix)]
 #[test]
+fn too_few_open_files_are_reported_in_one_line() {
+    let place = Place::new();
+    let serve = place.command(&["serve", "--listen", "127.0.0.1:0"]);
+    for limit in [16, 24, 32, 48, 64] {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")]);
+        shell.arg(serve.get_program()).args(serve.get_args()).current_dir(place.path());
+        let message = refusal(&mut shell);
+        let text = format!("the limit of open files is {limit}, but the server needs at least");
+        assert!(message.contains(&text), "{message}");
+    }
+    assert!(!place.path().join("bearerd.sqlite").exists(), "nothing was started");
+}
+
+#[cfg(unix)]
+#[test]
 fn only_the_owner_can_read_the_database_files() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new();

@@ -35,7 +35,9 @@ const BACKLOG: i32 = 4096;
 /// megabytes before a client that does not read is noticed.
 const UNSENT: u32 = 16 * 1024;
 /// How much of an answer TLS holds while the client does not read.
-const TLS_BUFFER: usize = 8 * 1024;
+const TLS_BUFFER: usize = 4 * 1024;
+/// What the kernel holds of a client's input. It takes twice as much.
+const UNREAD: usize = 32 * 1024;
 /// What a client of HTTP/2 may send before a handler reads it, for a request and for a connection.
 const WINDOWS: [u32; 2] = [32 * 1024, 65_535];
 /// More connections than a worker ever gets: the registry limits them.
@@ -77,6 +79,8 @@ pub(in crate::app) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     // So that a restarted server can bind the address while old connections end.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
+    // Connections inherit this. Otherwise the kernel holds megabytes of requests that are not read.
+    socket.set_recv_buffer_size(UNREAD)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

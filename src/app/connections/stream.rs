@@ -4,7 +4,7 @@
 //! - While the client does not read its answers, nothing is read from it. The library's HTTP/1 task would
 //!   otherwise spin as soon as 128 KiB of input wait.
 //! - A turn is the time between two flushes, and the library flushes each time that its task runs. HTTP/1 gets
-//!   at most 8 KiB in a turn, and not beyond the first empty line. So it never has two heads at once: it would
+//!   at most 4 KiB in a turn, and not beyond the first empty line. So it never has two heads at once: it would
 //!   decode all that are there, and each costs 6 kB.
 //! - While a handler works and does not wait for a body, nothing is handed over.
 //!
@@ -26,7 +26,7 @@ use super::registry::Ticket;
 use crate::metrics::CloseReason;
 
 /// The most bytes that are read at once.
-const TURN: usize = 8 * 1024;
+const TURN: usize = 4 * 1024;
 
 /// A TCP connection, with or without TLS.
 pub(super) enum Transport {
