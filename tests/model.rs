@@ -450,9 +450,12 @@ impl Model {
         let start = Instant::now();
         while Instant::now() < until {
             let mut choice = rng.random_range(choices.clone());
-            if by == By::Server && start.elapsed().as_secs() % 5 > 1 {
-                // Without own commits, the server must notice those of commands all the same.
-                choice %= 60;
+            // Without own commits, the server must notice those of commands all the same.
+            let is_quiet = start.elapsed().as_secs() % 5 > 1;
+            match by {
+                By::Server if is_quiet => choice %= 60,
+                By::Command if is_quiet => choice = 80 + choice % 17,
+                _ => {}
             }
             match (choice, self.token(&mut rng)) {
                 (0..60, Some(token)) => self.check(&token).await,
@@ -467,8 +470,11 @@ impl Model {
             }
             if choice >= 65 {
                 self.counts.changed.fetch_add(1, SeqCst);
-                if let (By::Command, Some(token)) = (by, self.token(&mut rng)) {
-                    self.check(&token).await;
+                let seen = Self::seen(by);
+                while is_quiet && Instant::now() < seen {
+                    if let Some(token) = self.token(&mut rng) {
+                        self.check(&token).await;
+                    }
                 }
             }
         }
