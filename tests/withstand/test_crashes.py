@@ -64,6 +64,15 @@ def assert_intact(folder):
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
+def kill_at_start(service, dice):
+    """Kills a server while it starts: in the recovery of the log, or in its first sweep."""
+    process = subprocess.Popen([BEARERD, "serve", "--listen", "127.0.0.1:0"], cwd=service.folder,
+                               env=service.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(dice.uniform(0, 0.1))
+    process.kill()
+    process.wait()
+
+
 def test_nothing_acknowledged_is_lost_by_kills_under_16_clients(tmp_path, dice, figures):
     cycles = sized(20, 200)
     with serving(tmp_path, **SETTINGS) as service:
@@ -82,6 +91,8 @@ def test_nothing_acknowledged_is_lost_by_kills_under_16_clients(tmp_path, dice, 
             log = tmp_path / WAL
             logs += log.exists() and log.stat().st_size > 0
             assert_intact(tmp_path)
+            for _ in range(dice.choice([0, 0, 1, 3])):
+                kill_at_start(service, dice)
             service.start()
             for client in clients:
                 client.verify(everything=cycle == cycles - 1)

@@ -7,8 +7,12 @@ import json
 import random
 import re
 import socket
+import ssl
+import subprocess
 import threading
 import time
+
+import pytest
 
 from service import PASSWORD, Service, serving, sized, wait_for
 
@@ -50,8 +54,8 @@ class Partial(AssertionError):
 class Connection:
     """A kept connection that notices how it ends."""
 
-    def __init__(self, address, source="127.0.0.1"):
-        self.address, self.source, self.socket = address, source, None
+    def __init__(self, address, source="127.0.0.1", tls=None):
+        self.address, self.source, self.tls, self.socket = address, source, tls, None
 
     def ask(self, data):
         """The status and text of an answer, or `UNANSWERED`: then the connection was refused, or closed
@@ -59,6 +63,8 @@ class Connection:
         try:
             if self.socket is None:
                 self.socket = socket.create_connection(self.address, 30, (self.source, 0))
+                if self.tls:
+                    self.socket = self.tls.wrap_socket(self.socket)
             self.socket.sendall(data)
         except OSError:
             # The server may have answered earlier requests only: each was read before the next was sent.
@@ -67,7 +73,7 @@ class Connection:
         while True:
             try:
                 part = self.socket.recv(65536)
-            except ConnectionError:
+            except (ConnectionError, ssl.SSLEOFError):
                 part = b""
             if not part:
                 self.close()
@@ -155,15 +161,27 @@ def check_tokens(service, clients):
     return sum(len(client.live) + len(client.dead) for client in clients)
 
 
-def test_a_shutdown_under_64_busy_clients_loses_no_answer(tmp_path, figures):
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_shutdown_under_64_busy_clients_loses_no_answer(scheme, tmp_path, figures):
+    settings, tls = SETTINGS, None
+    if scheme == "https":
+        make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "cert.pem"]
+        subprocess.run(make, cwd=tmp_path, check=True, capture_output=True)
+        settings = SETTINGS | {"tls_cert": "cert.pem", "tls_key": "key.pem"}
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     slowest = checked = answered = unanswered = 0
-    shutdowns = sized(4, 40)
-    with serving(tmp_path, **SETTINGS) as service:
-        create_users(service)
+    shutdowns = sized(3, 40)
+    plain = Service(tmp_path, **SETTINGS)
+    create_users(plain.start())
+    plain.stop()
+    service = Service(tmp_path, **settings).start()
+    try:
         for number in range(shutdowns):
             stopped = threading.Event()
             clients = [
-                Busy(user, Connection(service.address, f"127.0.0.{10 + user}").ask, stopped.is_set)
+                Busy(user, Connection(service.address, f"127.0.0.{10 + user}", tls).ask, stopped.is_set)
                 for user in range(USERS)]
             for client in clients:
                 client.start()
@@ -174,13 +192,19 @@ def test_a_shutdown_under_64_busy_clients_loses_no_answer(tmp_path, figures):
             stopped.set()
             finish(clients)
             assert not service.database.with_name("bearerd.sqlite-wal").exists()
+            checked += check_tokens(plain.start(), clients)
+            plain.stop()
             service.start()
-            checked += check_tokens(service, clients)
             answered += sum(client.answered for client in clients)
             unanswered += sum(client.unanswered for client in clients)
-        assert slowest < GRACE
-    figures.append({"what": f"shutdowns under {USERS} clients", "times": shutdowns, "answered": answered,
-                    "unanswered": unanswered, "tokens checked": checked, "longest s": f"{slowest:.2f}"})
+    finally:
+        for one in (service, plain):
+            if one.is_running():
+                one.kill()
+    assert slowest < GRACE
+    figures.append({"what": f"shutdowns under {USERS} clients, {scheme}", "times": shutdowns,
+                    "answered": answered, "unanswered": unanswered, "tokens checked": checked,
+                    "longest s": f"{slowest:.2f}"})
 
 
 class Retrying:
