@@ -36,8 +36,8 @@ def dice():
 
 
 def row(what, times, *clients):
-    """A row of the run's figures: how many answers the clients got and missed, and how many facts that these
-    imply were checked afterwards."""
+    """A row of the run's figures: how many answers the clients got and missed, and how many facts that
+    follow from these were checked afterwards."""
     names = ("acknowledged", "unanswered", "checked")
     return {"what": what, "times": times} | {
         name: sum(getattr(client, name) for client in clients) for name in names}
@@ -66,8 +66,9 @@ def assert_intact(folder):
 
 def kill_at_start(service, dice):
     """Kills a server while it starts: in the recovery of the log, or in its first sweep."""
-    process = subprocess.Popen([BEARERD, "serve", "--listen", "127.0.0.1:0"], cwd=service.folder,
-                               env=service.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [BEARERD, "serve", "--listen", "127.0.0.1:0"], cwd=service.folder, env=service.environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(dice.uniform(0, 0.1))
     process.kill()
     process.wait()
@@ -217,8 +218,8 @@ def count(folder, table, where="1"):
 
 
 class Killer:
-    """Runs a command again and again, each time on a fresh copy of a folder, and kills it at a random moment.
-    The time in which it does so follows the load of the machine: about one run of three ends by itself."""
+    """Runs a command again and again, each time on a fresh copy of a folder, and kills it at a random
+    moment. The range of moments follows the load of the machine, so that about one run of three ends."""
 
     def __init__(self, template, folder, dice):
         self.template, self.folder, self.dice = template, folder, dice
@@ -230,14 +231,14 @@ class Killer:
         shutil.copytree(self.template, self.folder)
         return Service(self.folder, **SETTINGS)
 
-    def run(self, *arguments, service=None, input=None, **settings):
+    def run(self, *arguments, service=None, input=None):
         """Runs it once, and returns the service and whether the command ended before it was killed. The
         first time, it always does."""
         service = service or self.fresh()
         begun = time.monotonic()
         process = subprocess.Popen(
             [BEARERD, *arguments], cwd=service.folder, text=True, stdin=subprocess.PIPE,
-            env={**service.environment, **settings}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            env=service.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         patience = 60 if self.seconds is None else self.dice.uniform(0, self.seconds)
         try:
             out, _ = process.communicate(input, timeout=patience)
