@@ -124,13 +124,14 @@ class Ledger:
     """What the server has acknowledged. A token whose revocation was not answered is in no list."""
 
     def __init__(self):
-        self.live, self.dead = [], []
+        self.live, self.dead, self.acknowledged = [], [], 0
 
     def log_in(self, client):
         status, body = client.send("POST", "/api/tokens",
                                    body={"email": EMAIL, "password": PASSWORD, "device_name": "t"})
         if status == 201:
             self.live.append(json.loads(body)["token"])
+            self.acknowledged += 1
         return status
 
     def revoke(self, client, token):
@@ -139,6 +140,7 @@ class Ledger:
         status = client.status("DELETE", "/api/tokens/current", token)
         if status == 204:
             self.dead.append(token)
+            self.acknowledged += 1
         return status
 
 
@@ -195,6 +197,8 @@ class Case:
         self.service = Service(folder, environment=self.shim.environment, **settings)
         # The same files without the shim.
         self.healthy = Service(folder, **settings)
+        # Outside of the folder, which a row renames.
+        self.service.log = self.healthy.log = folder.with_name("log")
         # When another process had revoked the token "elsewhere".
         self.revoked_at = None
         self.wal, self.shm = (self.database.with_name(f"bearerd.sqlite-{name}") for name in ("wal", "shm"))
@@ -281,6 +285,21 @@ class Case:
         passing = [token for token in self.ledger.dead if client.check(token) != 401]
         assert not lost, f"{len(lost)} of {len(self.ledger.live)} acknowledged tokens are lost"
         assert not passing, f"{len(passing)} of {len(self.ledger.dead)} revoked tokens pass again"
+
+    def starts_or_refuses(self, refusal):
+        """Another server starts on damaged files. It refuses, with a line like `refusal`, or passes no dead token and
+        refuses no live one."""
+        try:
+            self.healthy.start()
+        except RuntimeError as error:
+            assert re.search(refusal, str(error)), error
+            return
+        client = Client(self.healthy.address)
+        with self.traffic.pause:
+            wrong = [token for token in self.ledger.dead[-9:] if client.check(token) == 200]
+            wrong += [token for token in self.ledger.live[-9:] if client.check(token) not in (200, 503)]
+        assert not wrong, f"{len(wrong)} tokens on damaged files"
+        self.healthy.kill()
 
 
 def obey_modes():
