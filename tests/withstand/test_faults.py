@@ -320,6 +320,19 @@ def test_each_table_and_index_has_a_row_of_damage(template):
         assert {name for name, in roots} == set(OBJECTS)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("name", ["a full disk: writes in part", "a full disk: a checkpoint", "a commit's fsync fails",
+                                  "a checkpoint's fsync fails"])
+def test_a_server_that_ends_during_a_fault_loses_nothing(name, number, tmp_path, library, template):
+    fault = next(row.fault for row in ROWS if row.name == name)
+    with serving(tmp_path, library, template) as case:
+        with fault(case):
+            wait_for(lambda: case.ready() == 503, "readyz 503")
+            case.service.kill(number)
+        case.traffic.stop()
+        starts_healthy(case)
+
+
 def test_a_server_that_was_paused_passes_nothing_that_was_revoked_meanwhile(tmp_path, library, template):
     with serving(tmp_path, library, template) as case, ThreadPoolExecutor() as pool:
         with case.other_process() as connection:
