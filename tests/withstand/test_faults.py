@@ -10,7 +10,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from errno import EAGAIN, EIO, ENOLCK, ENOSPC
+from errno import EAGAIN, EIO, ENOLCK, ENOMEM, ENOSPC
 
 import pytest
 
@@ -76,6 +76,7 @@ ROWS = [
     Row("reads fail", calls("read", "database", "wal", error=EIO), **NOTHING, says=f"{IO}|{DAMAGED}", start=IO),
     Row("reads of the log fail", calls("read", "wal", error=EIO), **NOTHING, says=f"{IO}|{DAMAGED}"),
     Row("a commit's write fails", calls("write", "wal", error=EIO), **READS, says=IO, start=IO),
+    Row("a commit's third write fails", calls("write", "wal", error=EIO, skip=2), **READS, says=IO),
     Row("a commit's fsync fails", calls("sync", "wal", error=EIO), **READS, says=IO, start=IO),
     Row("a checkpoint's write fails", calls("write", "database", error=EIO, prepare=nearly_full_log), ready=503,
         says=NOT_COPIED + IO),
@@ -85,6 +86,9 @@ ROWS = [
         ready=503, says=NOT_COPIED + IO),
     Row("asking for the files' metadata fails", calls("stat", "database", "wal", error=EIO), **NOTHING,
         says="can't be found .*Input/output error"),
+
+    # The running server has mapped it already.
+    Row("the index of the log can't be mapped", calls("map", "shm", error=ENOMEM), start=IO),
 
     Row("reads hang", calls("read", "database", "wal", hang=1), **NOTHING),
     Row("a commit's fsync hangs", calls("sync", "wal", hang=1, prepare=revoke_before_the_next_commit), **STUCK),
