@@ -1,5 +1,5 @@
-"""The faults of `test_faults.py`. Each is a function that takes the case and returns a context manager: the fault
-lasts while its block runs. Functions with other arguments make such functions."""
+"""The faults of `test_faults.py`. A fault is a function that takes the case and returns a context manager; it lasts
+while the block of that runs. Functions with other arguments return a fault."""
 
 import contextlib
 import errno

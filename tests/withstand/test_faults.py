@@ -4,6 +4,7 @@ there, also after a restart."""
 
 import contextlib
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -193,6 +194,8 @@ def run_row(row, folder, library, template):
         except Exception as error:
             raise AssertionError("\n".join([*wrong, str(error)])) from error
         assert not wrong, "\n".join(wrong)
+    # The files of a row that failed are kept.
+    shutil.rmtree(folder)
 
 
 def survive(row, case, pool, wrong):
