@@ -205,8 +205,8 @@ class Case:
     def start(self):
         self.service.start(preexec_fn=obey_modes)
         self.traffic = Traffic(Client(self.service.address, timeout=30), self.ledger)
-        # One for each probe, connected before the fault.
         self.started = time.monotonic()
+        # One for each probe, connected before the fault.
         names = ("cached", "uncached", "elsewhere", "login", "revoke", "ready", "health", "metrics")
         self.clients = {name: Client(self.service.address) for name in names}
         # A write waits for the writes before it.
@@ -250,8 +250,8 @@ class Case:
     # What another process does with the files.
 
     @contextlib.contextmanager
-    def other_process(self, path=None):
-        with contextlib.closing(sqlite3.connect(path or self.database, isolation_level=None, timeout=5)) as connection:
+    def other_process(self):
+        with contextlib.closing(sqlite3.connect(self.database, isolation_level=None, timeout=5)) as connection:
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             yield connection
 
@@ -274,6 +274,17 @@ class Case:
             with self.other_process() as connection:
                 return connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
         wait_for(checkpoint, "a checkpoint")
+
+    def begin_on_empty_log(self, connection):
+        """Begins a write while all pages are in the database, none in the write-ahead log."""
+        def begin():
+            self.empty_log()
+            connection.execute("BEGIN IMMEDIATE")
+            # The server may have written in between.
+            if self.wal.stat().st_size == 0:
+                return True
+            connection.execute("ROLLBACK")
+        wait_for(begin, "an empty log")
 
     # After the fault.
 

@@ -193,11 +193,10 @@ def damaged(find, length=PAGE):
     @fault
     def context(case):
         with case.traffic.pause:
-            case.empty_log()
             # The commit of another process makes the server read its pages again.
             with case.other_process() as connection:
                 place = find(connection)
-                connection.execute("BEGIN IMMEDIATE")
+                case.begin_on_empty_log(connection)
                 connection.execute("UPDATE filler SET bytes = random() WHERE id = 2")
                 with open(case.database, "r+b") as file:
                     file.seek(place)
