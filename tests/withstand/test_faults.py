@@ -58,7 +58,8 @@ STUCK = dict(login=LATE, revoke=LATE, ready=503)
 FULL, IO, LOCKED = "disk is full", "disk I/O error", "database is locked|locking protocol"
 DAMAGED = "malformed|not a database"
 NOT_COPIED = "write-ahead log can't be copied.*"
-# Open files keep their rights. What is opened anew is refused.
+# Open files keep their rights. What is opened anew is refused: another start, and a reader's first connection.
+OPENING = dict(uncached=EITHER, login={201, 503}, revoke={204, 503}, ready=EITHER)
 DENIED = "permission denied|unable to open|read-only"
 GONE = dict(**NOTHING, says="bearerd.sqlite(-wal|-shm)? was (replaced|moved or deleted)", elsewhere=False)
 BROKEN = dict(elsewhere=False, recovers=RESTART)
@@ -72,7 +73,8 @@ ROWS = [
     Row("a full disk: the index of the log", index_full, login={201, 503}, revoke={204, 503}, ready=EITHER,
         says=f"{IO}|{FULL}", elsewhere=False),
     Row("files may not grow (RLIMIT_FSIZE)", file_size_limited, **READS, says=f"{IO}|{FULL}"),
-    Row("a file system that became read-only", read_only, **READS, says=f"readonly|{IO}", start="read-only"),
+    Row("a file system that became read-only", read_only, **READS, uncached=EITHER, says=f"readonly|{IO}",
+        start="read-only"),
 
     Row("reads fail", calls("read", "database", "wal", error=EIO), **NOTHING, says=f"{IO}|{DAMAGED}", start=IO),
     Row("reads of the log fail", calls("read", "wal", error=EIO), **NOTHING, says=f"{IO}|{DAMAGED}"),
@@ -101,11 +103,11 @@ ROWS = [
     Row("locks are taken (EAGAIN)", calls("lock", "database", "shm", error=EAGAIN), **NOTHING, says=LOCKED),
     Row("another process holds the write lock", another_writer, **READS, says=LOCKED, elsewhere=False, start=LOCKED),
     Row("a reader keeps the log from shrinking", reader_stays, says="write-ahead log has grown"),
-    Row("descriptors are used up", descriptors_used_up, says="too many open files"),
+    Row("descriptors are used up", descriptors_used_up, **OPENING, says="too many open files"),
 
-    Row("the file's mode is 000", mode("bearerd.sqlite", 0o000), start=DENIED),
+    Row("the file's mode is 000", mode("bearerd.sqlite", 0o000), **OPENING, start=DENIED),
     Row("the file's mode is 444", mode("bearerd.sqlite", 0o444), start="read-only"),
-    Row("the log's mode is 000", mode("bearerd.sqlite-wal", 0o000), start=DENIED),
+    Row("the log's mode is 000", mode("bearerd.sqlite-wal", 0o000), **OPENING, start=DENIED),
     Row("the folder's mode is 555", mode(".", 0o555)),
     Row("the folder's mode is 000", mode(".", 0o000), **NOTHING, says="permission denied", start=DENIED),
 
