@@ -163,7 +163,8 @@ class Traffic:
         for arguments in [("user", "disable", other), ("user", "enable", other), ("user", "list"),
                           ("token", "list", "--email", other), ("prune",), ("check",),
                           ("backup", "copy.sqlite"), ("user", "delete", other)]:
-            service.run(*arguments)
+            done = service.run(*arguments, check=False)
+            assert done.returncode == 0, f"{arguments}: {done.stderr}"
             self.stopped.wait(0.2)
         (service.folder / "copy.sqlite").unlink()
 
