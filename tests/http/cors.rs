@@ -77,6 +77,16 @@ fn a_preflight_lists_the_allowed_methods_and_headers() {
 }
 
 #[test]
+fn a_path_with_escapes_is_treated_as_the_path_that_it_names() {
+    let server = start_for(APP);
+    assert_eq!(preflight(&server, APP, "/%61pi/user").status, 204);
+    for path in ["/api/verify", "/api/%76erify", "/%61pi/verify"] {
+        let answer = preflight(&server, APP, path);
+        assert_eq!((answer.status, answer.header(ORIGIN)), (401, None), "{path}");
+    }
+}
+
+#[test]
 fn a_preflight_allows_the_configured_token_header() {
     let server = start_with(|config| {
         config.cors_origins = Origins::Any;

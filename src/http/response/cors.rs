@@ -67,7 +67,8 @@ impl CorsHeaders {
         }
         // A proxy lets a request pass after any 2xx of /api/verify, so no preflight is answered there, nor
         // below it, where Envoy appends the path of the original request.
-        let path = request.path();
+        // Decoded, as the routes read it: `/api/%76erify` is `/api/verify`.
+        let path = request.match_info().as_str();
         let is_shared = path.starts_with("/api/") && !path.starts_with(VERIFY);
         if self.origins == Origins::None || !is_shared {
             return (headers, false);
