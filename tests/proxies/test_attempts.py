@@ -94,11 +94,13 @@ def poured(address, place, tokens):
 def test_bearerd_never_takes_a_part_of_a_request_for_another_one(bearerd):
     tokens, failures = issued(bearerd, None, LACKING, WRITER), []
     for stream, answers in poured(bearerd.address, "bearerd", tokens):
-        expected = [[400]] * 3
-        if stream.after is not None:
-            expected = [[first, *stream.after] for first in (401, 403, 200)]
-        if answers != expected:
-            failures.append((stream, answers))
+        for first, answered in zip((401, 403, 200), answers):
+            expected = [[400]] if stream.after is None else [[first, *stream.after]]
+            if stream.after == ():
+                # The rest of the body can't be read. That may be found before the answer has been sent.
+                expected += [[400], []]
+            if answered not in expected:
+                failures.append((stream, first, answered))
     assert not failures
 
 
