@@ -19,6 +19,7 @@ use actix_web::rt::{spawn, task::JoinHandle, time};
 use actix_web::web::ServiceConfig;
 use rustls::ServerConfig;
 use socket2::{Domain, SockRef, Socket, Type};
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use super::Limits;
@@ -40,6 +41,8 @@ const TLS_BUFFER: usize = 4 * 1024;
 const UNREAD: usize = 32 * 1024;
 /// What a client of HTTP/2 may send before a handler reads it, for a request and for a connection.
 const WINDOWS: [u32; 2] = [32 * 1024, 65_535];
+/// How many requests of HTTP/2 may be open in all, beyond the first of each connection.
+const EXTRA_STREAMS: usize = 1024;
 /// More connections than a worker ever gets: the registry limits them.
 const UNLIMITED: usize = 1 << 30;
 
@@ -96,7 +99,7 @@ pub(in crate::app) async fn serve(
     routes: impl Fn(&mut ServiceConfig) + Send + Clone + 'static,
 ) -> io::Result<Listening> {
     let Options { tls, limits, proxies, metrics, grace } = options;
-    let streams = limits.streams;
+    let (streams, extra) = (limits.streams, Arc::new(Semaphore::new(EXTRA_STREAMS)));
     let registry = Registry::new(limits, proxies, metrics);
     let tls = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
     let builder = Server::build()
@@ -123,7 +126,7 @@ pub(in crate::app) async fn serve(
                 remember_peer(stream.peer, data);
                 data.insert(stream.ticket.record.clone());
             })
-            .finish(watch(App::new().configure(&routes), streams));
+            .finish(watch(App::new().configure(&routes), streams, extra.clone()));
         fn_service(move |socket| accept(socket, registry.clone(), tls.clone())).and_then(requests)
     })?;
     let mut server = builder.run();

@@ -13,6 +13,7 @@ use actix_service::{IntoServiceFactory, Service, ServiceFactory, apply_fn_factor
 use actix_web::dev::{AppConfig, ServiceResponse};
 use actix_web::web::Bytes;
 use futures_util::Stream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::record::Record;
 
@@ -20,11 +21,15 @@ use super::record::Record;
 /// 8 KiB, which so never grows.
 pub(super) const PIECE: usize = 4096;
 
-/// Watches the requests of an application, whose answers are then sent in pieces. A connection may have
-/// `most` open requests; more are answered with 503. With HTTP/1 there is one at a time.
+/// Watches the requests of an application, whose answers are then sent in pieces.
+///
+/// A connection of HTTP/2 may have `most` open requests. Its first is always served. The others take a place
+/// of `extra`, which all connections share, because each costs several kilobytes. More requests are answered
+/// with 503. With HTTP/1 there is one at a time.
 pub(super) fn watch<F>(
     application: impl IntoServiceFactory<F, Request>,
     most: u32,
+    extra: Arc<Semaphore>,
 ) -> impl ServiceFactory<
     Request,
     Config = (),
@@ -41,19 +46,21 @@ where
     let application = map_config(application, |()| AppConfig::default());
     apply_fn_factory(application, move |mut request: Request, application: &F::Service| {
         let open = request.conn_data::<Arc<Record>>().map(|record| {
-            let open = record.begin();
-            (Open(record.clone()), open)
+            let count = record.begin();
+            let place = (count > 1).then(|| extra.clone().try_acquire_owned().ok());
+            let is_served = count <= most && place.as_ref().is_none_or(Option::is_some);
+            (Open { record: record.clone(), _place: place.flatten() }, is_served)
         });
-        let is_one_too_many = open.as_ref().is_some_and(|(_, open)| *open > most);
+        let is_served = open.as_ref().is_none_or(|(_, is_served)| *is_served);
         let open = open.map(|(open, _)| open);
-        if let Some(Open(record)) = &open
+        if let Some(Open { record, .. }) = &open
             && !matches!(request.payload(), Payload::None)
         {
             let inner = request.take_payload();
             let watched = WatchedPayload { inner, record: record.clone(), waits: false };
             *request.payload() = Payload::Stream { payload: Box::pin(watched) };
         }
-        let answer = (!is_one_too_many).then(|| application.call(request));
+        let answer = is_served.then(|| application.call(request));
         async move {
             let response = match answer {
                 Some(answer) => answer.await?.into(),
@@ -65,11 +72,14 @@ where
 }
 
 /// An open request.
-struct Open(Arc<Record>);
+struct Open {
+    record: Arc<Record>,
+    _place: Option<OwnedSemaphorePermit>,
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.end();
+        self.record.end();
     }
 }
 
@@ -117,7 +127,7 @@ enum Content {
 
 impl Body {
     fn new(body: BoxBody, open: Option<Open>) -> Self {
-        if let Some(Open(record)) = &open {
+        if let Some(Open { record, .. }) = &open {
             record.answer(true);
         }
         let content = match body.size() {
@@ -133,7 +143,7 @@ impl Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        if let Some(Open(record)) = &self.open {
+        if let Some(Open { record, .. }) = &self.open {
             record.answer(false);
         }
     }
