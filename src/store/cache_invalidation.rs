@@ -11,9 +11,10 @@
 //! Other processes commit changes too. The slots are as new as the last read of the change log. A cached
 //! session passes only if that read began within the last second: see [`Freshness`].
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+// Not from std, so that tests/interleavings.rs can put loom's in their place.
+use super::atomic::{AtomicI64, AtomicU64, Ordering};
 use crate::domain::Timestamp;
 
 /// Slots of tokens; a power of two.
@@ -98,16 +99,7 @@ impl Slots {
 
 impl Default for CacheInvalidation {
     fn default() -> Self {
-        Self {
-            epoch: AtomicU64::new(0),
-            flushed: AtomicU64::new(0),
-            tokens: Slots::new(TOKENS),
-            users: Slots::new(USERS),
-            families: Slots::new(USERS),
-            purged: AtomicI64::new(i64::MIN),
-            start: Instant::now(),
-            fresh_until: AtomicU64::new(0),
-        }
+        Self::with_slots(TOKENS, USERS)
     }
 }
 
@@ -116,6 +108,20 @@ impl CacheInvalidation {
     #[cfg(test)]
     pub fn always_fresh() -> Self {
         Self { fresh_until: AtomicU64::new(u64::MAX), ..Self::default() }
+    }
+
+    /// With so many slots of tokens, and of users.
+    pub(super) fn with_slots(tokens: usize, users: usize) -> Self {
+        Self {
+            epoch: AtomicU64::new(0),
+            flushed: AtomicU64::new(0),
+            tokens: Slots::new(tokens),
+            users: Slots::new(users),
+            families: Slots::new(users),
+            purged: AtomicI64::new(i64::MIN),
+            start: Instant::now(),
+            fresh_until: AtomicU64::new(0),
+        }
     }
 
     /// The stamp of a read that begins now.

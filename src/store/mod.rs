@@ -29,7 +29,7 @@ mod users;
 mod tests;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, atomic};
 use std::time::Duration;
 
 use diesel::prelude::*;
