@@ -323,8 +323,7 @@ mod tests {
             ("straße@example.org", "STRAẞE@example.org"),
             ("root@ｅxample.com", "ROOT@ｅxample.com"),
         ] {
-            let key = |text| Email::claimed(text).unwrap().key();
-            assert_eq!(key(one), key(other));
+            assert_eq!(Email::claimed(one).unwrap().key(), Email::claimed(other).unwrap().key());
         }
         let key = |text: &str| Email::from_stored(text.to_owned()).key();
         assert_ne!(key("root@ｅxample.com"), key("root@example.com"));
@@ -336,8 +335,7 @@ mod tests {
         fn an_accepted_address_is_accepted_as_itself(text in "\\PC{1,8}@\\PC{1,8}") {
             if let Ok(email) = Email::parse(&text) {
                 prop_assert_eq!(Email::parse(email.as_str()), Ok(email.clone()));
-                let parsed = Email::from_stored(text);
-                prop_assert_eq!(parsed.key(), email.key());
+                prop_assert_eq!(Email::from_stored(text).key(), email.key());
             }
         }
 
