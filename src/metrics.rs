@@ -32,6 +32,10 @@ pub struct Metrics {
     malformed_requests: IntCounter,
     log_lines_dropped: IntCounter,
     /// Open connections of the server.
+    #[cfg_attr(
+        not(feature = "server"),
+        allow(dead_code, reason = "an application has its own server")
+    )]
     pub connections: IntGauge,
     connections_closed: IntCounterVec,
     logins: IntCounterVec,
@@ -97,6 +101,7 @@ label! {
 
 label! {
     /// Why the server closed a connection, or refused a new one.
+    #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "an application has its own server"))]
     CloseReason {
         /// It sent no request for too long.
         Idle = "idle",
@@ -280,7 +285,10 @@ impl Metrics {
     }
 
     /// Counts a connection that the server closed or refused.
-    #[cfg(feature = "server")]
+    #[cfg_attr(
+        not(feature = "server"),
+        allow(dead_code, reason = "an application has its own server")
+    )]
     pub fn count_closed_connection(&self, reason: CloseReason) {
         self.connections_closed.with_label_values(&[reason.word()]).inc();
     }
