@@ -210,25 +210,3 @@ fn the_demo_shows_its_user_and_leaves_no_file() {
     assert_eq!(server.signal("-TERM"), Some(0));
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
 }
-
-/// The server gets fewer file descriptors than its HTTP workers need. It opens the database and prints its
-/// address before they start.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_server_that_fails_while_running_closes_the_database_and_exits_with_1() {
-    let place = Place::new();
-    place.create_ada();
-    let serve = |descriptors: u32| {
-        let mut command = Command::new("timeout");
-        let limited = format!("ulimit -n {descriptors} && exec \"$0\" serve --listen 127.0.0.1:0");
-        command.args(["--signal=KILL", "20", "sh", "-c", &limited]);
-        command.arg(env!("CARGO_BIN_EXE_bearerd")).current_dir(place.path());
-        command.output().unwrap()
-    };
-    let mut outputs = (16..).step_by(4).map(serve);
-    let output = outputs.find(|output| output.stdout.starts_with(b"bearerd listening")).unwrap();
-    let log = crate::support::stderr(&output);
-    assert_eq!(output.status.code(), Some(1), "{log}");
-    assert!(log.contains("ERROR bearerd::app::server] the server failed: "), "{log}");
-    assert!(!place.path().join("bearerd.sqlite-wal").exists(), "the database is closed");
-}
