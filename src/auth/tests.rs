@@ -1,5 +1,6 @@
 //! Tests that need a moment which a client can't hold: between a request's steps.
 
+mod freshness;
 mod invalidation;
 
 use std::cell::Cell;
