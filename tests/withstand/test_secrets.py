@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import sqlite3
-import ssl
 import stat
 import subprocess
 import time
@@ -358,14 +357,10 @@ class SecureScene(Scene):
 
     def __init__(self, folder):
         self.key = make_certificate(folder)
-        super().__init__(folder, tls_cert="cert.pem", tls_key="key.pem")
+        super().__init__(folder, tls_cert="cert.pem", tls_key="key.pem", http2="true")
         body = "".join(self.key.splitlines()[1:-1])
         for at in range(0, len(body) - 30, 30):
             self.secrets.add(f"private key at {at}", body[at:at + 30])
-
-    def connect(self):
-        context = ssl.create_default_context(cafile=self.folder / "cert.pem")
-        return context.wrap_socket(super().connect(), server_hostname="localhost")
 
 
 @pytest.fixture
@@ -386,11 +381,11 @@ def test_https(secure):
     # Plain HTTP, and data that is no TLS.
     for data in (f"GET /{token} HTTP/1.1\r\n{bearer(token)}\r\n\r\n".encode(), b"\x16\x03\x01\x02\x00" + token.encode(),
                  b"\x16\x03\x01\x00\x33" + token.encode(), b"\x15\x03\x01\x00\x33" + token.encode()):
-        with secure.service.connect() as connection, contextlib.suppress(OSError):
+        with socket.create_connection(secure.service.address) as connection, contextlib.suppress(OSError):
             connection.sendall(data)
             connection.shutdown(socket.SHUT_WR)
             secure.found += secure.secrets.traces("answer to data that is no TLS", connection.recv(65536))
-    # HTTP/2, if the server offers it.
+    # HTTP/2.
     for arguments in ([], ["-d", f"token={secure.revoked}"], ["-H", f"X: {token}"], ["-H", f"{token}: x"],
                       ["-H", basic(secure.password, ADA)], ["-H", basic(token)],
                       ["-H", f"X: {secure.password}"]):

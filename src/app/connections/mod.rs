@@ -45,6 +45,8 @@ pub struct Limits {
     /// How many bytes may come between two requests, for which no handler waits. The HTTP library answers
     /// heads of more than 128 KiB itself.
     pub unanswered: u32,
+    /// The same for HTTP/2, whose heads may be as long as this.
+    pub unanswered_http2: u32,
     /// How many requests may be open on a connection of HTTP/2.
     pub streams: u32,
     /// The time between two sweeps.
@@ -63,6 +65,7 @@ impl Limits {
             rate: 500,
             idle: Duration::from_secs(75),
             unanswered: 144 * 1024,
+            unanswered_http2: 72 * 1024,
             streams: 64,
             sweep: Duration::from_millis(250),
         }

@@ -118,7 +118,9 @@ impl Stream {
     fn count(&self, part: &[u8]) {
         let begins_head = !self.is_http2 && part.iter().any(|byte| !b"\r\n".contains(byte));
         let unanswered = self.ticket.record.receive(part.len(), begins_head);
-        if unanswered > self.ticket.limits().unanswered {
+        let limits = self.ticket.limits();
+        let most = if self.is_http2 { limits.unanswered_http2 } else { limits.unanswered };
+        if unanswered > most {
             self.ticket.give_up(CloseReason::Flood);
         }
     }
