@@ -43,16 +43,19 @@ def paths(answers, *targets, **more):
 
 PATHS = [
     # Encodings.
-    *paths(GUARDED, "/admin", "/admin/", "/admin/users", "/%61dmin", "/%61%64%6d%69%6e",
-           "/%61%64%6D%69%6E", "/admin?", "/admin?x=/../public", "/%70osts/1", "/posts/%31"),
+    *paths(GUARDED, "/admin", "/admin/", "/admin/users", "/admin?", "/admin?x=/../public",
+           "/posts/%31"),
+    *paths(UNREADABLE, "/%61dmin", "/%61%64%6d%69%6e", "/%61%64%6D%69%6E", "/%70osts/1",
+           resolved=GUARDED),
     *paths(UNREADABLE, "/%2561dmin", "/%25%36%31dmin", "/%252561dmin", "/%u0061dmin", "/%", "/%6",
            "/%zzadmin", "/%6-dmin", "/public/%", "/public/%u002e%u002e/admin",
            "/public/%%32%65%%32%65/admin"),
     # Dots.
-    *paths(GUARDED, "/./admin", "/public/../admin", "/public/./../admin", "/public/x/../../admin",
+    *paths(UNREADABLE, "/./admin", "/public/../admin", "/public/./../admin", "/public/x/../../admin",
            "/public/%2e%2e/admin", "/public/%2E%2E/admin", "/public/.%2e/admin", "/public/%2e./admin",
-           "/posts/../admin", "/admin/x/..", "/admin/."),
-    *paths(PUBLIC, "/public/x/..", "/admin/../public/page", "/public/a..b"),
+           "/posts/../admin", "/admin/x/..", "/admin/.", resolved=GUARDED),
+    *paths(UNREADABLE, "/public/x/..", "/admin/../public/page", resolved=PUBLIC),
+    *paths(PUBLIC, "/public/a..b"),
     *paths(PUBLIC, "/public/..x", "/public/x..", refused_by=("apache",)),
     *paths(UNREADABLE, "/../admin", "/public/../../admin", "/%2e%2e/admin", resolved=GUARDED),
     *paths(UNREADABLE, "/public/.../admin", "/public/..../admin", "/public/..%20/admin",

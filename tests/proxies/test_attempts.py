@@ -8,7 +8,7 @@ import attempts
 from judge import complaint
 from raw import Client, request
 from servers import send
-from streams import STREAMS, wire
+from streams import BOTH, ONE, STREAMS, wire
 
 TABLES = {"paths": attempts.PATHS, "headers": attempts.HEADERS, "methods": attempts.METHODS}
 # The abilities of the three tokens.
@@ -37,7 +37,7 @@ def test_bearerd_gives_the_answers_of_the_table(bearerd, table):
                     for token in tokens)
         if got != attempt.answers:
             failures.append((attempt, got))
-    assert not failures
+    assert not failures, "\n".join(map(str, failures))
 
 
 def is_as_expected(attempt, proxy, got):
@@ -70,7 +70,7 @@ def test_a_proxy_lets_no_attempt_pass_that_bearerd_refuses(site, table):
             got.append(status if status >= 400 else 200 if seen else 0)
         if not is_as_expected(attempt, site.proxy, tuple(got)):
             failures.append((attempt, got))
-    assert not failures
+    assert not failures, "\n".join(map(str, failures))
 
 
 def poured(address, place, tokens):
@@ -96,12 +96,15 @@ def test_bearerd_never_takes_a_part_of_a_request_for_another_one(bearerd):
     for stream, answers in poured(bearerd.address, "bearerd", tokens):
         for first, answered in zip((401, 403, 200), answers):
             expected = [[400]] if stream.after is None else [[first, *stream.after]]
+            if stream.after in (ONE, BOTH):
+                # It may close the connection instead, as it does after a body that it did not read.
+                expected += [[first]]
             if stream.after == ():
                 # The rest of the body can't be read. That may be found before the answer has been sent.
                 expected += [[400], []]
             if answered not in expected:
                 failures.append((stream, first, answered))
-    assert not failures
+    assert not failures, "\n".join(map(str, failures))
 
 
 def checks(bearerd):
@@ -125,7 +128,7 @@ def test_no_request_that_is_hidden_in_another_one_reaches_the_application(site):
         said = complaint(asked, holders[int(number)] if number else None)
         if said or asked.target not in ("/posts/1", "/public/last"):
             failures.append((said, asked))
-    assert not failures
+    assert not failures, "\n".join(map(str, failures))
     assert len(seen) > 2 * len(STREAMS) // 3
     # Apache does not ask bearerd about public paths.
     if site.proxy != "apache":

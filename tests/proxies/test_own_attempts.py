@@ -195,7 +195,6 @@ def test_a_client_gets_no_more_logins_by_naming_addresses_before_its_proxys(name
 
 
 # docs/upstream has a patch for it.
-@pytest.mark.xfail(strict=True, reason="actix-http encodes an answer for the request that it read last")
 def test_each_answer_belongs_to_its_own_request_if_requests_are_sent_at_once(own):
     token = own.token(*RIGHT)
     body = json.dumps({"email": "ada@example.org", "password": "long enough", "device_name": "x"}).encode()

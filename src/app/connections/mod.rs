@@ -8,6 +8,7 @@
 //! [registry](registry) closes the connections that its sweep finds too slow.
 
 mod descriptors;
+mod framing;
 mod listener;
 mod record;
 mod registry;

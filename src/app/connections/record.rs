@@ -43,6 +43,8 @@ pub(super) struct Record {
     sent: AtomicU64,
     /// Bytes since the last request for which no handler waited.
     unanswered: AtomicU32,
+    /// Whether a request had a chunked body.
+    chunks: AtomicBool,
     closing: AtomicBool,
     waker: OnceLock<Waker>,
 }
@@ -59,6 +61,7 @@ impl Default for Record {
             received: AtomicU64::default(),
             sent: AtomicU64::default(),
             unanswered: AtomicU32::default(),
+            chunks: AtomicBool::default(),
             closing: AtomicBool::default(),
             waker: OnceLock::new(),
         }
@@ -89,8 +92,11 @@ impl Record {
         is_first
     }
 
-    /// Begins a request, whose head is complete. Returns how many are open.
-    pub(super) fn begin(&self) -> u32 {
+    /// Begins a request, whose head is complete, and says whether its body is chunked. Returns how many are open.
+    pub(super) fn begin(&self, chunked: bool) -> u32 {
+        if chunked {
+            self.chunks.store(true, Relaxed);
+        }
         add!(self.open, 1);
         add!(self.epoch, 1);
         self.head.store(false, Relaxed);
@@ -112,6 +118,11 @@ impl Record {
     /// Notes that a handler begins to wait for more of a body, or that it ends to wait.
     pub(super) fn read_body(&self, begins: bool) {
         add!(self.readers, if begins { 1 } else { u32::MAX });
+    }
+
+    /// Whether a request had a chunked body.
+    pub(super) fn had_chunks(&self) -> bool {
+        self.chunks.load(Relaxed)
     }
 
     /// Whether input is of use now: for a handler that waits, or as the next request.

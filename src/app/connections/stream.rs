@@ -4,8 +4,7 @@
 //! - While the client does not read its answers, nothing is read from it. The library's HTTP/1 task would
 //!   otherwise spin as soon as 128 KiB of input wait.
 //! - A turn is the time between two flushes, and the library flushes each time that its task runs. HTTP/1 gets
-//!   at most 4 KiB in a turn, and not beyond the first empty line. So it never has two heads at once: it would
-//!   decode all that are there, and each costs 6 kB.
+//!   at most 4 KiB in a turn, and never a part of the next request: see [`Framing`].
 //! - While a handler works and does not wait for a body, nothing is handed over.
 //!
 //! A task that was refused input must be woken when it can have some. After a flush, the stream does this.
@@ -18,10 +17,10 @@ use std::task::{Context, Poll};
 
 use actix_web::rt::net::TcpStream;
 use bytes::Bytes;
-use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
+use super::framing::Framing;
 use super::registry::Ticket;
 use crate::metrics::CloseReason;
 
@@ -45,7 +44,7 @@ pub(in crate::app) struct Stream {
     ahead: Bytes,
     /// Whether the client sends no more.
     ended: bool,
-    heads: Heads,
+    framing: Framing,
     /// Whether this turn's input was handed over.
     served: bool,
     /// Whether input was refused without a promise to wake the task.
@@ -66,7 +65,7 @@ impl Stream {
             is_http2,
             ahead: Bytes::new(),
             ended: false,
-            heads: Heads::default(),
+            framing: Framing::default(),
             served: false,
             refused: false,
         }
@@ -107,7 +106,8 @@ impl Stream {
         }
         std::task::ready!(self.read_ahead(cx));
         let most = self.ahead.len().min(TURN).min(buf.remaining());
-        let part = self.ahead.split_to(self.heads.through_empty_line(&self.ahead[..most]));
+        let trusts_heads = !self.ticket.record.had_chunks();
+        let part = self.ahead.split_to(self.framing.next_part(&self.ahead[..most], trusts_heads));
         buf.put_slice(&part);
         self.served = true;
         self.count(&part);
@@ -239,56 +239,5 @@ impl AsyncWrite for Transport {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         with!(self, stream => stream.poll_shutdown(cx))
-    }
-}
-
-/// Finds empty lines, which end heads, in a stream of pieces.
-#[derive(Default)]
-struct Heads {
-    /// Whether the line so far, which began in an earlier piece, has nothing but `\r`.
-    is_blank: bool,
-}
-
-impl Heads {
-    /// The length of the piece up to the end of its first empty line, or the whole length.
-    fn through_empty_line(&mut self, piece: &[u8]) -> usize {
-        let is_blank = |line: &[u8]| line.iter().all(|byte| *byte == b'\r');
-        let (mut start, mut begins_blank) = (0, self.is_blank);
-        while let Some(length) = memchr(b'\n', &piece[start..]) {
-            let line = &piece[start..start + length];
-            start += length + 1;
-            if begins_blank && is_blank(line) {
-                self.is_blank = false;
-                return start;
-            }
-            begins_blank = true;
-        }
-        self.is_blank = begins_blank && is_blank(&piece[start..]);
-        piece.len()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_piece_ends_with_its_first_empty_line_however_the_input_is_split() {
-        let heads = ["GET / HTTP/1.1\r\nA: b\r\n\r\n", "GET /2 HTTP/1.1\n\n", "\r\nGET /3\r\n\n"];
-        let input = heads.concat() + "rest";
-        let whole = input.as_bytes();
-        for size in 1..whole.len() {
-            let (mut ends, mut at, mut finder) = (Vec::new(), 0, Heads::default());
-            while at < whole.len() {
-                let piece = &whole[at..whole.len().min(at + size)];
-                let length = finder.through_empty_line(piece);
-                at += length;
-                if whole[..at].ends_with(b"\n\r\n") || whole[..at].ends_with(b"\n\n") {
-                    ends.push(at);
-                }
-            }
-            let expected = [heads[0].len(), heads[..2].concat().len(), heads.concat().len()];
-            assert!(expected.iter().all(|end| ends.contains(end)), "{size}: {ends:?}");
-        }
     }
 }

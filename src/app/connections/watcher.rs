@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use actix_http::body::{BodySize, BoxBody, MessageBody};
 use actix_http::error::PayloadError;
+use actix_http::header::TRANSFER_ENCODING;
 use actix_http::{Payload, Request, Response, StatusCode};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, apply_fn_factory, map_config};
 use actix_web::dev::{AppConfig, ServiceResponse};
@@ -46,7 +47,7 @@ where
     let application = map_config(application, |()| AppConfig::default());
     apply_fn_factory(application, move |mut request: Request, application: &F::Service| {
         let open = request.conn_data::<Arc<Record>>().map(|record| {
-            let count = record.begin();
+            let count = record.begin(request.head().headers().contains_key(TRANSFER_ENCODING));
             let place = (count > 1).then(|| extra.clone().try_acquire_owned().ok());
             let is_served = count <= most && place.as_ref().is_none_or(Option::is_some);
             (Open { record: record.clone(), _place: place.flatten() }, is_served)
