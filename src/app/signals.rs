@@ -36,7 +36,8 @@ pub fn shutdown_signal() -> impl Future<Output = ()> {
     }
 }
 
-/// Catches and logs the signals that would end the process although they ask for nothing that it does.
+/// Catches and logs the signals that the server has no use for, but whose default action ends the process.
+/// Rust's runtime ignores `SIGPIPE`; to log it would raise it again when standard error is a closed pipe.
 /// A write beyond the limit on file sizes, which raises `SIGXFSZ`, then fails with an error.
 pub fn survive_signals() {
     #[cfg(unix)]
@@ -48,7 +49,6 @@ pub fn survive_signals() {
         (SignalKind::from_raw(Signal::VTALARM.as_raw()), "SIGVTALRM is ignored"),
         (SignalKind::from_raw(Signal::PROF.as_raw()), "SIGPROF is ignored"),
         (SignalKind::io(), "SIGIO is ignored"),
-        (SignalKind::pipe(), "SIGPIPE is ignored"),
     ] {
         let Ok(mut signal) = signal(kind) else { continue };
         spawn(async move {

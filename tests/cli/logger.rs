@@ -76,7 +76,7 @@ fn dropped_lines(server: &Serving) -> u64 {
     line.unwrap().parse().unwrap()
 }
 
-/// Checks a token until this many lines were dropped because the log is full.
+/// Checks a token until this many lines were lost because the log is full.
 fn fill_log(server: &Serving, token: &str) {
     for _ in 0..2000 {
         assert_eq!(server.status(token), 200);
@@ -102,7 +102,7 @@ fn no_request_waits_for_a_log_that_nobody_reads() {
     // The end of the log is written at the shutdown.
     assert_eq!(server.signal("-TERM"), Some(0));
     let log = log.join().unwrap();
-    assert!(log.contains(" lines were dropped"), "no report in {} bytes", log.len());
+    assert!(log.contains(" lines were lost"), "no report in {} bytes", log.len());
     assert!(log.lines().all(|line| line.starts_with('[')), "lines are whole");
 }
 

@@ -79,11 +79,11 @@ fn declared_length(head: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    fn parts<'a>(input: &'a str, size: usize, trusts_heads: bool) -> Vec<&'a str> {
+    fn parts(input: &str, size: usize, trusts_heads: bool) -> Vec<&str> {
         let (mut parts, mut at, mut framing) = (Vec::new(), 0, Framing::default());
         while at < input.len() {
             let end = input.len().min(at + size);
-            let length = framing.next_part(input[at..end].as_bytes(), trusts_heads);
+            let length = framing.next_part(&input.as_bytes()[at..end], trusts_heads);
             parts.push(&input[at..at + length]);
             at += length;
         }

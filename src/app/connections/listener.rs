@@ -32,7 +32,7 @@ use crate::metrics::Metrics;
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
-/// How much of an answer the kernel takes beyond what it can send at once. Without this limit it takes
+/// The maximum unsent bytes of an answer in the kernel (`TCP_NOTSENT_LOWAT`). Without it, the kernel takes
 /// megabytes before a client that does not read is noticed.
 const UNSENT: u32 = 16 * 1024;
 /// How much of an answer TLS holds while the client does not read.

@@ -21,7 +21,7 @@ pub use descriptors::TooFewDescriptors;
 pub(super) use descriptors::fit;
 pub(super) use listener::{Listening, Options, bind, serve};
 
-/// How many connections may always be open that are being closed.
+/// The number of closing connections that is always allowed, beside the open ones.
 const CLOSING: usize = 64;
 
 /// The limits of connections.
@@ -43,7 +43,7 @@ pub struct Limits {
     /// How long a connection may be idle. It is longer than in reverse proxies (nginx: 60 s), so that the
     /// proxy closes the connection first and never sends a request on a closed one.
     pub idle: Duration,
-    /// How many bytes may come between two requests, for which no handler waits. The HTTP library answers
+    /// The maximum number of bytes that a client may send between two requests while no handler reads a body. The HTTP library answers
     /// heads of more than 128 KiB itself.
     pub unanswered: u32,
     /// The same for HTTP/2, whose heads may be as long as this.
@@ -80,8 +80,8 @@ impl Limits {
         }
     }
 
-    /// How many connections may be open that are being closed. A flood has many of them, until their tasks
-    /// run.
+    /// The maximum number of connections that were told to close but still hold a descriptor. A flood leaves
+    /// many of them, because each closes only when its task runs.
     fn closing(&self) -> usize {
         self.connections.max(CLOSING)
     }

@@ -1,7 +1,7 @@
 //! The state of one connection. Its task writes it, and the registry reads it to find out what the connection
 //! waits for, and since when.
 //!
-//! All fields are atomics with one writer, the task, so that a request costs neither a lock nor a look at the
+//! All fields but the order to close have one writer, the task, so that a request costs neither a lock nor a look at the
 //! clock. Only the order to close comes from elsewhere.
 
 use std::sync::OnceLock;
@@ -115,7 +115,7 @@ impl Record {
         add!(self.answers, if begins { 1 } else { u32::MAX });
     }
 
-    /// Notes that a handler begins to wait for more of a body, or that it ends to wait.
+    /// Notes that a handler starts or stops waiting for more of a body.
     pub(super) fn read_body(&self, begins: bool) {
         add!(self.readers, if begins { 1 } else { u32::MAX });
     }
@@ -135,7 +135,8 @@ impl Record {
     pub(super) fn receive(&self, bytes: usize, head: bool) -> u32 {
         add!(self.received, bytes as u64);
         if self.readers.load(Relaxed) == 0 {
-            add!(self.unanswered, u32::try_from(bytes).unwrap_or(u32::MAX));
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            self.unanswered.store(self.unanswered.load(Relaxed).saturating_add(bytes), Relaxed);
             if head {
                 self.head.store(true, Relaxed);
             }

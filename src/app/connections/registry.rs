@@ -110,11 +110,11 @@ impl Registry {
         Some(Ticket { record, registry: self.clone(), id })
     }
 
-    /// Gives up some of these connections, a part of the limit at once, so that a flood does not cost a search
-    /// for each. Trusted
-    /// proxies come last. Of the others, idle ones come first, then those that wait for a head, then those
-    /// that wait for a body or a reader and are not the only one of their network. Of equals, those of the
-    /// largest network come first, and the longest waiting ones of that. A handler is never interrupted.
+    /// Gives up at most 1/64 of the limit at once, so that a flood does not sort all connections for each new one.
+    /// Idle connections go first, then those that wait for a head, then those that wait for a body or for a slow
+    /// reader, unless they are the only one of their network. In a class, the largest network loses first, and
+    /// in it the connection that has waited longest. Trusted proxies come last. A connection whose handler runs
+    /// is never given up.
     ///
     /// `may_go` is asked about each connection and the number of its network's.
     fn make_room(&self, state: &mut State, limit: usize, may_go: impl Fn(&Entry, usize) -> bool) {

@@ -94,10 +94,10 @@ impl Stream {
             return Poll::Pending;
         }
         if self.served || !record.takes_input() {
-            // Asked ahead all the same, so that the task is woken when the client sends or leaves.
+            // This registers the waker, so that the task runs when the client sends or disconnects.
             if self.read_ahead(cx).is_ready() {
                 self.refused = true;
-                // A connection that the library only drains is not flushed after reading.
+                // A connection that the library only drains is not flushed, so `poll_flush` would never wake it.
                 if self.ticket.record.takes_input() {
                     cx.waker().wake_by_ref();
                 }
@@ -125,7 +125,8 @@ impl Stream {
         }
     }
 
-    /// Notes whether writing is possible, and fails if the connection is to be closed and is not.
+    /// Records whether writing is blocked. If it is, on a connection that must close, returns an error, so that
+    /// the task ends.
     fn note<T>(&self, cx: &Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         let record = &self.ticket.record;
         record.set_blocked(written.is_pending());

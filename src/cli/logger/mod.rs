@@ -101,7 +101,11 @@ fn write(queue: &Queue, mut output: impl Write) {
         let dropped = queue.write_to(&mut output, TICK);
         let Some(logger) = LOGGER.get() else { return };
         if dropped > 0 {
-            logger.print(Level::Warn, module_path!(), &format!("{dropped} lines were dropped"));
+            logger.print(
+                Level::Warn,
+                module_path!(),
+                &format!("{dropped} lines were lost, because standard error could not be written"),
+            );
         }
         logger.report_skipped(false);
     }

@@ -1,8 +1,8 @@
 //! The poller: brings the changes of other processes to the token cache, and checks that the database's files
 //! are in their places, four times a second.
 //!
-//! It has a thread and a connection of its own and waits for nobody. So a writer that is stuck, as by a disk
-//! that hangs, delays no revocation by another process. If the poller itself is stuck, cached sessions stop
+//! It has its own thread and connection, and never waits for the writer. So revocations by other processes take
+//! effect even while the writer is stuck, for example on a hanging disk. If the poller itself is stuck, cached sessions stop
 //! passing after a second, and each token is looked up.
 
 use std::sync::{Arc, Mutex, PoisonError};
