@@ -22,7 +22,9 @@ fn read(page: &str) -> String {
 fn pages() -> Vec<PathBuf> {
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let pages = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
-    pages.chain(["README.md", "CHANGELOG.md", "SECURITY.md"].map(|page| root().join(page))).collect()
+    pages
+        .chain(["README.md", "CHANGELOG.md", "SECURITY.md"].map(|page| root().join(page)))
+        .collect()
 }
 
 /// A page without its code blocks.
