@@ -120,7 +120,8 @@ fn signals_that_ask_for_nothing_do_not_end_the_server() {
     let log = fs::read_to_string(place.path().join("log")).unwrap();
     for signal in signals {
         let line = if signal == "HUP" { "no certificate" } else { &format!("SIG{signal}") };
-        assert!(log.contains(line), "{line}: {log}");
+        // A line about SIGPIPE would raise it again if standard error is a closed pipe.
+        assert_eq!(log.contains(line), signal != "PIPE", "{line}: {log}");
     }
 }
 

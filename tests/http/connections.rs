@@ -180,6 +180,28 @@ fn an_endless_body_that_nothing_reads_is_cut() {
     wait_for_closed(&server, "flood", 1);
 }
 
+/// Sends until the server closes the connection. Returns how many times `piece` was taken.
+fn pour(server: &Server, start: &str, piece: &[u8]) -> usize {
+    let mut stream = connect(server);
+    stream.write_all(start.as_bytes()).unwrap();
+    (0..1000).take_while(|_| stream.write_all(piece).is_ok()).count()
+}
+
+#[test]
+fn endless_input_that_no_handler_gets_is_cut_also_while_it_waits_for_a_body() {
+    let server = start(|_| ());
+    let chunked = "POST /api/tokens HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+                   Transfer-Encoding: chunked\r\n\r\n1;";
+    assert!(pour(&server, chunked, &[b'a'; 64 * 1024]) < 1000, "the extension of a chunk");
+    let chunk = [b"1;", vec![b'a'; 4096].as_slice(), b"\r\n \r\n"].concat();
+    assert!(
+        pour(&server, chunked.trim_end_matches("1;"), &chunk.repeat(16)) < 1000,
+        "short chunks"
+    );
+    assert!(pour(&server, "", &[b'\n'; 1024]) < 1000, "blank lines");
+    wait_for_closed(&server, "flood", 3);
+}
+
 #[test]
 fn a_tls_handshake_has_a_time_limit_and_gives_its_place_back() {
     let (server, cert) = tls::start_with_tls_and_limits(false, |limits| {

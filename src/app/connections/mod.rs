@@ -43,7 +43,7 @@ pub struct Limits {
     /// How long a connection may be idle. It is longer than in reverse proxies (nginx: 60 s), so that the
     /// proxy closes the connection first and never sends a request on a closed one.
     pub idle: Duration,
-    /// The maximum number of bytes that a client may send between two requests while no handler reads a body. The HTTP library answers
+    /// The maximum number of bytes that a client may send between two requests, beyond what handlers get of bodies. The HTTP library answers
     /// heads of more than 128 KiB itself.
     pub unanswered: u32,
     /// The same for HTTP/2, whose heads may be as long as this.

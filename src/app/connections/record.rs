@@ -25,6 +25,11 @@ pub(super) enum Phase {
     Handler,
 }
 
+/// What a blank line between requests counts for, in bytes.
+const BLANK_LINE: usize = 512;
+/// How many bytes may carry one byte of a body.
+const OVERHEAD: usize = 16;
+
 /// The state of one connection.
 pub(super) struct Record {
     /// Requests whose answer is not complete.
@@ -41,7 +46,7 @@ pub(super) struct Record {
     epoch: AtomicU32,
     received: AtomicU64,
     sent: AtomicU64,
-    /// Bytes since the last request for which no handler waited.
+    /// Bytes since the last request that no handler got.
     unanswered: AtomicU32,
     /// Whether a request had a chunked body.
     chunks: AtomicBool,
@@ -130,18 +135,27 @@ impl Record {
         self.open.load(Relaxed) == 0 || self.readers.load(Relaxed) > 0
     }
 
-    /// Notes that bytes were received, and whether they can begin a head. Returns how many have come since
-    /// the last request for which no handler waited.
+    /// Notes that bytes were received, and whether they can begin a head. Returns how many have come since the
+    /// last request that no handler got. Blank lines between requests count for more, because the library
+    /// parses them again with each further one.
     pub(super) fn receive(&self, bytes: usize, head: bool) -> u32 {
         add!(self.received, bytes as u64);
-        if self.readers.load(Relaxed) == 0 {
-            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-            self.unanswered.store(self.unanswered.load(Relaxed).saturating_add(bytes), Relaxed);
-            if head {
-                self.head.store(true, Relaxed);
-            }
+        let is_between = self.open.load(Relaxed) == 0;
+        let cost = if head || !is_between { bytes } else { bytes.max(BLANK_LINE) };
+        let cost = u32::try_from(cost).unwrap_or(u32::MAX);
+        let unanswered = self.unanswered.load(Relaxed).saturating_add(cost);
+        self.unanswered.store(unanswered, Relaxed);
+        if head && self.readers.load(Relaxed) == 0 {
+            self.head.store(true, Relaxed);
         }
-        self.unanswered.load(Relaxed)
+        unanswered
+    }
+
+    /// Notes that a handler got bytes of a body. What carried them, such as the lengths of chunks, may be several
+    /// times as long.
+    pub(super) fn deliver(&self, bytes: usize) {
+        let credit = u32::try_from(bytes.saturating_mul(OVERHEAD)).unwrap_or(u32::MAX);
+        self.unanswered.store(self.unanswered.load(Relaxed).saturating_sub(credit), Relaxed);
     }
 
     /// Notes that the handshake, or the start of HTTP/2, is over.

@@ -225,7 +225,10 @@ impl Entry {
         let (received, sent) = self.record.traffic();
         let (moved, reason) = match phase {
             Phase::Idle => return (waited >= limits.idle).then_some(CloseReason::Idle),
-            Phase::Head => return (waited >= limits.head).then_some(CloseReason::SlowHead),
+            Phase::Head => {
+                let most = if stopping { limits.stall_at_shutdown } else { limits.head };
+                return (waited >= most).then_some(CloseReason::SlowHead);
+            }
             Phase::Handler => return None,
             Phase::Body => (received - self.traffic.0, CloseReason::SlowBody),
             Phase::Answer => (sent - self.traffic.1, CloseReason::SlowReader),

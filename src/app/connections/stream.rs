@@ -185,7 +185,9 @@ impl AsyncWrite for Stream {
         let flushed = Pin::new(&mut this.transport).poll_flush(cx);
         let flushed = this.note(cx, flushed);
         this.served = false;
-        if flushed.is_ready() && this.refused && this.ticket.record.takes_input() {
+        // HTTP/2 has other input than requests, such as that the client has room for more of an answer.
+        let takes_input = this.is_http2 || this.ticket.record.takes_input();
+        if flushed.is_ready() && this.refused && takes_input {
             this.refused = false;
             cx.waker().wake_by_ref();
         }

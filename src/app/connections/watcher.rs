@@ -105,6 +105,9 @@ impl Stream for WatchedPayload {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let read = Pin::new(&mut self.inner).poll_next(cx);
         self.set_waits(read.is_pending());
+        if let Poll::Ready(Some(Ok(bytes))) = &read {
+            self.record.deliver(bytes.len());
+        }
         read
     }
 }
