@@ -388,11 +388,13 @@ fn a_connection_of_http_2_that_only_pings_is_idle() {
     client.write_all(&[PREFACE, &frame(4, 0, 0, &[])].concat()).unwrap();
     let ping = frame(6, 0, 0, &[0; 8]);
     let mut answer = [0; 17];
-    let pings = (0..100_000).take_while(|_| {
-        std::thread::sleep(Duration::from_millis(1));
+    let pause = Duration::from_millis(1);
+    let pings = (0..4000).take_while(|_| {
+        // So slow, and so few, that they are no flood.
+        std::thread::sleep(pause);
         client.write_all(&ping).is_ok() && matches!(client.read(&mut answer), Ok(1..))
     });
-    assert!(pings.count() < 100_000);
+    assert!(pings.count() < 4000);
 }
 
 #[test]

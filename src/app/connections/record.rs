@@ -135,13 +135,13 @@ impl Record {
         self.open.load(Relaxed) == 0 || self.readers.load(Relaxed) > 0
     }
 
-    /// Notes that bytes were received, and whether they can begin a head. Returns how many have come since the
+    /// Notes that bytes were received, and whether they can begin a head or are blank lines. Returns how many have come since the
     /// last request that no handler got. Blank lines between requests count for more, because the library
     /// parses them again with each further one.
-    pub(super) fn receive(&self, bytes: usize, head: bool) -> u32 {
+    pub(super) fn receive(&self, bytes: usize, head: bool, blank: bool) -> u32 {
         add!(self.received, bytes as u64);
         let is_between = self.open.load(Relaxed) == 0;
-        let cost = if head || !is_between { bytes } else { bytes.max(BLANK_LINE) };
+        let cost = if blank && is_between { bytes.max(BLANK_LINE) } else { bytes };
         let cost = u32::try_from(cost).unwrap_or(u32::MAX);
         let unanswered = self.unanswered.load(Relaxed).saturating_add(cost);
         self.unanswered.store(unanswered, Relaxed);

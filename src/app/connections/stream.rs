@@ -105,7 +105,7 @@ impl Stream {
             return Poll::Pending;
         }
         std::task::ready!(self.read_ahead(cx));
-        let most = self.ahead.len().min(TURN).min(buf.remaining());
+        let most = self.ahead.len().min(buf.remaining());
         let trusts_heads = !self.ticket.record.had_chunks();
         let part = self.ahead.split_to(self.framing.next_part(&self.ahead[..most], trusts_heads));
         buf.put_slice(&part);
@@ -116,8 +116,9 @@ impl Stream {
 
     /// Notes what was handed over.
     fn count(&self, part: &[u8]) {
-        let begins_head = !self.is_http2 && part.iter().any(|byte| !b"\r\n".contains(byte));
-        let unanswered = self.ticket.record.receive(part.len(), begins_head);
+        let is_blank = part.iter().all(|byte| b"\r\n".contains(byte));
+        let (begins_head, is_blank) = (!self.is_http2 && !is_blank, !self.is_http2 && is_blank);
+        let unanswered = self.ticket.record.receive(part.len(), begins_head, is_blank);
         let limits = self.ticket.limits();
         let most = if self.is_http2 { limits.unanswered_http2 } else { limits.unanswered };
         if unanswered > most {

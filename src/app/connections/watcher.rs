@@ -48,9 +48,10 @@ where
     apply_fn_factory(application, move |mut request: Request, application: &F::Service| {
         let open = request.conn_data::<Arc<Record>>().map(|record| {
             let count = record.begin(request.head().headers().contains_key(TRANSFER_ENCODING));
-            let place = (count > 1).then(|| extra.clone().try_acquire_owned().ok());
-            let is_served = count <= most && place.as_ref().is_none_or(Option::is_some);
-            (Open { record: record.clone(), _place: place.flatten() }, is_served)
+            let may_have_place = (2..=most).contains(&count);
+            let place = may_have_place.then(|| extra.clone().try_acquire_owned().ok()).flatten();
+            let is_served = count == 1 || place.is_some();
+            (Open { record: record.clone(), _place: place }, is_served)
         });
         let is_served = open.as_ref().is_none_or(|(_, is_served)| *is_served);
         let open = open.map(|(open, _)| open);
