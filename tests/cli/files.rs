@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::support::{Place, Serving, db_damage};
 
@@ -52,12 +53,25 @@ impl Replaceable {
         agent.run(request.body(()).unwrap()).unwrap().status().as_u16()
     }
 
+    /// The log, once it has this text. The server answers before its log is written.
+    fn log_with(&self, text: &str) -> String {
+        let start = Instant::now();
+        loop {
+            let log = fs::read_to_string(self.path("log")).unwrap();
+            if log.contains(text) {
+                return log;
+            }
+            assert!(start.elapsed() < Duration::from_secs(10), "no {text}: {log}");
+            std::thread::yield_now();
+        }
+    }
+
     /// Asserts that nothing is answered from the store, and that the log says why.
     fn assert_closed(&self, event: &str) {
         self.server.await_status(&self.tokens[0], 503);
         assert_eq!(self.ready(), 503);
         assert_eq!(self.send("DELETE", "/api/tokens/current", &self.tokens[1]), 503);
-        let log = fs::read_to_string(self.path("log")).unwrap();
+        let log = self.log_with("while the server was running");
         let told = log.lines().filter(|line| line.contains("while the server was running"));
         let told: Vec<_> = told.collect();
         assert_eq!(told.len(), 1, "{log}");
@@ -67,7 +81,7 @@ impl Replaceable {
     fn assert_open(&self) {
         self.server.await_status(&self.tokens[0], 200);
         assert_eq!(self.server.status(&self.tokens[1]), 200);
-        assert!(fs::read_to_string(self.path("log")).unwrap().contains("is back"));
+        self.log_with("is back");
     }
 
     /// Stops the server and starts another one.
