@@ -157,7 +157,8 @@ fn the_server_warns_if_it_listens_beyond_loopback_without_https() {
         let log = place.path().join("log");
         let mut command = place.command(&[&serve, tls].concat());
         command.stderr(fs::File::create(&log).unwrap());
-        drop(Serving::start(command));
+        // A shutdown writes what is left of the log.
+        Serving::start(command).signal("-TERM");
         let log = fs::read_to_string(log).unwrap();
         assert_eq!(log.contains("without HTTPS"), warns, "{address} {tls:?}: {log}");
     }
